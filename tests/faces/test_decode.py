@@ -1,0 +1,442 @@
+import contextlib
+import io
+import struct
+import threading
+import warnings
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+
+from wrinkle.errors import ImageError
+from wrinkle.faces import decode as module
+from wrinkle.faces.decode import decode
+
+RNG = np.random.default_rng(0)
+NOISE = RNG.integers(0, 256, (37, 53, 3), dtype=np.uint8)
+SMOOTH = cv2.resize(NOISE[:5, :7], (160, 120), interpolation=cv2.INTER_CUBIC)
+
+
+def _saved(image: Image.Image | np.ndarray, kind: str, **options) -> bytes:
+    image = Image.fromarray(image) if isinstance(image, np.ndarray) else image
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+JPEG = _saved(SMOOTH, "JPEG", quality=90)
+
+
+@pytest.fixture(autouse=True)
+def _no_warnings():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+def _error(source, **options) -> str:
+    with pytest.raises(ImageError) as caught:
+        decode(source, **options)
+    line = str(caught.value)
+    assert "\n" not in line
+    return line
+
+
+# What can be read
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP", "PPM"])
+def test_lossless_colour(kind):
+    pixels = decode(_saved(NOISE, kind))
+    assert pixels.dtype == np.uint8
+    assert pixels.flags.c_contiguous
+    assert pixels.flags.writeable
+    np.testing.assert_array_equal(pixels, NOISE)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("WEBP", {"lossless": True}),
+        ("JPEG2000", {"irreversible": False}),
+        ("PNG", {"interlace": 1}),
+        ("TIFF", {"compression": "tiff_lzw"}),
+    ],
+)
+def test_lossless_variants(kind, options):
+    np.testing.assert_array_equal(decode(_saved(NOISE, kind, **options)), NOISE)
+
+
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("side", [1, 7, 16, 97])
+def test_jpeg_is_pixel_for_pixel_pillows(subsampling, progressive, side):
+    picture = cv2.resize(SMOOTH, (side, side + 3))
+    data = _saved(picture, "JPEG", subsampling=subsampling, progressive=progressive)
+    np.testing.assert_array_equal(decode(data), np.asarray(Image.open(io.BytesIO(data))))
+
+
+def test_grey_jpeg():
+    data = _saved(SMOOTH[..., 0], "JPEG")
+    grey = np.asarray(Image.open(io.BytesIO(data)))
+    np.testing.assert_array_equal(decode(data), np.repeat(grey[..., None], 3, 2))
+
+
+def test_jpeg_with_bytes_after_its_end():
+    np.testing.assert_array_equal(decode(JPEG + b"\xff\xda\x00motion" * 9), decode(JPEG))
+
+
+def test_jpeg_with_a_thumbnail_in_its_exif():
+    thumbnail = _saved(SMOOTH[:40, :40], "JPEG")
+    exif = b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0" + thumbnail
+    segment = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
+    data = JPEG[:2] + segment + JPEG[2:]
+    np.testing.assert_array_equal(decode(data), decode(JPEG))
+    assert "cut short" in _error(data[: len(data) - len(JPEG) // 2])
+
+
+def test_first_frame_of_many():
+    frames = [Image.new("RGB", (9, 6), colour) for colour in ("red", "blue")]
+    for kind in ("GIF", "TIFF", "WEBP", "PNG"):
+        options = {"lossless": True} if kind == "WEBP" else {}
+        data = _saved(frames[0], kind, save_all=True, append_images=frames[1:], **options)
+        assert decode(data).shape == (6, 9, 3), kind
+        assert (decode(data) == (255, 0, 0)).all(), kind
+
+
+def test_multi_picture_jpeg():
+    frames = [Image.fromarray(SMOOTH), Image.fromarray(255 - SMOOTH)]
+    data = _saved(frames[0], "MPO", save_all=True, append_images=frames[1:])
+    assert abs(decode(data).astype(int) - SMOOTH).mean() < 4
+
+
+def test_palette_and_one_bit():
+    palette = Image.new("P", (4, 2))
+    palette.putpalette([10, 20, 30, 200, 100, 50])
+    palette.putdata([0, 1, 1, 0, 1, 0, 0, 1])
+    expected = np.array([[0, 1, 1, 0], [1, 0, 0, 1]])[..., None]
+    expected = np.where(expected, (200, 100, 50), (10, 20, 30))
+    for kind in ("PNG", "GIF", "TIFF", "BMP"):
+        np.testing.assert_array_equal(decode(_saved(palette, kind)), expected)
+    bits = RNG.random((11, 13)) > 0.5
+    for kind in ("PNG", "TIFF", "BMP"):
+        np.testing.assert_array_equal(
+            decode(_saved(Image.fromarray(bits), kind)), np.repeat(bits[..., None] * 255, 3, 2)
+        )
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tiff"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_sixteen_bits_are_scaled_not_clipped(suffix, channels):
+    eight = RNG.integers(0, 256, (19, 23, channels), dtype=np.uint8)
+    if channels == 4:
+        eight[..., 3] = 255
+    _, data = cv2.imencode(suffix, eight.astype(np.uint16) * 257)  # OpenCV writes BGR
+    expected = np.repeat(eight, 3, 2) if channels == 1 else eight[..., 2::-1]
+    np.testing.assert_array_equal(decode(data.tobytes()), expected)
+
+
+def test_sixteen_bit_ramp_keeps_its_order():
+    ramp = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    for data in (_saved(ramp, "PNG"), _saved(ramp, "TIFF"), _saved(ramp, "PPM")):
+        np.testing.assert_array_equal(decode(data)[..., 1], np.arange(256)[:, None].repeat(256, 1))
+
+
+def test_alpha_is_laid_on_white():
+    colour = np.array([[[200, 100, 0, 0], [200, 100, 0, 51], [200, 100, 0, 255]]], np.uint8)
+    expected = [[[255, 255, 255], [244, 224, 204], [200, 100, 0]]]
+    np.testing.assert_array_equal(decode(_saved(colour, "PNG")), expected)
+    np.testing.assert_array_equal(decode(colour), expected)
+    grey = Image.fromarray(np.array([[[90, 0], [90, 255]]], np.uint8), "LA")
+    np.testing.assert_array_equal(decode(_saved(grey, "PNG"))[..., 0], [[255, 90]])
+    hole = Image.new("P", (2, 1))
+    hole.putpalette([1, 2, 3, 4, 5, 6])
+    hole.putdata([0, 1])
+    for kind in ("GIF", "PNG"):
+        data = _saved(hole, kind, transparency=0)
+        np.testing.assert_array_equal(decode(data), [[[255, 255, 255], [4, 5, 6]]])
+
+
+def test_cmyk_as_it_is_and_inverted_by_adobe():
+    cmyk = Image.new("CMYK", (32, 32), (0, 255, 255, 0))  # red
+    for data in (_saved(cmyk, "TIFF"), _saved(cmyk, "JPEG", quality=95)):
+        assert abs(decode(data).astype(int) - (255, 0, 0)).max() <= 3
+    # A CMYK JPEG holds inverted values by Adobe's convention, also where its marker was stripped.
+    at = data.index(b"\xff\xee")
+    stripped = data[:at] + data[at + 2 + int.from_bytes(data[at + 2 : at + 4], "big") :]
+    assert abs(decode(stripped).astype(int) - (255, 0, 0)).max() <= 3
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP", "AVIF"])
+def test_exif_orientation(kind, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = SMOOTH[:64, :96]
+    # Written out by the standard's table: where the stored row 0 and column 0 lie in the scene.
+    upright = {
+        1: stored,
+        2: stored[:, ::-1],
+        3: stored[::-1, ::-1],
+        4: stored[::-1],
+        5: stored.transpose(1, 0, 2),
+        6: stored[::-1].transpose(1, 0, 2),
+        7: stored[::-1, ::-1].transpose(1, 0, 2),
+        8: stored.transpose(1, 0, 2)[::-1],
+    }[orientation]
+    pixels = decode(_saved(stored, kind, exif=exif, quality=95))
+    assert pixels.shape == upright.shape
+    assert abs(pixels.astype(int) - upright).mean() < 5
+
+
+def test_orientation_of_sixteen_bits_and_of_a_pillow_image():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    ramp = (np.arange(12, dtype=np.uint16) * 257).reshape(3, 4)
+    expected = np.arange(12).reshape(3, 4)[::-1].T
+    for kind in ("PNG", "TIFF"):
+        data = _saved(ramp, kind, exif=exif)
+        np.testing.assert_array_equal(decode(data)[..., 0], expected)
+        np.testing.assert_array_equal(decode(Image.open(io.BytesIO(data)))[..., 0], expected)
+
+
+def test_damaged_exif_costs_nothing():
+    exif = b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12\x01"
+    segment = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
+    np.testing.assert_array_equal(decode(JPEG[:2] + segment + JPEG[2:]), decode(JPEG))
+
+
+def test_avif():
+    pytest.importorskip("PIL.AvifImagePlugin")
+    assert abs(decode(_saved(SMOOTH, "AVIF", quality=95)).astype(int) - SMOOTH).mean() < 3
+
+
+def test_heic():
+    heif = pytest.importorskip("pillow_heif", reason="the extra 'heic' is not installed")
+    buffer = io.BytesIO()
+    heif.from_pillow(Image.fromarray(SMOOTH)).save(buffer, quality=95)
+    assert abs(decode(buffer.getvalue()).astype(int) - SMOOTH).mean() < 3
+    assert _error(buffer.getvalue()[:-2000]).startswith("the picture given as bytes: ")
+
+
+def test_missing_extra_is_named(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "pillow_heif", None)
+    monkeypatch.setattr(module.features, "check", lambda name: False)
+    heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40)
+    avif = b"\0\0\0\x18ftypmif1\0\0\0\0mif1avif" + bytes(40)
+    assert "HEIC" in _error(heic)
+    assert "AVIF" in _error(avif)
+    assert "pip install 'wrinkle[heic]'" in _error(heic)
+    assert "pip install 'wrinkle[heic]'" in _error(avif)
+
+
+# Paths, bytes, Pillow images and arrays
+
+
+def test_every_kind_of_source(tmp_path):
+    file = tmp_path / "ein Bild, ö.png"
+    file.write_bytes(_saved(NOISE, "PNG"))
+    for source in (file, str(file), file.read_bytes(), NOISE):
+        np.testing.assert_array_equal(decode(source), NOISE)
+    with Image.open(file) as image:
+        np.testing.assert_array_equal(decode(image), NOISE)
+
+
+def test_name_does_not_decide_the_format(tmp_path):
+    file = tmp_path / "png.jpg"
+    file.write_bytes(_saved(NOISE, "PNG"))
+    np.testing.assert_array_equal(decode(file), NOISE)
+
+
+def test_arrays():
+    grey = NOISE[..., 0]
+    threefold = np.repeat(grey[..., None], 3, 2)
+    np.testing.assert_array_equal(decode(grey), threefold)
+    np.testing.assert_array_equal(decode(grey[..., None]), threefold)
+    assert decode(NOISE) is NOISE
+    np.testing.assert_array_equal(decode(NOISE[:, ::-1]), NOISE[:, ::-1])
+    assert decode(NOISE[:, ::-1]).flags.c_contiguous
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((4, 4, 3), np.float32),
+        np.zeros((4, 4, 2), np.uint8),
+        np.zeros((4, 4, 5), np.uint8),
+        np.zeros((1, 4, 4, 3), np.uint8),
+        np.zeros(4, np.uint8),
+        np.zeros((), np.uint8),
+        np.zeros((0, 4, 3), np.uint8),
+        np.zeros((4, 4), np.uint16),
+        np.zeros((4, 4), bool),
+    ],
+)
+def test_arrays_that_are_no_picture(array):
+    assert "array" in _error(array)
+
+
+def test_other_things_are_refused():
+    assert "dict" in _error({})
+    assert "NoneType" in _error(None)
+
+
+# What cannot be read costs one line
+
+
+def test_hostile_files(tmp_path):
+    cases = {
+        "empty.jpg": (b"", "is empty"),
+        "text.jpg": (b"This is not a picture at all.\n" * 20, "is not a picture"),
+        "cut.jpg": (JPEG[: len(JPEG) // 2], "is cut short"),
+        "last_byte.jpg": (JPEG[:-1], "is cut short"),
+        "header.jpg": (JPEG[:30], "is cut short"),
+        "zeros.jpg": (JPEG[: len(JPEG) // 2] + bytes(len(JPEG) // 2), "is cut short"),
+        "cut.png": (_saved(NOISE, "PNG")[:3000], "is cut short"),
+        "cut.bmp": (_saved(NOISE, "BMP")[:3000], "is cut short"),
+        "cut.tiff": (_saved(NOISE, "TIFF", compression="raw")[:3000], ""),
+        "cut.gif": (_saved(NOISE, "GIF")[:1000], "is cut short"),
+        "cut.webp": (_saved(NOISE, "WEBP")[:500], ""),
+        "float.tiff": (_saved(np.ones((3, 3), np.float32), "TIFF"), "floating-point"),
+        "wide.tiff": (_saved(np.full((3, 3), 70000, np.int32), "TIFF"), "32-bit"),
+        "script.eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is not a picture"),
+    }
+    for name, (data, reason) in cases.items():
+        (tmp_path / name).write_bytes(data)
+        line = _error(tmp_path / name)
+        assert name in line
+        assert reason in line, line
+
+
+def test_paths_that_lead_nowhere(tmp_path):
+    assert "no such file" in _error(tmp_path / "nothing.jpg")
+    assert "is a folder" in _error(tmp_path)
+    assert "cannot be read" in _error("nul\0byte.jpg")
+    assert "cannot be read" in _error("long" * 2000 + ".jpg")
+    assert "no such file" in _error(str(tmp_path / "two\nlines.jpg"))
+    assert "no such file" in _error(str(tmp_path / "latin-\udcf6.jpg"))
+    _error(str(tmp_path / "latin-\udcf6.jpg")).encode()
+
+
+def _png_that_claims(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    rows = zlib.compress(bytes(1 << 16))
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    )
+
+
+def _jpeg_that_claims(width: int, height: int) -> bytes:
+    at = JPEG.index(b"\xff\xc0") + 5
+    return JPEG[:at] + struct.pack(">HH", height, width) + JPEG[at + 4 :]
+
+
+@pytest.mark.parametrize("make", [_png_that_claims, _jpeg_that_claims])
+def test_pixel_limit_is_checked_before_decoding(make, tmp_path, monkeypatch):
+    def never(*_args, **_options):
+        raise AssertionError("was decoded")
+
+    monkeypatch.setattr(cv2, "imdecode", never)
+    monkeypatch.setattr(Image.Image, "load", never)
+    file = tmp_path / "bomb.jpg"
+    file.write_bytes(make(30_000, 30_000))
+    assert "bomb.jpg: 30000×30000 is more than the limit of 200,000,000" in _error(file)
+
+
+def test_pixel_limit_holds_for_every_source():
+    for source in (NOISE, Image.fromarray(NOISE), _saved(NOISE, "PNG"), _saved(NOISE, "JPEG")):
+        assert "limit of 1,960 pixels" in _error(source, max_pixels=37 * 53 - 1)
+        assert decode(source, max_pixels=37 * 53).shape == NOISE.shape
+
+
+def test_pillows_own_limit_does_not_leak(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    for kind in ("PNG", "JPEG", "GIF", "TIFF", "WEBP"):
+        assert decode(_saved(NOISE, kind)).shape == NOISE.shape
+    assert Image.MAX_IMAGE_PIXELS == 100
+
+
+def test_threads_leave_pillow_as_it_was():
+    before = Image.MAX_IMAGE_PIXELS, list(warnings.filters)
+    data = [JPEG, _saved(NOISE, "TIFF"), _saved(NOISE, "PNG"), JPEG[:99]] * 10
+    results: list[object] = [None] * len(data)
+
+    def work(i: int) -> None:
+        try:
+            results[i] = decode(data[i]).shape
+        except ImageError:
+            results[i] = "refused"
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(data))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [SMOOTH.shape, NOISE.shape, NOISE.shape, "refused"] * 10
+    assert (Image.MAX_IMAGE_PIXELS, list(warnings.filters)) == before
+
+
+# Whatever the bytes
+
+
+@given(
+    hnp.arrays(np.uint8, st.tuples(st.integers(1, 20), st.integers(1, 20), st.just(3))),
+    st.sampled_from(["PNG", "TIFF", "BMP"]),
+)
+def test_random_pictures_come_back(picture, kind):
+    np.testing.assert_array_equal(decode(_saved(picture, kind)), picture)
+
+
+_STARTS = [
+    *(b"", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"II*\0\x08\0\0\0", b"MM\0*"),
+    *(
+        b"BM",
+        b"P6 3 3 255\n",
+        b"RIFF\x20\0\0\0WEBPVP8 ",
+        b"\0\0\0\x18ftypheic",
+        b"\0\0\0\x18ftypavif",
+    ),
+    b"\0\0\0\x0cjP  \r\n\x87\n",
+]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(_STARTS), st.binary(max_size=300))
+def test_random_bytes_raise_nothing_else(start, data):
+    with contextlib.suppress(ImageError):
+        decode(start + data, max_pixels=1_000_000)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, len(JPEG) - 1), st.booleans())
+def test_a_jpeg_cut_anywhere_is_refused(length, progressive):
+    data = _saved(SMOOTH, "JPEG", progressive=True) if progressive else JPEG
+    _error(data[: min(length, len(data) - 1)])
+
+
+_WHOLE = {kind: _saved(NOISE, kind) for kind in ("PNG", "GIF", "TIFF", "WEBP", "BMP", "JPEG2000")}
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from([*_WHOLE.values(), JPEG]),
+    st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=8),
+)
+def test_flipped_bytes_raise_nothing_else(data, changes):
+    damaged = bytearray(data)
+    for place, value in changes:
+        damaged[int(place * (len(damaged) - 1))] = value
+    with contextlib.suppress(ImageError):
+        pixels = decode(bytes(damaged), max_pixels=1_000_000)
+        assert pixels.dtype == np.uint8
+        assert pixels.ndim == 3
