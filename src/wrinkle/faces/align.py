@@ -1,0 +1,141 @@
+"""The one geometry: where a face's key points belong, and the one warp that takes them there.
+
+An affine map is a (…, 2, 3) matrix taking pixel coordinates (x, y, 1) to pixel coordinates; pixel i
+covers [i, i + 1), its centre lies at i + 0.5. Alignment, scaling, augmentation and mirroring are
+matrices too, composed first and applied to pixels once, by `warp`.
+"""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+TEMPLATE_VERSION = 1
+TEMPLATE = np.array([[-0.4, -0.41], [0.4, -0.41], [0.0, 0.05], [-0.35, 0.38], [0.35, 0.38]])
+"""(5, 2) in [−1, 1]: where an aligned face has its key points, about as UTKFace's crops do."""
+MIRRORED = [1, 0, 2, 4, 3]
+"""The order of the five key points after mirroring: left and right trade places."""
+CROP_MARGIN = 1.3
+"""Side of the stored face crop over side of a model's view at zoom 1: room for augmentation."""
+
+
+def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Rotation, scale and shift that take source to target points with least squared error.
+
+    Args:
+        source, target: (…, m, 2) points, m ≥ 2; leading dimensions broadcast.
+
+    Returns:
+        (…, 2, 3) float64. Coincident source points give a pure shift by the difference of means.
+    """
+    p, q = (np.asarray(points, np.float64) @ (1, 1j) for points in (source, target))
+    p_mean, q_mean = p.mean(-1, keepdims=True), q.mean(-1, keepdims=True)
+    spread = (np.abs(p - p_mean) ** 2).sum(-1)
+    product = (np.conj(p - p_mean) * (q - q_mean)).sum(-1)
+    turn = np.divide(product, spread, out=np.ones_like(product), where=spread > 0)
+    shift = q_mean[..., 0] - turn * p_mean[..., 0]
+    rows = [turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]
+    return np.stack([np.stack(row, -1) for row in rows], -2)
+
+
+def compose(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
+    """The (…, 2, 3) map that applies `inner` first, then `outer`."""
+    linear = outer[..., :2] @ inner[..., :2]
+    shift = outer[..., :2] @ inner[..., 2:] + outer[..., 2:]
+    return np.concatenate([linear, shift], -1)
+
+
+def invert(matrix: np.ndarray) -> np.ndarray:
+    """Inverse of (…, 2, 3) affine maps."""
+    linear = np.linalg.inv(matrix[..., :2])
+    return np.concatenate([linear, -linear @ matrix[..., 2:]], -1)
+
+
+def transform(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Apply (…, 2, 3) maps to (…, m, 2) points."""
+    return points @ np.swapaxes(matrix[..., :2], -1, -2) + matrix[..., None, :, 2]
+
+
+def view_matrix(key_points: np.ndarray, size: int, zoom: float = 1.0) -> np.ndarray:
+    """Map from a picture's pixels to a model's square input of `size` pixels.
+
+    Args:
+        key_points: (…, 5, 2) in the picture's pixels.
+        zoom: 1 shows the face as `TEMPLATE` has it, 0.8 a wider view.
+    """
+    return similarity(key_points, (TEMPLATE * zoom + 1) * size / 2)
+
+
+def crop_face(
+    image: np.ndarray, key_points: np.ndarray, size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cut a generous upright square around a face, the picture's border repeated beyond it.
+
+    Args:
+        image: (H, W, 3) uint8.
+        key_points: (5, 2) in the image's pixels.
+        size: side of the crop in pixels.
+
+    Returns:
+        The crop (size, size, 3) uint8, and the (2, 3) float64 map from image to crop pixels.
+    """
+    view_to_image = invert(view_matrix(key_points, 1))
+    side = CROP_MARGIN * np.hypot(*view_to_image[:, 0])
+    side = max(round(min(side, 4 * max(image.shape[:2]))), 1)
+    x, y = np.round(transform(view_to_image, np.array([[0.5, 0.5]]))[0] - side / 2).astype(int)
+    height, width = image.shape[:2]
+    x, y = int(np.clip(x, 1 - side, width - 1)), int(np.clip(y, 1 - side, height - 1))
+    inside = image[max(y, 0) : y + side, max(x, 0) : x + side]
+    edges = max(-y, 0), max(y + side - height, 0), max(-x, 0), max(x + side - width, 0)
+    if any(edges):
+        inside = cv2.copyMakeBorder(inside, *edges, cv2.BORDER_REPLICATE)
+    method = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+    scale = size / side
+    matrix = np.array([[scale, 0, -x * scale], [0, scale, -y * scale]])
+    return cv2.resize(inside, (size, size), interpolation=method), matrix
+
+
+def warp(images: Tensor, matrices: Tensor, size: int) -> Tensor:
+    """Sample square pictures through affine maps, bilinearly, the border repeated.
+
+    Args:
+        images: (B, 3, H, W), uint8 or float.
+        matrices: (B, 2, 3) from image pixels to output pixels.
+        size: side of the output in pixels.
+
+    Returns:
+        (B, 3, size, size) float32 in the images' range, on the images' device.
+    """
+    height, width = images.shape[-2:]
+    # Output [−1, 1] → output pixels → image pixels → image [−1, 1], all in float64.
+    linear = torch.linalg.inv(matrices[:, :, :2].double())
+    shift = -linear @ matrices[:, :, 2:].double() + linear.sum(-1, keepdim=True) * size / 2
+    to_unit = torch.tensor([2 / width, 2 / height], dtype=torch.float64, device=matrices.device)
+    theta = torch.cat([linear * size / 2, shift], -1) * to_unit[:, None]
+    theta[:, :, 2] -= 1
+    shape = [len(images), images.shape[1], size, size]
+    grid = F.affine_grid(theta.to(images.device, torch.float32), shape, align_corners=False)
+    return F.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
+
+
+def face_input(
+    crops: Tensor, matrices: Tensor, size: int, mean: Sequence[float], std: Sequence[float]
+) -> Tensor:
+    """What a network sees of face crops: warped, scaled to [0, 1], normalised.
+
+    Args:
+        crops: (B, S, S, 3) uint8 RGB.
+        matrices: (B, 2, 3) from crop pixels to input pixels.
+        mean, std: of each channel, in [0, 1].
+
+    Returns:
+        (B, 3, size, size) float32 in channels-last memory, on the crops' device.
+    """
+    pixels = warp(crops.permute(0, 3, 1, 2), matrices, size)
+    shift, scale = (
+        255 * torch.tensor(v, device=crops.device).view(1, 3, 1, 1) for v in (mean, std)
+    )
+    return ((pixels - shift) / scale).contiguous(memory_format=torch.channels_last)
