@@ -1,0 +1,51 @@
+"""What every dataset is turned into: a row per labelled picture, and a reason for each refusal."""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+MAX_AGE = 120
+"""Years. Labels outside 0..MAX_AGE are refused: nobody's documented life was that long but one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One labelled picture of one person.
+
+    path: the file. name: POSIX path below the dataset's root, unique in the dataset; split lists
+    refer to it. age: years, 0..MAX_AGE. source: the dataset's name.
+    age_deviation: standard deviation of the label in years, where several people guessed the age.
+    person: an identity within the dataset. gender: "female" or "male". group: the dataset's own
+    word for the ethnic group.
+    landmarks: (68, 2) float32 (x, y) in pixels of the photograph, pixel i covering [i, i + 1).
+    """
+
+    path: Path
+    name: str
+    age: float
+    source: str
+    age_deviation: float | None = None
+    person: str | None = None
+    gender: str | None = None
+    group: str | None = None
+    landmarks: np.ndarray | None = field(default=None, compare=False, repr=False)
+
+
+class Dropped(NamedTuple):
+    """A picture left out. reason: a few words to count by; detail: what is particular here."""
+
+    name: str
+    reason: str
+    detail: str = ""
+
+
+def parse_age(text: str) -> float | None:
+    """Age in years, or None when `text` is not a number in 0..MAX_AGE."""
+    try:
+        age = float(text)
+    except ValueError:
+        return None
+    return age if math.isfinite(age) and 0 <= age <= MAX_AGE else None

@@ -1,0 +1,126 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wrinkle.datasets import MAX_AGE, read_dataset
+from wrinkle.errors import WrinkleError
+
+
+@pytest.fixture
+def album(tmp_path) -> Path:
+    (tmp_path / "sub").mkdir()
+    for name in ("a.jpg", "b.png", "sub/ö, c.jpg"):
+        (tmp_path / name).write_bytes(b"picture")
+    return tmp_path
+
+
+def _write(album: Path, text: str, encoding: str = "utf-8") -> Path:
+    (album / "labels.csv").write_bytes(text.encode(encoding))
+    return album
+
+
+def test_all_columns_in_any_order_with_others_between(album):
+    _write(
+        album,
+        "gender,age,note,path,group,person,age_deviation\r\n"
+        'Female,33.5,hm,"sub/ö, c.jpg",Nordic,p1,2.5\r\n'
+        ",7,,a.jpg,,,\r\n",
+        "utf-8-sig",
+    )
+    (first, second), dropped = read_dataset("folder", album)
+    assert dropped == []
+    assert first.name == "sub/ö, c.jpg"
+    assert first.path == album / "sub" / "ö, c.jpg"
+    assert (first.age, first.age_deviation) == (33.5, 2.5)
+    assert (first.person, first.gender, first.group) == ("p1", "female", "Nordic")
+    assert first.source == "folder"
+    assert (second.age, second.age_deviation) == (7.0, None)
+    assert (second.person, second.gender, second.group) == (None, None, None)
+
+
+def test_the_csv_file_itself_and_absolute_paths(album, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other") / "d.jpg"
+    other.write_bytes(b"picture")
+    _write(album, f"path,age\n{album / 'a.jpg'},5\n./b.png,6\n{other},7\n")
+    rows, _ = read_dataset("folder", album / "labels.csv")
+    assert [row.name for row in rows] == ["a.jpg", "b.png", other.as_posix()]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("a.jpg,-1", "impossible age"),
+        ("a.jpg,200", "impossible age"),
+        ("a.jpg,abc", "impossible age"),
+        ("a.jpg,", "impossible age"),
+        ("a.jpg", "impossible age"),
+        ("gone.jpg,5", "no such picture"),
+        ("sub,5", "no such picture"),
+        (",5", "no such picture"),
+        (f"{'x' * 300}.jpg,5", "no such picture"),
+        ("a.jpg,5,-2", "impossible age deviation"),
+        ("a.jpg,5,many", "impossible age deviation"),
+        ("a.jpg,5,1,robot", "unknown gender"),
+    ],
+)
+def test_a_bad_line_costs_itself_and_is_named(album, line, reason):
+    _write(album, f"path,age,age_deviation,gender\nb.png,6,1,male\n{line}\n")
+    rows, dropped = read_dataset("folder", album)
+    assert [row.name for row in rows] == ["b.png"]
+    assert [entry.reason for entry in dropped] == [reason]
+    assert "line 3" in dropped[0].detail
+
+
+def test_a_picture_listed_twice(album):
+    _write(album, "path,age\na.jpg,5\n./a.jpg,5\nb.png,6\nb.png,60\n")
+    rows, dropped = read_dataset("folder", album)
+    assert [(row.name, row.age) for row in rows] == [("a.jpg", 5.0)]
+    assert sorted((entry.name, entry.reason) for entry in dropped) == [
+        ("a.jpg", "duplicate"),
+        ("b.png", "conflicting duplicate labels"),
+        ("b.png", "conflicting duplicate labels"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "message"),
+    [
+        ("path,years\na.jpg,5\n", "utf-8", r"lacks the column age.*found path, years"),
+        ("file;age\na.jpg;5\n", "utf-8", r"lacks the column path and age.*found file;age"),
+        ("", "utf-8", "lacks the column path and age.*found nothing"),
+        ("path,age\nö.jpg,5\n", "latin-1", "not UTF-8"),
+        ('path,age\n"a.jpg,5\n', "utf-8", "not a CSV file"),
+        ('path,age\n"a"b.jpg,5\n', "utf-8", "not a CSV file"),
+    ],
+)
+def test_a_bad_file_is_one_line(album, text, encoding, message):
+    _write(album, text, encoding)
+    with pytest.raises(WrinkleError, match=message) as caught:
+        read_dataset("folder", album)
+    assert "\n" not in str(caught.value)
+
+
+def test_none_or_two_csv_files(album):
+    with pytest.raises(WrinkleError, match="found none"):
+        read_dataset("folder", album)
+    _write(album, "path,age\na.jpg,5\n")
+    (album / "old.csv").write_text("path,age\n")
+    with pytest.raises(WrinkleError, match=r"found labels\.csv, old\.csv"):
+        read_dataset("folder", album)
+
+
+@given(content=st.binary(max_size=80))
+def test_any_bytes_give_rows_or_one_line(tmp_path_factory, content):
+    folder = tmp_path_factory.mktemp("album")
+    (folder / "a.jpg").write_bytes(b"picture")
+    (folder / "labels.csv").write_bytes(b"path,age\na.jpg,5\n" + content)
+    try:
+        rows, _ = read_dataset("folder", folder)
+    except WrinkleError as error:
+        rows, message = [], str(error)
+    else:
+        message = ""
+    assert "\n" not in message
+    assert all(0 <= row.age <= MAX_AGE for row in rows)
