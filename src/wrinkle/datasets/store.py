@@ -1,0 +1,112 @@
+"""The packed dataset: one Arrow IPC file of face crops and labels, memory-mapped when read.
+
+A row is a face: its crop as JPEG, its key points in the crop, its labels, where it came from. The
+file opens as it lies in pyarrow (`pyarrow.ipc.open_file`), pandas (`read_feather`), DuckDB (through
+`pyarrow.dataset.dataset(path, format="ipc")`) and Hugging Face `datasets`
+(`load_dataset("arrow", data_files=path)`).
+"""
+
+import json
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow as pa
+
+from wrinkle.errors import WrinkleError
+
+FORMAT = 1
+SCHEMA = pa.schema(
+    [
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("image", pa.binary(), nullable=False),  # JPEG, square
+        pa.field("key_points", pa.list_(pa.float32(), 10), nullable=False),  # x, y in crop pixels
+        pa.field("landmarks", pa.list_(pa.float32(), 136)),  # likewise; order: info["landmarks"]
+        pa.field("age", pa.float32(), nullable=False),
+        pa.field("age_deviation", pa.float32()),
+        pa.field("person", pa.string()),
+        pa.field("gender", pa.string()),
+        pa.field("group", pa.string()),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("digest", pa.string(), nullable=False),  # sha256 of the photograph's file
+        pa.field("score", pa.float32()),  # the detector's; null: key points placed by hand
+    ]
+)
+LABELS = [name for name in SCHEMA.names if name not in ("image", "key_points", "landmarks")]
+
+
+def write_table(path: Path, table: pa.Table, info: object) -> None:
+    """Write rows of `SCHEMA` and their description in one go: the file is whole or not there.
+
+    Raises:
+        WrinkleError: the disk is full or the folder cannot be written.
+    """
+    table = table.replace_schema_metadata({b"wrinkle": json.dumps(info).encode()})
+    scratch = path.with_name(path.name + ".tmp")
+    try:
+        with (
+            pa.OSFile(str(scratch), "wb") as sink,
+            pa.ipc.new_file(sink, table.schema) as writer,
+        ):
+            writer.write_table(table, max_chunksize=1024)
+        with open(scratch, "rb") as written:
+            os.fsync(written.fileno())
+        os.replace(scratch, path)
+    except OSError as error:
+        scratch.unlink(missing_ok=True)
+        reason = error.strerror or str(error)
+        raise WrinkleError(f"cannot write {path}: {reason}; what is packed so far stays") from error
+
+
+class Store:
+    """A packed dataset, opened without reading it into memory.
+
+    Attributes:
+        info: what the file says of itself: dataset, crop size, detector, what was dropped.
+        columns: `pyarrow.Table` of the labels (no pictures, no points), one row per face.
+        ages: (N,) float32 years.
+        key_points: (N, 5, 2) float32 in crop pixels.
+        size: side of the crops in pixels.
+
+    Raises:
+        WrinkleError: the file is missing, cut short or not a store.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        try:
+            table = pa.ipc.open_file(pa.memory_map(str(self.path))).read_all()
+            self.info: dict = json.loads((table.schema.metadata or {})[b"wrinkle"])
+            if self.info["format"] != FORMAT:
+                raise WrinkleError(f"{path}: format {self.info['format']}, expected {FORMAT}")
+        except FileNotFoundError:
+            raise WrinkleError(f"no store at {path}: make one with `wrinkle prepare`") from None
+        except (pa.ArrowInvalid, OSError, KeyError, ValueError) as error:
+            raise WrinkleError(f"{path} is not a whole wrinkle store: prepare it again") from error
+        self._images = table["image"]
+        self.size: int = self.info["size"]
+        self.columns = table.select(LABELS)
+        self.ages = table["age"].to_numpy()
+        points = table["key_points"].combine_chunks().flatten().to_numpy()
+        self.key_points = points.reshape(-1, 5, 2)
+        self._landmarks = table["landmarks"]
+
+    def __len__(self) -> int:
+        return len(self.ages)
+
+    def __reduce__(self) -> tuple[type["Store"], tuple[Path]]:
+        return Store, (self.path,)
+
+    def image(self, index: int) -> np.ndarray:
+        """The face crop of a row: (size, size, 3) uint8 RGB."""
+        data = np.frombuffer(self._images[int(index)].as_buffer(), np.uint8)
+        picture = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
+        if picture is None:
+            raise WrinkleError(f"{self.path}: the picture of row {index} is damaged: prepare again")
+        return picture
+
+    def landmarks(self, index: int) -> np.ndarray | None:
+        """The 68 landmarks of a row, (68, 2) float32 in crop pixels, where the dataset has them."""
+        values = self._landmarks[int(index)].as_py()
+        return None if values is None else np.array(values, np.float32).reshape(68, 2)
