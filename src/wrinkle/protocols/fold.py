@@ -1,0 +1,133 @@
+"""The two records of this room, and the checks that every protocol's folds pass."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pyarrow as pa
+
+from wrinkle.errors import WrinkleError
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Row indices (int64, ascending, disjoint) of one training and its evaluation."""
+
+    name: str
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A published or stated way to split a dataset.
+
+    source: the citation. checksum: sha256 of the packaged list's text, where there is one.
+    folds: table with the columns name, age, person, gender, group, source, digest → folds, already
+    checked. It raises WrinkleError when the table lacks what the protocol needs.
+    """
+
+    name: str
+    description: str
+    source: str
+    checksum: str | None
+    folds: Callable[[pa.Table], list[Fold]]
+
+
+def checked(
+    folds: list[Fold],
+    table: pa.Table,
+    *,
+    apart: Sequence[str] = ("digest",),
+    validated: bool = True,
+) -> list[Fold]:
+    """`folds`, if they hold what they promise; else WrinkleError.
+
+    Train, validation and test share no row and no value of the columns `apart` (nulls are nobody's
+    and never shared); train and test are never empty, validation only when not `validated`.
+    """
+    codes = {column: _codes(table, column) for column in apart}
+    for fold in folds:
+        parts = {"train": fold.train, "validation": fold.validation, "test": fold.test}
+        for part, rows in parts.items():
+            if len(rows) == 0 and (validated or part != "validation"):
+                raise WrinkleError(f"fold {fold.name}: no {part} rows; the store is too small")
+        for (first, a), (second, b) in combinations(parts.items(), 2):
+            if np.intersect1d(a, b).size:
+                raise WrinkleError(f"fold {fold.name}: {first} and {second} share rows")
+            for column, code in codes.items():
+                shared = np.intersect1d(code[a], code[b])
+                if shared[shared >= 0].size:
+                    raise WrinkleError(
+                        f"fold {fold.name}: {first} and {second} share a {column}"
+                        " (prepare the data again, which removes duplicates)"
+                    )
+    return folds
+
+
+def persons(table: pa.Table) -> list[str]:
+    """The person of every row; WrinkleError when one is unknown."""
+    if table.num_rows == 0:
+        raise WrinkleError("the store is empty: there is nothing to split")
+    column: list[str] = table["person"].to_pylist()
+    unknown = column.count(None)  # type: ignore[arg-type]
+    if unknown:
+        raise WrinkleError(
+            f"{unknown} of {len(column)} rows have no person: this protocol keeps people apart and"
+            " needs to know who they are (use random:K where there are no identities)"
+        )
+    return column
+
+
+def shuffled(keys: Iterable[str], seed: int) -> list[str]:
+    """`keys` in an order that depends on the seed and on themselves, not on how they came.
+
+    Sorting by a hash gives the same split for the same names on every machine and version.
+    """
+    return sorted(keys, key=lambda key: hashlib.sha256(f"{seed}:{key}".encode()).digest())
+
+
+def deal(sizes: dict[str, int], count: int, seed: int) -> list[list[str]]:
+    """Deal groups of the given sizes into `count` hands that hold about equally many rows.
+
+    The largest group goes first, always to the lightest hand, so hands differ by at most the size
+    of one group; groups of one size come in an order drawn by `seed`.
+    """
+    hands: list[list[str]] = [[] for _ in range(count)]
+    weights = [0] * count
+    for key in sorted(shuffled(sizes, seed), key=lambda key: -sizes[key]):
+        lightest = weights.index(min(weights))
+        hands[lightest].append(key)
+        weights[lightest] += sizes[key]
+    return hands
+
+
+def rotate(keys: Sequence[str], hands: list[list[str]]) -> list[Fold]:
+    """Fold k tests on hand k, validates on the hand after it, and trains on the others.
+
+    keys: the group of every row. Folds are named "1" to "K".
+    """
+    hand_of = {key: number for number, hand in enumerate(hands) for key in hand}
+    hand = np.array([hand_of[key] for key in keys], dtype=np.int64)
+    folds = []
+    for number in range(len(hands)):
+        following = (number + 1) % len(hands)
+        folds.append(
+            Fold(
+                name=str(number + 1),
+                train=np.flatnonzero((hand != number) & (hand != following)),
+                validation=np.flatnonzero(hand == following),
+                test=np.flatnonzero(hand == number),
+            )
+        )
+    return folds
+
+
+def _codes(table: pa.Table, column: str) -> np.ndarray:
+    """(N,) int64: equal values have equal codes, nulls have −1."""
+    numbers: dict[str | None, int] = {None: -1}
+    values = table[column].to_pylist()
+    return np.array([numbers.setdefault(value, len(numbers)) for value in values], dtype=np.int64)

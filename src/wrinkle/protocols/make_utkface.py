@@ -1,0 +1,105 @@
+"""Makes the packaged list of UTKFace:  python -m wrinkle.protocols.make_utkface ROOT [OUT]
+
+1. Byte-identical pictures are dropped but for one, or wholly where their ages differ (left-out).
+2. Pictures whose 64-bit perceptual hashes differ in fewer than NEAR bits form clusters, and a
+   cluster goes to one part whole. Looked at, pairs 0 or 2 bits apart are one photograph, scaled,
+   cropped or compressed anew; pairs 4 bits apart are so in about half the cases, and keeping two
+   people together by mistake costs nothing. At 8 bits a thousand strangers would hang together.
+3. Clusters are sorted by age and dealt in tens, eight to train and one each to validation and test,
+   so that the three parts have the same ages.
+"""
+
+import gzip
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from wrinkle.datasets import Row, read_dataset
+from wrinkle.datasets.duplicates import find_duplicates
+from wrinkle.errors import WrinkleError
+from wrinkle.protocols.fold import shuffled
+from wrinkle.protocols.utkface import LIST, PARTS
+
+SEED = 0
+NEAR = 6
+_DEAL = ("train",) * 8 + ("validation", "test")
+
+
+def perceptual_hash(image: np.ndarray) -> np.ndarray:
+    """(64,) bool of a (H, W) uint8 grey picture: which of its 8×8 lowest DCT coefficients, at
+    32×32 pixels, are above their median (taken without the mean brightness).
+    """
+    small = cv2.resize(image, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
+    low = cv2.dct(small)[:8, :8].ravel()
+    return low > np.median(low[1:])
+
+
+def cluster(hashes: np.ndarray, near: int = NEAR) -> np.ndarray:
+    """(N,) int64: for each row of (N, 64) bool the lowest row that it is linked to by steps of
+    fewer than `near` differing bits.
+    """
+    signs = hashes.astype(np.float32) * 2 - 1
+    parent = np.arange(len(hashes))
+
+    def root(row: int) -> int:
+        while parent[row] != row:
+            parent[row] = row = parent[parent[row]]
+        return row
+
+    for start in range(0, len(hashes), 1024):
+        differing = (64 - signs[start : start + 1024] @ signs.T) / 2
+        for first, second in np.argwhere(differing < near):
+            a, b = root(int(first) + start), root(int(second))
+            parent[max(a, b)] = min(a, b)
+    return np.array([root(row) for row in range(len(hashes))], dtype=np.int64)
+
+
+def assign(rows: Sequence[Row], clusters: np.ndarray, seed: int = SEED) -> dict[str, str]:
+    """Name of every row → "train", "validation" or "test"; see 3. above."""
+    age = {rows[lowest].name: rows[lowest].age for lowest in np.unique(clusters).tolist()}
+    order = sorted(shuffled(age, seed), key=lambda name: age[name])
+    part: dict[str, str] = {}
+    for start in range(0, len(order), len(_DEAL)):
+        ten = shuffled(order[start : start + len(_DEAL)], seed + 1)
+        part.update(zip(ten, _DEAL, strict=False))
+    return {
+        row.name: part[rows[lowest].name]
+        for row, lowest in zip(rows, clusters.tolist(), strict=True)
+    }
+
+
+def main(root: str, out: str | None = None) -> None:
+    """Write the list to `out` (default: into the package) and print sizes and checksum."""
+    kept, dropped = find_duplicates(read_dataset("utkface", root)[0])
+    clusters = cluster(np.stack([perceptual_hash(_grey(row.path)) for row in kept]))
+    part = assign(kept, clusters) | {entry.name: "left-out" for entry in dropped}
+    text = "".join(
+        f"# {heading}\n" + "".join(f"{name}\n" for name in sorted(part) if part[name] == heading)
+        for heading in PARTS
+    ).encode("ascii")
+    path = Path(out) if out else Path(__file__).parent / "lists" / LIST
+    # No time stamp: the same pictures give the same file.
+    path.write_bytes(gzip.compress(text, mtime=0))
+    several = Counter(np.unique(clusters, return_counts=True)[1].tolist())
+    del several[1]
+    print(f"parts: {dict(Counter(part.values()))}")
+    print(f"clusters of near-identical pictures: {several.total()}, by size {dict(several)}")
+    print(f"CHECKSUM = {sha256(text).hexdigest()!r}")
+
+
+def _grey(path: Path) -> np.ndarray:
+    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if image is None:
+        raise WrinkleError(f"cannot read {path}: the list is made from the whole of UTKFace")
+    return image
+
+
+if __name__ == "__main__":
+    if len(sys.argv) not in (2, 3):
+        sys.exit("usage: python -m wrinkle.protocols.make_utkface ROOT [OUT]")
+    main(*sys.argv[1:])
