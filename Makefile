@@ -1,0 +1,31 @@
+# Set-up is part of every target: a fresh machine needs Python 3.11+ and pip, nothing else.
+VENV ?= .venv
+PYTHON ?= python3
+BIN = $(VENV)/bin
+
+.PHONY: demo test check clean
+
+demo: $(VENV)/.installed
+	rm -rf demo-output
+	$(BIN)/wrinkle predict examples --annotate demo-output
+	@echo "pictures with boxes and ages: demo-output/"
+
+test: check
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.installed-tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.installed-tests: $(VENV)/.installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[train,imagenet,heic,test,check]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo-output
