@@ -1,0 +1,21 @@
+"""Networks from an aligned face to a distribution over ages; one file each."""
+
+from wrinkle.models.base import AgeModel, Output
+from wrinkle.models.efficientnet_lite import efficientnet_lite0
+from wrinkle.models.init import load_initial
+from wrinkle.models.registry import create_model, list_models
+from wrinkle.models.res18_ex import res18_ex
+from wrinkle.models.resnet import resnet18, resnet34, resnet50
+
+__all__ = [
+    "AgeModel",
+    "Output",
+    "create_model",
+    "efficientnet_lite0",
+    "list_models",
+    "load_initial",
+    "res18_ex",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+]

