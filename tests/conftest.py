@@ -1,9 +1,21 @@
-"""Shared by all tests: where the research datasets lie, which are never part of the repository."""
+"""Shared by all tests: where the research datasets lie, which are never part of the repository, and
+a small model and store for whoever needs any."""
 
+import csv
 import os
 from pathlib import Path
 
 import pytest
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+KNOWN_AGES = {
+    "barack_obama_2009.jpg": 48,
+    "barack_obama_2012.jpg": 51,
+    "eileen_collins_1998.jpg": 41.5,
+    "grace_hopper_1984.jpg": 77,
+    "joe_biden_2010.jpg": 67,
+}
+"""Years at the time of the picture, from examples/README.md."""
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +26,52 @@ def data_root() -> Path:
     if not (root / "fgnet").is_dir() or not (root / "utkface").is_dir():
         pytest.skip(f"no FG-NET and UTKFace in {root}: set WRINKLE_DATA to the folder of both")
     return root
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole model file: random weights, but an opinion of its own on every face."""
+    import torch
+
+    from wrinkle.faces.align import TEMPLATE_VERSION
+    from wrinkle.models import create_model
+    from wrinkle.training.checkpoint import save_model
+
+    torch.manual_seed(0)
+    fields = {"input_size": 64}
+    model = create_model("efficientnet_lite0", **fields)
+    with torch.no_grad():
+        model.get_submodule(model.classifier).weight.mul_(8)
+    card = {
+        "model": {"name": "efficientnet_lite0", "fields": fields},
+        "input": {
+            "size": 64,
+            "zoom": 1.0,
+            "crop": 256,
+            "mean": list(model.mean),
+            "std": list(model.std),
+            "template": TEMPLATE_VERSION,
+        },
+        "ages": model.ages.tolist(),
+        "provenance": {"split": "random:4", "fold": "1", "scores": {"validation_mae": 4.56}},
+    }
+    path = tmp_path_factory.mktemp("model") / "small.safetensors"
+    save_model(path, model, card, half=True)
+    return path
+
+
+@pytest.fixture(scope="session")
+def example_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example photographs, packed by `wrinkle prepare folder`."""
+    from wrinkle.cli import main
+
+    folder = tmp_path_factory.mktemp("packed")
+    with (folder / "labels.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["path", "age", "age_deviation", "gender", "group"])
+        for name, age in KNOWN_AGES.items():
+            female = name.startswith(("eileen", "grace"))
+            table.writerow([EXAMPLES / name, age, 2.5, "female" if female else "male", "official"])
+    store = folder / "examples.arrow"
+    assert main(["prepare", "folder", str(folder / "labels.csv"), str(store)]) == 0
+    return store

@@ -44,3 +44,24 @@ def test_initial_deviation_counts_the_groups() -> None:
     initialise(nn.ModuleList([dense, depthwise]))
     assert dense.weight.std().item() == pytest.approx((2 / (128 * 9)) ** 0.5, rel=0.02)
     assert depthwise.weight.std().item() == pytest.approx((2 / 9) ** 0.5, rel=0.02)
+
+
+def test_mirror_average_is_the_mean_with_the_mirrored_face() -> None:
+    class Sided(AgeModel):
+        """Scores how light the left half is, and where its first key point lies."""
+
+        def forward(self, images: torch.Tensor, key_points: torch.Tensor) -> torch.Tensor:
+            return torch.stack([images[..., :16].mean((1, 2, 3)), key_points[:, 0, 0]], -1)
+
+        def distribution(self, output: torch.Tensor) -> torch.Tensor:
+            return output
+
+    images = torch.zeros(2, 3, 32, 32)
+    images[..., :16] = 1
+    points = torch.tensor([[-0.4, 0], [0.2, 0], [0, 0], [-0.3, 0], [0.3, 0.0]]).expand(2, 5, 2)
+    model = Sided(1, 32)
+    plain = model.predict(images, points, mirror=False)
+    both = model.predict(images, points)
+    torch.testing.assert_close(plain, torch.tensor([[1.0, -0.4]] * 2))
+    # Mirrored, the eye on the image's left is the other one: from x = 0.2 to −0.2.
+    torch.testing.assert_close(both, torch.tensor([[0.5, -0.3]] * 2))

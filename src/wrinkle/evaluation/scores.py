@@ -1,7 +1,6 @@
 """Scores of one set of predictions as a table for people."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,18 +19,6 @@ CUMULATIVE = 5
 """Years: the field reports CS(5)."""
 
 
-def overall(predicted: Any, actual: Any, deviation: Any | None = None) -> dict[str, float]:
-    """MAE and bias in years, CS(5) in [0, 1], and the ε-error where labels carry deviations."""
-    scores = {
-        "mae": mean_absolute_error(predicted, actual),
-        "bias": bias(predicted, actual),
-        f"cs{CUMULATIVE}": cumulative_score(predicted, actual, CUMULATIVE),
-    }
-    if deviation is not None:
-        scores["epsilon"] = epsilon_error(predicted, actual, deviation)
-    return scores
-
-
 def score_table(predicted: np.ndarray, rows: pa.Table) -> str:
     """MAE, CS(5), bias and ε-error over all, then by age decade, gender and group.
 
@@ -40,14 +27,16 @@ def score_table(predicted: np.ndarray, rows: pa.Table) -> str:
         rows: N rows of a store's `columns`.
     """
     actual = rows["age"].to_numpy()
-    deviation = rows["age_deviation"]
-    scores = overall(predicted, actual, None if deviation.null_count else deviation.to_numpy())
     lines = [
-        f"{len(actual):,} faces: MAE {scores['mae']:.2f} years, CS({CUMULATIVE}) "
-        f"{100 * scores[f'cs{CUMULATIVE}']:.1f} %, bias {scores['bias']:+.2f} years"
+        f"{len(actual):,} faces: MAE {mean_absolute_error(predicted, actual):.2f} years, "
+        f"CS({CUMULATIVE}) {100 * cumulative_score(predicted, actual, CUMULATIVE):.1f} %, "
+        f"bias {bias(predicted, actual):+.2f} years"
     ]
-    if "epsilon" in scores:
-        lines[0] += f", ε-error {scores['epsilon']:.3f}"
+    deviation = rows["age_deviation"].to_numpy().astype(float)  # NaN where there is none
+    known = deviation > 0
+    if known.any():
+        error = epsilon_error(predicted[known], actual[known], deviation[known])
+        lines.append(f"{known.sum():,} of them with an age deviation: ε-error {error:.3f}")
     lines += ["", f"{'':<14}{'faces':>7}{'MAE':>8}{'bias':>8}"]
     order = np.argsort(actual, kind="stable")
     decades = np.array(age_decades(actual))

@@ -1,0 +1,227 @@
+"""Train any folds of a recipe, test each, and gather one table."""
+
+import csv
+import hashlib
+import io
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from accelerate import Accelerator
+
+from wrinkle.datasets.store import Store
+from wrinkle.errors import WrinkleError
+from wrinkle.evaluation.metrics import cumulative_score, mean_absolute_error
+from wrinkle.evaluation.predict_store import predict_store
+from wrinkle.protocols import Fold, get_protocol
+from wrinkle.training.checkpoint import load_model, replace_file
+from wrinkle.training.loop import MODEL_FILE, STATE_FILE, Run
+from wrinkle.training.memory import keep_freed_memory
+from wrinkle.training.recipe import Recipe, flatten
+
+RESULT_FILE = "result.json"
+
+
+@dataclass(frozen=True)
+class Result:
+    """One fold's test part: pictures, mean absolute error in years, share [0, 1] within 5 years."""
+
+    fold: str
+    n: int
+    mae: float
+    cs5: float
+    validation_mae: float | None
+    epochs: int
+
+
+def train(
+    recipe: Recipe, folds: str | None = None, runs: str | Path = "runs", command: str | None = None
+) -> list[Result]:
+    """Train the folds ("1-10", "3", "1,4-6"; None: all) and test each, going on where they stand.
+
+    Everything goes to `runs/<recipe name>/`: the recipe, a folder per fold, and results.csv and
+    results.md over the folds that are done, which is also printed. What is finished is not
+    repeated. Returns the results of the folds asked for.
+
+    Raises WrinkleError, one line; `wrinkle.training.loop.Stopped` on Ctrl-C or SIGTERM.
+    """
+    root = Path(runs) / recipe.name
+    store = Store(recipe.data.store)
+    every = get_protocol(recipe.data.protocol).folds(store.columns)
+    chosen = [every[number] for number in parse_folds(folds, len(every))]
+    # Told so, Accelerate joins several processes on CPUs; else each would train for itself.
+    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    if accelerator.device.type == "cpu":
+        keep_freed_memory()
+    check_folder(root, recipe, fingerprint(store))
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        command = command or shlex.join(sys.argv)
+        write_folder(root, recipe, fingerprint(store), command)
+    for fold in chosen:
+        if not (root / fold.name / RESULT_FILE).exists():
+            train_fold(recipe, store, limited(fold, recipe), root / fold.name, accelerator)
+        if accelerator.is_main_process:
+            write_table(root, [fold.name for fold in every])
+        accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        print((root / "results.md").read_text(encoding="utf-8"), end="")
+    return [read_result(root / fold.name) for fold in chosen]
+
+
+def train_fold(
+    recipe: Recipe, store: Store, fold: Fold, folder: Path, accelerator: Accelerator
+) -> None:
+    """Train one fold, then test the kept model and write predictions.csv and result.json."""
+    if recipe.training.choose == "best" and not len(fold.validation):
+        raise WrinkleError(
+            f"training.choose is 'best', but fold {fold.name} of {recipe.data.protocol} has no "
+            "validation part; choices: 'last'"
+        )
+    Run(recipe, store, fold, folder, accelerator).train()
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        result = test_fold(recipe, store, fold, folder, accelerator)
+        replace_file(folder / RESULT_FILE, json.dumps(asdict(result), indent=1).encode())
+        (folder / STATE_FILE).unlink(missing_ok=True)
+    accelerator.wait_for_everyone()
+
+
+def test_fold(
+    recipe: Recipe, store: Store, fold: Fold, folder: Path, accelerator: Accelerator
+) -> Result:
+    """Test part of a fold under the model file in `folder`; writes predictions.csv."""
+    model, header = load_model(folder / MODEL_FILE, accelerator.device)
+    training = recipe.training
+    probabilities = predict_store(
+        model,
+        header,
+        store,
+        fold.test,
+        accelerator.device,
+        training.batch,
+        training.mirror_average,
+        training.workers,
+    )
+    predicted = probabilities.astype(np.float64) @ np.asarray(header["ages"])
+    actual = store.ages[fold.test].astype(np.float64)
+    names = store.columns["name"].take(fold.test).to_pylist()
+    rows = [
+        (name, f"{age:g}", f"{guess:.3f}")
+        for name, age, guess in zip(names, actual, predicted, strict=True)
+    ]
+    replace_file(folder / "predictions.csv", to_csv([("name", "age", "predicted"), *rows]))
+    provenance = header["provenance"]
+    return Result(
+        fold=fold.name,
+        n=len(actual),
+        mae=float(mean_absolute_error(predicted, actual)),
+        cs5=float(cumulative_score(predicted, actual, 5)),
+        validation_mae=provenance["scores"].get("validation_mae"),
+        epochs=provenance["epochs"],
+    )
+
+
+def parse_folds(text: str | None, count: int) -> list[int]:
+    """0-based fold numbers of "1-10", "3" or "1,4-6", each once and ascending; None: all."""
+    if text is None:
+        return list(range(count))
+    numbers: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        if not first.strip().isdecimal() or (dash and not last.strip().isdecimal()):
+            raise WrinkleError(f"folds {text!r}: write numbers and ranges such as 1-10 or 1,4-6")
+        low, high = int(first), int(last) if dash else int(first)
+        if not 1 <= low <= high <= count:
+            raise WrinkleError(f"folds {text!r}: {part.strip()} is not within 1-{count}")
+        numbers.update(range(low - 1, high))
+    return sorted(numbers)
+
+
+def limited(fold: Fold, recipe: Recipe) -> Fold:
+    """The fold with at most `data.limit` rows in each part, drawn by the recipe's seed."""
+    limit = recipe.data.limit
+    if limit is None:
+        return fold
+
+    def part(rows: np.ndarray) -> np.ndarray:
+        random = np.random.Generator(np.random.Philox(key=recipe.training.seed))
+        return np.sort(random.permutation(rows)[:limit])
+
+    return Fold(fold.name, part(fold.train), part(fold.validation), part(fold.test))
+
+
+def fingerprint(store: Store) -> str:
+    """SHA-256 over names, ages and digests: two stores with it hold the same labelled pictures."""
+    digest = hashlib.sha256()
+    for column in ("name", "age", "digest"):
+        digest.update("\n".join(map(str, store.columns[column].to_pylist())).encode())
+    return digest.hexdigest()
+
+
+def check_folder(root: Path, recipe: Recipe, data: str) -> None:
+    """WrinkleError when `root` holds a run of another recipe or of other data."""
+    if not (root / "recipe.yaml").exists():
+        return
+    old = flatten(yaml.safe_load((root / "recipe.yaml").read_text(encoding="utf-8")))
+    new = recipe.resolved()
+    differences = [
+        f"{field} is {old.get(field)!r} there, {new.get(field)!r} here"
+        for field in dict.fromkeys([*new, *old])
+        if old.get(field) != new.get(field) and field not in Recipe.INERT
+    ]
+    if json.loads((root / "run.json").read_text(encoding="utf-8"))["data"] != data:
+        differences.append(f"{recipe.data.store} holds other pictures or labels than then")
+    if differences:
+        raise WrinkleError(
+            f"{root} holds a run of another recipe ({'; '.join(differences)}): "
+            "give this one a name of its own (name=...) or remove that folder"
+        )
+
+
+def write_folder(root: Path, recipe: Recipe, data: str, command: str) -> None:
+    replace_file(root / "run.json", json.dumps({"command": command, "data": data}).encode())
+    replace_file(root / "recipe.yaml", f"# {command}\n{recipe.to_yaml()}".encode())
+
+
+def read_result(folder: Path) -> Result:
+    return Result(**json.loads((folder / RESULT_FILE).read_text(encoding="utf-8")))
+
+
+def write_table(root: Path, names: list[str]) -> None:
+    """results.csv and results.md over the folds in `names` that are done."""
+    results = [read_result(root / name) for name in names if (root / name / RESULT_FILE).exists()]
+    fields = list(Result.__dataclass_fields__)
+    rows = [list(asdict(result).values()) for result in results]
+    replace_file(root / "results.csv", to_csv([fields, *rows]))
+    replace_file(root / "results.md", format_table(results, len(names)).encode())
+
+
+def format_table(results: list[Result], folds: int) -> str:
+    """Markdown: a line per fold, mean ± standard deviation over folds, and all pictures at once."""
+    lines = ["| fold | pictures | MAE | CS(5) % |", "|---|---:|---:|---:|"]
+    lines += [f"| {r.fold} | {r.n} | {r.mae:.3f} | {100 * r.cs5:.1f} |" for r in results]
+    if len(results) > 1:
+        n = np.array([r.n for r in results])
+        mae = np.array([r.mae for r in results])
+        cs5 = np.array([100 * r.cs5 for r in results])
+        lines.append(
+            f"| mean ± deviation of {len(results)} of {folds} folds | {n.mean():.1f} "
+            f"| {mae.mean():.3f} ± {mae.std(ddof=1):.3f} "
+            f"| {cs5.mean():.1f} ± {cs5.std(ddof=1):.1f} |"
+        )
+        share = n / n.sum()
+        lines.append(f"| all pictures | {n.sum()} | {mae @ share:.3f} | {cs5 @ share:.1f} |")
+    return "\n".join(lines) + "\n"
+
+
+def to_csv(rows: Sequence[Sequence[object]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode()

@@ -1,0 +1,246 @@
+"""Recipes: what to train, on what and how, as YAML checked by a schema.
+
+A recipe's header comment states its command, cost, start and expected score; the fields are the
+classes below, and every one of them can be overridden as `section.field=value`.
+"""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from wrinkle.errors import WrinkleError
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Strength = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Part(BaseModel):
+    """A closed section: an unknown field is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class NamedPart(BaseModel):
+    """A section whose fields beside `name` go to the thing named, which checks them itself."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class Loss(NamedPart):
+    name: Literal["distribution", "cross_entropy"] = "distribution"
+
+
+class Data(Part):
+    store: str
+    protocol: str
+    limit: Count | None = None
+    """At most this many rows in each part of a fold: for reduced runs."""
+
+
+class Input(Part):
+    size: Annotated[int, Field(ge=32, le=1024)] = 112
+    zoom: Positive = 1.0
+
+
+class Photometric(Part):
+    """Changes of the crop's pixels. The first four are strengths, the rest probabilities.
+
+    `cast` is the colour cast of old prints and cheap lamps: a gain of each channel of its own.
+    """
+
+    brightness: Strength = 0.0
+    contrast: Strength = 0.0
+    saturation: Strength = 0.0
+    cast: Strength = 0.0
+    greyscale: Probability = 0.0
+    blur: Probability = 0.0
+    downscale: Probability = 0.0
+    jpeg: Probability = 0.0
+    noise: Probability = 0.0
+    grain: Probability = 0.0
+
+
+class Augment(Part):
+    """Random view of a face: `mirror` is a probability, `rotation` ± degrees, `scale` and
+    `translation` ± fractions (of the face's size and of the input's side)."""
+
+    mirror: Probability = 0.5
+    rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
+    scale: Strength = 0.0
+    translation: Strength = 0.0
+    photometric: Photometric = Photometric()
+
+
+class Optimizer(Part):
+    name: Literal["sgd", "adamw"]
+    lr: Positive
+    momentum: Strength = 0.9
+    """Of SGD, which is Nesterov's; AdamW does not read it."""
+    weight_decay: NotNegative = 0.0
+    head_lr_factor: Positive = 1.0
+
+
+class Schedule(Part):
+    name: Literal["step", "cosine"] = "cosine"
+    steps: tuple[Count, ...] = ()
+    """Epochs at whose start the rate is multiplied by `factor` (schedule `step`)."""
+    factor: Annotated[float, Field(gt=0, le=1)] = 0.1
+    warmup_epochs: NotNegative = 0.0
+
+    @model_validator(mode="after")
+    def _steps_belong_to_step(self) -> Self:
+        if (self.name == "step") != bool(self.steps):
+            raise ValueError("steps: list the epochs for schedule 'step', leave out for 'cosine'")
+        return self
+
+
+class Training(Part):
+    epochs: Count
+    batch: Annotated[int, Field(ge=2)]
+    """Pictures a step, over all processes together."""
+    precision: Literal["float32", "bf16"] = "float32"
+    clip: Positive | None = None
+    """Largest norm of the gradient."""
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Decay of the running average of the weights, which is then what is validated and kept."""
+    balance: Probability = 0.0
+    """Exponent: a row's chance ∝ (1 / smoothed frequency of its age)^balance."""
+    validate_every: Count = 1
+    choose: Literal["best", "last"] = "best"
+    checkpoint_every_steps: Count = 200
+    workers: Annotated[int, Field(ge=0)] = 1
+    mirror_average: bool = True
+    """Evaluation averages a picture's and its mirror's distributions."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+
+
+class Recipe(Part):
+    INERT: ClassVar = ("training.workers", "training.checkpoint_every_steps")
+    """Fields that change nothing of the result: a run may go on with other values of these."""
+
+    name: str = ""
+    """Folder under `runs/`; by default the file's place below `recipes/`."""
+    model: NamedPart
+    init: str = "none"
+    """none, imagenet, or a file: ImageNet weights or a wrinkle checkpoint."""
+    data: Data
+    input: Input = Input()
+    augment: Augment = Augment()
+    loss: Loss = Loss()
+    optimizer: Optimizer
+    schedule: Schedule = Schedule()
+    training: Training
+
+    def to_yaml(self) -> str:
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+    def resolved(self) -> dict[str, Any]:
+        """Every field, as {"section.field": value}."""
+        return flatten(self.model_dump(mode="json"))
+
+
+def load_recipe(path: str | Path, overrides: list[str] | None = None) -> Recipe:
+    """Recipe in a YAML file, after `overrides` such as `training.epochs=2`.
+
+    Raises WrinkleError, one line naming the file, the field, its value and the choices.
+    """
+    path = Path(path)
+    content = _read(path)
+    for override in overrides or []:
+        _override(content, override)
+    content.setdefault("name", _default_name(path))
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        raise WrinkleError(f"{path}: {_explain(error)}") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise WrinkleError(f"{path}: cannot read the recipe: {reason}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "unreadable"
+        raise WrinkleError(f"{path}: not YAML{where}: {problem}") from None
+    if not isinstance(content, dict):
+        raise WrinkleError(f"{path}: a recipe is a YAML mapping with sections such as model, data")
+    return content
+
+
+def _override(content: dict[str, Any], override: str) -> None:
+    field, equals, text = override.partition("=")
+    *sections, last = field.strip().split(".")
+    if not equals or not last or not all(sections):
+        raise WrinkleError(f"override {override!r}: write section.field=value")
+    for section in sections:
+        inner = content.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise WrinkleError(f"override {override!r}: {section} is a value, not a section")
+        content = inner
+    try:
+        content[last] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise WrinkleError(f"override {override!r}: the value is not YAML") from None
+
+
+def _default_name(path: Path) -> str:
+    parts = path.absolute().with_suffix("").parts
+    if "recipes" in parts[:-1]:
+        start = len(parts) - parts[::-1].index("recipes")
+        return "/".join(parts[start:])
+    return parts[-1]
+
+
+def _explain(error: ValidationError) -> str:
+    """The first of pydantic's complaints as one line."""
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"]]
+    field = ".".join(place) or "the recipe"
+    match first["type"]:
+        case "extra_forbidden":
+            return f"unknown field {field}{_suggest(place)}"
+        case "missing":
+            return f"field {field} is missing"
+        case "literal_error":
+            return f"{field} is {first['input']!r}; choices: {first['ctx']['expected']}"
+        case "value_error":
+            return f"{field}: {first['ctx']['error']}"
+        case _:
+            return f"{field} is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
+
+
+def _suggest(place: list[str]) -> str:
+    section: type[BaseModel] = Recipe
+    for name in place[:-1]:
+        section = section.model_fields[name].annotation  # type: ignore[assignment]
+    choices = list(section.model_fields)
+    close = difflib.get_close_matches(place[-1], choices, n=1)
+    hint = f" (did you mean {close[0]}?)" if close else ""
+    return f"{hint}; choices: {', '.join(choices)}"
+
+
+def flatten(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} → {"a.b": 1}."""
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat

@@ -1,0 +1,138 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.training import tiny
+from wrinkle.datasets.store import Store
+from wrinkle.errors import WrinkleError
+from wrinkle.evaluation.metrics import mean_absolute_error
+from wrinkle.protocols import Fold
+from wrinkle.training.folds import Result, format_table, limited, parse_folds, train
+from wrinkle.training.recipe import load_recipe
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def test_fold_numbers() -> None:
+    assert parse_folds(None, 3) == [0, 1, 2]
+    assert parse_folds("3", 3) == [2]
+    assert parse_folds("1,4-6", 10) == [0, 3, 4, 5]
+    assert parse_folds("5-6, 1 ,6", 10) == [0, 4, 5]
+
+
+@pytest.mark.parametrize("text", ["", "0", "4", "1-4", "3-1", "a", "1-", "-2", "1,,2", "1-2-3"])
+def test_wrong_fold_numbers(text: str) -> None:
+    with pytest.raises(WrinkleError, match=f"^folds '{text}': "):
+        parse_folds(text, 3)
+
+
+def test_the_table_by_hand() -> None:
+    results = [Result("1", 10, 4.0, 0.5, 4.5, 3), Result("2", 30, 2.0, 0.9, None, 3)]
+    lines = format_table(results, 5).splitlines()
+    assert lines[2:4] == ["| 1 | 10 | 4.000 | 50.0 |", "| 2 | 30 | 2.000 | 90.0 |"]
+    # √2 = 1.414 is the sample deviation of 4 and 2.
+    mean = "| mean ± deviation of 2 of 5 folds | 20.0 | 3.000 ± 1.414 | 70.0 ± 28.3 |"
+    assert lines[4:] == [mean, "| all pictures | 40 | 2.500 | 80.0 |"]
+
+
+def test_limits_every_part(drawn_recipe: Path) -> None:
+    fold = Fold("1", np.arange(100), np.arange(100, 130), np.arange(130, 135))
+    small = limited(fold, load_recipe(drawn_recipe, ["data.limit=20"]))
+    assert [len(part) for part in (small.train, small.validation, small.test)] == [20, 20, 5]
+    assert np.isin(small.train, fold.train).all()
+    assert limited(fold, load_recipe(drawn_recipe)) is fold
+
+
+def test_any_subset_and_one_table(drawn_recipe: Path, tmp_path: Path) -> None:
+    recipe = load_recipe(drawn_recipe, ["training.epochs=1"])
+    (third,) = train(recipe, "3", tmp_path)
+    folder = tmp_path / "drawn"
+    assert (folder / "results.csv").read_text().splitlines()[1].startswith("3,64,")
+    first, again = train(recipe, "1,3", tmp_path)
+    assert again == third
+    assert (first.fold, first.n) == ("1", 64)
+    table = (folder / "results.md").read_text()
+    assert "mean ± deviation of 2 of 4 folds" in table
+
+    lines = (folder / "3" / "predictions.csv").read_text().splitlines()
+    assert lines[0] == "name,age,predicted"
+    rows = [line.split(",") for line in lines[1:]]
+    assert len(rows) == 64
+    store = Store(recipe.data.store)
+    ages = dict(zip(store.columns["name"].to_pylist(), store.ages, strict=True))
+    assert all(float(age) == ages[name] for name, age, _ in rows)
+    error = mean_absolute_error([float(r[2]) for r in rows], [float(r[1]) for r in rows])
+    assert error == pytest.approx(third.mae, abs=1e-3)
+
+
+def test_a_folder_of_another_recipe(drawn_recipe: Path, tmp_path: Path, drawn_store: Path) -> None:
+    train(load_recipe(drawn_recipe, ["training.epochs=1"]), "1", tmp_path)
+    with pytest.raises(WrinkleError) as error:
+        train(load_recipe(drawn_recipe, ["training.epochs=2", "model.max_age=90"]), "1", tmp_path)
+    line = str(error.value)
+    assert "model.max_age is None there, 90 here; training.epochs is 1 there, 2 here" in line
+    assert "name=" in line
+    assert "\n" not in line
+    # How many workers and checkpoints make no other recipe of it.
+    inert = ["training.workers=1", "training.checkpoint_every_steps=7"]
+    train(load_recipe(drawn_recipe, ["training.epochs=1", *inert]), "1", tmp_path)
+
+
+def test_a_folder_of_other_data(drawn_recipe: Path, tmp_path: Path) -> None:
+    store = tiny.write_store(tmp_path / "s.arrow", 64)
+    recipe = load_recipe(drawn_recipe, [f"data.store={store}", "training.epochs=1"])
+    train(recipe, "1", tmp_path)
+    tiny.write_store(store, 60)
+    with pytest.raises(WrinkleError, match="holds other pictures or labels"):
+        train(recipe, "1", tmp_path)
+
+
+def test_best_needs_a_validation_part(
+    drawn_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Protocol:
+        def folds(self, table: object) -> list[Fold]:
+            return [Fold("only", np.arange(64), np.arange(0), np.arange(64, 96))]
+
+    monkeypatch.setattr("wrinkle.training.folds.get_protocol", lambda spec: Protocol())
+    with pytest.raises(WrinkleError, match=r"choose is 'best'.*no validation part.*'last'"):
+        train(load_recipe(drawn_recipe), None, tmp_path)
+    overrides = ["training.choose=last", "training.epochs=1", "name=last"]
+    (result,) = train(load_recipe(drawn_recipe, overrides), None, tmp_path)
+    assert result.validation_mae is None
+
+
+def test_starts_from_a_trained_model(drawn_recipe: Path, tmp_path: Path) -> None:
+    (first,) = train(load_recipe(drawn_recipe, ["training.epochs=10", "name=a"]), "1", tmp_path)
+    start = tmp_path / "a" / "1" / "model.safetensors"
+    overrides = [f"init={start}", "training.epochs=1", "optimizer.lr=1e-6", "name=b"]
+    (second,) = train(load_recipe(drawn_recipe, overrides), "1", tmp_path)
+    assert second.mae == pytest.approx(first.mae, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("data.store=nowhere.arrow", "no store at nowhere.arrow"),
+        ("data.protocol=utkfac", "unknown protocol 'utkfac'"),
+        ("model.name=tyny", "did you mean 'tiny'"),
+        ("model.dropot=0.1", "did you mean 'dropout'"),
+        ("loss.sigm=2", r"unknown field loss\.sigm; choices: sigma"),
+        ("init=nowhere.pth", "nowhere.pth: no such file"),
+        ("input.size=48 ", "SIZE"),
+    ],
+)
+def test_what_the_schema_cannot_know_is_one_line(
+    drawn_recipe: Path, tmp_path: Path, override: str, line: str
+) -> None:
+    if line == "SIZE":
+        train(load_recipe(drawn_recipe, [override, "training.epochs=1"]), "1", tmp_path)
+        return
+    with pytest.raises(WrinkleError, match=line) as error:
+        train(load_recipe(drawn_recipe, [override]), "1", tmp_path)
+    assert "\n" not in str(error.value)

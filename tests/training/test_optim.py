@@ -1,0 +1,68 @@
+import pytest
+import torch
+
+from tests.training.tiny import tiny
+from wrinkle.training import recipe
+from wrinkle.training.optim import create_optimizer, learning_rate_factor, set_learning_rate
+
+
+def factors(schedule: recipe.Schedule, epochs: int, steps: int) -> list[float]:
+    return [learning_rate_factor(schedule, epochs, steps, step) for step in range(epochs * steps)]
+
+
+def test_step_by_hand() -> None:
+    schedule = recipe.Schedule(name="step", steps=(2, 3), factor=0.1)
+    expected = [1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01]
+    assert factors(schedule, 4, 2) == pytest.approx(expected)
+
+
+def test_cosine_by_hand() -> None:
+    # cos 0, 45°, 90°, 135°
+    expected = [1, (1 + 0.5**0.5) / 2, 0.5, (1 - 0.5**0.5) / 2]
+    assert factors(recipe.Schedule(name="cosine"), 2, 2) == pytest.approx(expected)
+
+
+def test_warm_up_by_hand() -> None:
+    cosine = recipe.Schedule(name="cosine", warmup_epochs=0.5)
+    # 2 of 8 steps rise; the cosine then has 6.
+    expected = [0.5, 1, 1, 0.933013, 0.75, 0.5, 0.25, 0.066987]
+    assert factors(cosine, 2, 4) == pytest.approx(expected, abs=1e-6)
+    step = recipe.Schedule(name="step", steps=(1,), factor=0.5, warmup_epochs=1)
+    assert factors(step, 3, 2) == pytest.approx([0.5, 1, 0.5, 0.5, 0.5, 0.5])
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_norms_and_biases_do_not_decay_and_the_head_has_its_rate(name: str) -> None:
+    model = tiny()
+    choice = recipe.Optimizer.model_validate(
+        {"name": name, "lr": 0.1, "weight_decay": 0.5, "head_lr_factor": 3}
+    )
+    optimizer = create_optimizer(model, choice)
+    set_learning_rate(optimizer, 0.5)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    groups = {
+        names[id(parameter)]: (group["lr"], group["weight_decay"])
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    }
+    assert groups == {
+        "conv.weight": (pytest.approx(0.05), 0.5),
+        "bn.weight": (pytest.approx(0.05), 0),
+        "bn.bias": (pytest.approx(0.05), 0),
+        "fc.weight": (pytest.approx(0.15), 0.5),
+        "fc.bias": (pytest.approx(0.15), 0),
+    }
+
+
+def test_sgd_is_nesterovs() -> None:
+    model = tiny()
+    weight = model.fc.weight
+    choice = recipe.Optimizer(name="sgd", lr=0.1, momentum=0.9)
+    optimizer = create_optimizer(model, choice)
+    start = weight.detach().clone()
+    for _ in range(2):
+        weight.grad = torch.ones_like(weight)
+        optimizer.step()
+    # v1 = 1, step 1 + 0.9·1; v2 = 1.9, step 1 + 0.9·1.9
+    expected = torch.full_like(start, 0.1 * (1.9 + 2.71))
+    torch.testing.assert_close(start - weight.detach(), expected)
