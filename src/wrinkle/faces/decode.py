@@ -47,7 +47,7 @@ def decode(
     if isinstance(source, np.ndarray):
         return _from_array(source, max_pixels)
     if isinstance(source, Image.Image):
-        name = _printable(str(getattr(source, "filename", "") or "the Pillow image"))
+        name = printable(str(getattr(source, "filename", "") or "the Pillow image"))
         return _from_pillow(source, name, max_pixels)
     if isinstance(source, bytes):
         return _from_file(io.BytesIO(source), "the picture given as bytes", max_pixels)
@@ -57,7 +57,7 @@ def decode(
             "give a path, a file's bytes, a Pillow image or an array"
         )
     path = Path(os.fsdecode(source))
-    name = _printable(str(path))
+    name = printable(str(path))
     if os.path.isdir(path):
         raise ImageError(f"{name}: is a folder, not a picture")
     try:
@@ -68,6 +68,25 @@ def decode(
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ImageError(f"{name}: cannot be read ({reason})") from error
+
+
+def count_pixels(source: str | os.PathLike | bytes | Image.Image | np.ndarray) -> int:
+    """Width × height of a picture by its header, nothing decoded; 0 where `decode` would refuse."""
+    if isinstance(source, np.ndarray):
+        return int(np.prod(source.shape[:2]))
+    if isinstance(source, Image.Image):
+        return source.width * source.height
+    try:
+        with io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as file:
+            head = file.read(32)
+            file.seek(0)
+            with (
+                _pillow_on_our_terms(),
+                Image.open(file, formats=_formats(head, "")) as image,
+            ):
+                return image.width * image.height
+    except Exception:  # what is wrong is for `decode` to say
+        return 0
 
 
 def _from_file(file: BinaryIO, name: str, max_pixels: int) -> np.ndarray:
@@ -249,8 +268,8 @@ def _refusal(name: str, error: Exception) -> ImageError:
     )
 
 
-def _printable(name: str) -> str:
-    """A file's name as it may stand in one line of text."""
+def printable(name: str) -> str:
+    """A file's name as it may stand in one line of text: quoted where it is not plain."""
     return name if name.isprintable() else ascii(name)
 
 

@@ -1,0 +1,7 @@
+"""`python -m wrinkle`."""
+
+import sys
+
+from wrinkle.cli import main
+
+sys.exit(main())

@@ -1,0 +1,41 @@
+"""List the networks that can be trained and the trained models in the package."""
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", help="a packaged model or model file: print its card")
+
+
+def run(args: argparse.Namespace) -> int:
+    from wrinkle.models import create_model, list_models
+    from wrinkle.serving.packaged import model_file, packaged_models
+    from wrinkle.training.checkpoint import load_model
+
+    if args.name is not None:
+        _, header = load_model(model_file(args.name))
+        print(_card(header))
+        return 0
+    print("Trained models in the package (`wrinkle models NAME` prints the card):")
+    for name, path in packaged_models().items():
+        _, header = load_model(path)
+        scores = "  ".join(f"{key} {value:.2f}" for key, value in _scores(header).items())
+        size = path.stat().st_size / 2**20
+        print(f"  {name:<20} {header['model']['name']}, {size:.1f} MiB  {scores}")
+    print("Networks for recipes:")
+    for name in list_models():
+        parameters = sum(p.numel() for p in create_model(name).parameters())
+        print(f"  {name:<20} {parameters / 1e6:6.2f} M parameters")
+    return 0
+
+
+def _scores(header: dict) -> dict[str, float]:
+    scores: dict[str, float] = header["provenance"]["scores"]
+    return scores
+
+
+def _card(header: dict) -> str:
+    import yaml
+
+    short = {key: header[key] for key in ("model", "input", "provenance")}
+    return str(yaml.safe_dump(short, sort_keys=False, allow_unicode=True)).rstrip()

@@ -1,0 +1,149 @@
+"""Estimate the age of every face in photographs.
+
+A line per face: file, age in years, the interval that holds 90 % of the estimate's distribution,
+and where the face is. A picture that cannot be read costs a line on standard error, no more.
+"""
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wrinkle.cli.options import at_least
+from wrinkle.errors import WrinkleError
+
+if TYPE_CHECKING:
+    from wrinkle.serving.estimator import Face, Prediction
+
+COLUMNS = ["path", "face", "age", "low", "high", "x1", "y1", "x2", "y2", "score", "error"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("pictures", nargs="+", help="files, folders, globs; - reads a list from standard input")
+    add("--model", default="default", help="a packaged model's name or a model file")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="a JSON object per picture and line")
+    form.add_argument("--csv", action="store_true", help="CSV, a row per face")
+    add("--annotate", metavar="DIR", type=Path, help="write pictures with boxes and ages to DIR")
+    add("--batch", type=at_least(1), default=32, help="pictures worked on at a time (default: 32)")
+    add("--device", help="cpu, cuda, cuda:1 …; the GPU if there is one by default")
+    add("--detector", default="mtcnn", help="mtcnn, dlib or yunet:FILE.onnx (default: mtcnn)")
+
+
+def run(args: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from wrinkle.faces.decode import printable
+    from wrinkle.serving.annotate import save_annotated
+    from wrinkle.serving.estimator import AgeEstimator
+
+    pictures, bad = _pictures(args.pictures)
+    if not pictures:
+        return 1
+    if args.annotate is not None:
+        _make_folder(args.annotate)
+    estimator = AgeEstimator.load(args.model, args.device, args.detector)
+    write = _writer(args)
+    progress = tqdm(pictures, unit="picture", disable=not _shows_progress(len(pictures)))
+    for prediction in estimator.stream(progress, args.batch):
+        if prediction.error is not None:
+            bad += 1
+            progress.write(f"wrinkle: {prediction.error}", file=sys.stderr)
+        elif not prediction.faces:
+            name = printable(str(prediction.source))
+            progress.write(f"wrinkle: {name}: no face found", file=sys.stderr)
+        write(prediction)
+        sys.stdout.flush()
+        if args.annotate is not None and prediction.faces:
+            save_annotated(prediction, args.annotate)
+    return 1 if bad else 0
+
+
+def _pictures(names: list[str]) -> tuple[list[Path], int]:
+    """The pictures named, and the number of names, complained about, that stand for none."""
+    from wrinkle.faces.files import list_images
+
+    listed = [name for name in names if name != "-"]
+    if "-" in names:
+        if hasattr(sys.stdin, "reconfigure"):  # names of files are bytes, and not always UTF-8
+            sys.stdin.reconfigure(errors="surrogateescape")
+        listed += [line.rstrip("\r\n") for line in sys.stdin if line.strip()]
+    if not listed:
+        raise WrinkleError("standard input names no picture: give one path a line")
+    found: list[Path] = []
+    bad = 0
+    for name in listed:
+        try:
+            found += list_images([name])
+        except WrinkleError as error:
+            bad += 1
+            print(f"wrinkle: {error}", file=sys.stderr)
+    return found, bad
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WrinkleError(f"cannot write to {folder}: {error.strerror}") from error
+
+
+def _shows_progress(pictures: int) -> bool:
+    # Where lines of results scroll by, they are the progress.
+    return pictures > 1 and sys.stderr.isatty() and not sys.stdout.isatty()
+
+
+def _writer(args: argparse.Namespace) -> Callable[["Prediction"], None]:
+    if args.json:
+        return lambda p: print(json.dumps(as_dict(p)))
+    if args.csv:
+        table = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
+        table.writeheader()
+        return lambda p: table.writerows(_rows(p))
+    return lambda p: sys.stdout.writelines(f"{line}\n" for line in _lines(p))
+
+
+def _lines(prediction: "Prediction") -> Iterator[str]:
+    from wrinkle.faces.decode import printable
+
+    for face in prediction.faces:
+        low, high = face.interval
+        x1, y1, x2, y2 = face.box
+        where = f"{x2 - x1:.0f}×{y2 - y1:.0f} at {x1:.0f},{y1:.0f}"
+        name = printable(str(prediction.source))
+        yield f"{name}: {face.age:.0f} years (90 %: {low:.0f}–{high:.0f}), {where}"
+
+
+def _rows(prediction: "Prediction") -> Iterator[dict[str, object]]:
+    path = str(prediction.source)
+    if not prediction.faces:
+        yield {"path": path, "error": prediction.error or "no face found"}
+    for number, face in enumerate(prediction.faces, 1):
+        flat = _flat(face)
+        box = dict(zip(("x1", "y1", "x2", "y2"), flat.pop("box"), strict=True))
+        flat.pop("key_points")
+        yield {"path": path, "face": number, **flat, **box}
+
+
+def as_dict(prediction: "Prediction") -> dict[str, Any]:
+    """What `--json` prints of a picture."""
+    faces = [
+        {**_flat(face), "distribution": [round(float(p), 5) for p in face.distribution]}
+        for face in prediction.faces
+    ]
+    return {"path": str(prediction.source), "faces": faces, "error": prediction.error}
+
+
+def _flat(face: "Face") -> dict[str, Any]:
+    return {
+        "age": round(face.age, 2),
+        "low": round(face.interval[0], 1),
+        "high": round(face.interval[1], 1),
+        "score": round(face.score, 4),
+        "box": [round(float(v), 1) for v in face.box],
+        "key_points": [[round(float(v), 1) for v in point] for point in face.key_points],
+    }

@@ -1,0 +1,53 @@
+"""List the recipes that come with wrinkle, or print one: `wrinkle recipes utkface/res18_ex`."""
+
+import argparse
+import difflib
+from pathlib import Path
+
+from wrinkle.errors import WrinkleError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", help="print this recipe")
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.name is not None:
+        print(recipe_file(args.name).read_text(encoding="utf-8"), end="")
+        return 0
+    print(f"in {_folder()}:")
+    for name, path in _recipes().items():
+        first = path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
+        print(f"  {name:<36} {first}")
+    return 0
+
+
+def recipe_file(name: str) -> Path:
+    """The file of a recipe by its listed name, or the path itself.
+
+    Raises:
+        WrinkleError: neither; with the name that was probably meant.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    recipes = _recipes()
+    if name not in recipes:
+        close = difflib.get_close_matches(name, recipes, 1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        raise WrinkleError(f"no recipe {name!r}{hint}: `wrinkle recipes` lists them")
+    return recipes[name]
+
+
+def _recipes() -> dict[str, Path]:
+    folder = _folder()
+    found = sorted(folder.rglob("*.yaml"))
+    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in found}
+
+
+def _folder() -> Path:
+    """Beside the modules in an installed package, at the repository's root in a checkout."""
+    package = Path(__file__).parent.parent
+    for folder in (package / "recipes", package.parent.parent / "recipes"):
+        if folder.is_dir():
+            return folder
+    raise WrinkleError("the recipes are missing: install wrinkle again")

@@ -1,0 +1,1 @@
+"""The trained network in other people's hands."""

@@ -1,0 +1,130 @@
+import csv
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tests.cli.conftest import Command
+from tests.conftest import KNOWN_AGES
+from wrinkle.datasets.store import write_table
+
+
+@pytest.fixture
+def predictions(wrinkle: Command, small_model: Path, example_store: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "predictions.csv"
+    done = wrinkle("evaluate", small_model, example_store, "--predictions", path, "--batch", 2)
+    assert done.code == 0
+    return path
+
+
+def read(path: Path) -> dict[str, tuple[float, float]]:
+    with path.open(newline="") as file:
+        return {
+            Path(row["name"]).name: (float(row["age"]), float(row["predicted"]))
+            for row in csv.DictReader(file)
+        }
+
+
+def test_scores_are_those_of_the_predictions(
+    wrinkle: Command, small_model: Path, example_store: Path, predictions: Path
+) -> None:
+    rows = read(predictions)
+    assert {name: age for name, (age, _) in rows.items()} == KNOWN_AGES
+    assert b"\r" not in predictions.read_bytes()
+    actual, predicted = np.array(list(rows.values())).T
+    error = predicted - actual
+    done = wrinkle("evaluate", small_model, example_store)
+    assert done.code == 0
+    assert done.err == []
+    first, second, *table = done.out.splitlines()
+    assert first == (
+        f"5 faces: MAE {np.abs(error).mean():.2f} years, "
+        f"CS(5) {100 * (np.abs(error) <= 5).mean():.1f} %, bias {error.mean():+.2f} years"
+    )
+    epsilon = 1 - np.exp(-(error**2) / (2 * 2.5**2))
+    assert second == f"5 of them with an age deviation: ε-error {epsilon.mean():.3f}"
+    text = "\n".join(table)
+    assert text.index("40–49") < text.index("50–59") < text.index("70–79")
+    assert [line.split()[:2] for line in table if line.startswith(("  male", "  female"))] == [
+        ["male", "3"],
+        ["female", "2"],
+    ]
+    assert any(line.split()[:2] == ["official", "5"] for line in table)
+
+
+def test_worker_processes_change_nothing(
+    wrinkle: Command, small_model: Path, example_store: Path, predictions: Path, tmp_path: Path
+) -> None:
+    again = tmp_path / "again.csv"
+    options = "--workers", 2, "--batch", 1, "--device", "cpu", "--predictions", again
+    assert wrinkle("evaluate", small_model, example_store, *options).code == 0
+    for name, (_, predicted) in read(again).items():
+        assert predicted == pytest.approx(read(predictions)[name][1], abs=2e-3)
+
+
+def test_parts_of_a_fold(
+    wrinkle: Command, small_model: Path, example_store: Path, predictions: Path, tmp_path: Path
+) -> None:
+    """The model's own protocol and fold by default: its parts make up the whole."""
+    seen: dict[str, float] = {}
+    path = tmp_path / "part.csv"
+    for split in ("train", "validation", "test"):
+        done = wrinkle(
+            "evaluate", small_model, example_store, "--split", split, "--predictions", path
+        )
+        assert done.code == 0
+        part = read(path)
+        assert not seen.keys() & part.keys()
+        seen |= part
+    assert seen.keys() == KNOWN_AGES.keys()
+    other = "--protocol", "random:5", "--fold", "5", "--split", "test"
+    assert wrinkle("evaluate", small_model, example_store, *other).out.startswith("1 faces: MAE")
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--split", "test", "--fold", "9"], "no fold '9'; choose one of 1, 2, 3, 4"),
+        (["--split", "test", "--protocol", "luck"], "unknown protocol 'luck'"),
+        (["--split", "test", "--protocol", "utkface"], "0 of the store's 5 names are in the list"),
+        (["--device", "gpu"], "device 'gpu' is not to be had here"),
+        (["--predictions", "no/folder/x.csv"], "cannot write no/folder/x.csv"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(
+    wrinkle: Command, small_model: Path, example_store: Path, options: list[str], expected: str
+) -> None:
+    done = wrinkle("evaluate", small_model, example_store, *options)
+    assert done.code == 2
+    (line,) = done.err
+    assert expected in line
+
+
+def test_stores_that_are_none(
+    wrinkle: Command, small_model: Path, example_store: Path, tmp_path: Path
+) -> None:
+    whole, path = example_store.read_bytes(), tmp_path / "x.arrow"
+    assert wrinkle("evaluate", small_model, path).err == [
+        f"wrinkle: no store at {path}: make one with `wrinkle prepare`"
+    ]
+    for content in (b"", whole[:1000], whole[: len(whole) // 2], b"text\n" * 100):
+        path.write_bytes(content)
+        done = wrinkle("evaluate", small_model, path)
+        assert done.code == 2
+        assert done.err == [f"wrinkle: {path} is not a whole wrinkle store: prepare it again"]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_damaged_row_is_one_line(
+    wrinkle: Command, small_model: Path, example_store: Path, tmp_path: Path, workers: int
+) -> None:
+    table = pa.ipc.open_file(pa.memory_map(str(example_store))).read_all()
+    images = table["image"].to_pylist()
+    images[3] = b"no picture"
+    table = table.set_column(1, table.schema.field("image"), pa.array(images, pa.binary()))
+    path = tmp_path / "damaged.arrow"
+    write_table(path, table, {"format": 1, "size": 256, "dataset": "folder"})
+    done = wrinkle("evaluate", small_model, path, "--batch", 2, "--workers", workers)
+    assert done.code == 2
+    assert done.err == [f"wrinkle: {path}: the picture of row 3 is damaged: prepare again"]

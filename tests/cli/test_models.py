@@ -1,0 +1,57 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.cli.conftest import Command
+from wrinkle.models import create_model, list_models
+from wrinkle.serving import packaged
+
+
+def test_networks_and_their_sizes(wrinkle: Command) -> None:
+    done = wrinkle("models")
+    assert done.code == 0
+    assert done.err == []
+    lines = [line.split() for line in done.out.splitlines()]
+    sizes = {line[0]: float(line[1]) for line in lines if line[2:] == ["M", "parameters"]}
+    assert set(sizes) == set(list_models())
+    count = sum(p.numel() for p in create_model("efficientnet_lite0").parameters())
+    assert sizes["efficientnet_lite0"] == pytest.approx(count / 1e6, abs=0.005)
+
+
+def test_packaged_models_and_their_scores(
+    wrinkle: Command, small_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packaged, "FOLDER", small_model.parent)
+    done = wrinkle("models")
+    (line,) = (line for line in done.out.splitlines() if line.startswith("  small"))
+    size = small_model.stat().st_size / 2**20
+    assert line.split(maxsplit=1)[1] == f"efficientnet_lite0, {size:.1f} MiB  validation_mae 4.56"
+
+
+def test_a_model_files_card(wrinkle: Command, small_model: Path) -> None:
+    done = wrinkle("models", small_model)
+    assert done.code == 0
+    card = yaml.safe_load(done.out)
+    assert card["model"] == {"name": "efficientnet_lite0", "fields": {"input_size": 64}}
+    assert card["input"]["crop"] == 256
+    assert card["provenance"]["scores"] == {"validation_mae": 4.56}
+
+
+def test_an_unknown_model_is_one_line(wrinkle: Command) -> None:
+    done = wrinkle("models", "nobody")
+    assert done.code == 2
+    (line,) = done.err
+    assert line.startswith("wrinkle: no model 'nobody'")
+
+
+def test_a_damaged_packaged_model_is_one_line(
+    wrinkle: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packaged, "FOLDER", tmp_path)
+    (tmp_path / "default.safetensors").write_bytes(b"half of it")
+    for arguments in (["models"], ["predict", "x.jpg"]):
+        done = wrinkle(*arguments)
+        assert done.code == 2
+        (line,) = done.err
+        assert "default.safetensors: damaged or cut short" in line

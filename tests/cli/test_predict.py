@@ -1,0 +1,317 @@
+import csv
+import io
+import json
+import os
+import shutil
+import struct
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from tests.cli.conftest import Command, start
+from tests.conftest import EXAMPLES, KNOWN_AGES
+from wrinkle import AgeEstimator
+from wrinkle.cli import predict as verb
+
+PORTRAIT = EXAMPLES / "grace_hopper_1984.jpg"
+TABLE = EXAMPLES / "README.md"
+
+
+@pytest.fixture
+def predict(wrinkle: Command, small_model: Path) -> Command:
+    return lambda *arguments: wrinkle("predict", "--model", small_model, *arguments)
+
+
+@pytest.fixture
+def blank(tmp_path: Path) -> Path:
+    path = tmp_path / "blank.png"
+    Image.new("RGB", (320, 240), (90, 120, 150)).save(path)
+    return path
+
+
+# What comes out
+
+
+def test_a_line_per_face(predict: Command, small_model: Path) -> None:
+    done = predict(PORTRAIT)
+    ((face,),) = AgeEstimator.load(small_model, "cpu").predict(PORTRAIT)
+    x1, y1, x2, y2 = face.box
+    low, high = face.interval
+    assert done == (
+        0,
+        f"{PORTRAIT}: {face.age:.0f} years (90 %: {low:.0f}–{high:.0f}), "
+        f"{x2 - x1:.0f}×{y2 - y1:.0f} at {x1:.0f},{y1:.0f}\n",
+        [],
+    )
+
+
+def test_json_says_all_there_is(predict: Command, blank: Path) -> None:
+    done = predict("--json", PORTRAIT, "none.jpg", blank)
+    assert done.code == 1
+    first, missing, empty = (json.loads(line) for line in done.out.splitlines())
+    assert first["path"] == str(PORTRAIT)
+    assert first["error"] is None
+    (face,) = first["faces"]
+    assert set(face) == {"age", "low", "high", "score", "box", "key_points", "distribution"}
+    assert face["low"] < face["high"]
+    assert np.shape(face["box"]) == (4,)
+    assert np.shape(face["key_points"]) == (5, 2)
+    assert sum(face["distribution"]) == pytest.approx(1, abs=1e-3)
+    assert np.dot(face["distribution"], range(101)) == pytest.approx(face["age"], abs=0.05)
+    assert missing == {"path": "none.jpg", "faces": [], "error": "none.jpg: no such file"}
+    assert empty == {"path": str(blank), "faces": [], "error": None}
+
+
+def test_csv_has_a_row_per_face_and_one_for_none(predict: Command, blank: Path) -> None:
+    done = predict("--csv", PORTRAIT, "none,of\nthese.jpg", blank)
+    assert "\r" not in done.out
+    face, missing, empty = csv.DictReader(io.StringIO(done.out))
+    assert list(face) == verb.COLUMNS
+    assert (face["path"], face["face"], face["error"]) == (str(PORTRAIT), "1", "")
+    assert float(face["low"]) < float(face["high"])
+    assert float(face["x1"]) < float(face["x2"])
+    assert missing["path"] == "none,of\nthese.jpg"
+    assert missing["error"].endswith("no such file")
+    assert (missing["age"], missing["face"]) == ("", "")
+    assert (empty["path"], empty["error"]) == (str(blank), "no face found")
+
+
+def test_two_faces_are_numbered(predict: Command, tmp_path: Path) -> None:
+    portrait = np.asarray(Image.open(PORTRAIT))
+    small = np.asarray(Image.open(PORTRAIT).resize((256, 300)))
+    both = np.zeros((600, 768, 3), np.uint8)
+    both[:300, :256], both[:, 256:] = small, portrait
+    Image.fromarray(both).save(tmp_path / "two.png")
+    rows = list(csv.DictReader(io.StringIO(predict("--csv", tmp_path / "two.png").out)))
+    assert [row["face"] for row in rows] == ["1", "2"]
+    assert float(rows[0]["x1"]) > 256 > float(rows[1]["x2"])
+    assert len(predict(tmp_path / "two.png").out.splitlines()) == 2
+
+
+def test_annotated_pictures(predict: Command, blank: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "folder"
+    done = predict("--annotate", out, PORTRAIT, blank, "none.jpg", PORTRAIT)
+    assert done.code == 1
+    written = sorted(path.name for path in out.iterdir())
+    assert written == ["grace_hopper_1984-2.jpg", "grace_hopper_1984.jpg"]
+    with Image.open(out / written[1]) as picture:
+        assert picture.size == (512, 600)
+
+
+def test_annotating_where_nothing_can_be_written(predict: Command, blank: Path) -> None:
+    done = predict("--annotate", blank, PORTRAIT)
+    assert done.code == 2
+    assert done.err == [f"wrinkle: cannot write to {blank}: File exists"]
+
+
+def test_results_come_as_they_are_found(small_model: Path) -> None:
+    """Into a pipe too, where Python would hold them back: before the next picture can be read."""
+    for form in ("--json", "--csv", "--batch=1"):
+        read, write = os.pipe()
+        pipe = Path(f"/proc/{os.getpid()}/fd/{read}")
+        if not pipe.exists():
+            pytest.skip("no /proc here")
+        process = start("predict", PORTRAIT, pipe, "--model", small_model, "--batch", 1, form)
+        assert process.stdout is not None
+        if form == "--csv":
+            assert process.stdout.readline().startswith("path,face")
+        assert str(PORTRAIT) in process.stdout.readline()
+        os.close(write)
+        process.communicate(timeout=60)
+        os.close(read)
+
+
+# Where pictures come from
+
+
+def test_files_folders_globs_and_lists(
+    predict: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path / "holiday" / "deep"
+    deep.mkdir(parents=True)
+    shutil.copy(PORTRAIT, deep / "b.jpg")
+    shutil.copy(PORTRAIT, tmp_path / "holiday" / "a.JPG")
+    (tmp_path / "holiday" / "notes.txt").write_text("no picture")
+    monkeypatch.chdir(tmp_path)
+
+    def named(*arguments: str) -> list[str]:
+        done = predict(*arguments)
+        assert done.code == 0
+        assert done.err == []
+        return [line.split(":")[0] for line in done.out.splitlines()]
+
+    assert named("holiday") == ["holiday/a.JPG", "holiday/deep/b.jpg"]
+    assert named("holiday/*.JPG") == ["holiday/a.JPG"]
+    assert named("holiday/**/b*") == ["holiday/deep/b.jpg"]
+    monkeypatch.setattr(sys, "stdin", io.StringIO("holiday/a.JPG\n\nholiday/deep\r\n"))
+    assert named("-") == ["holiday/a.JPG", "holiday/deep/b.jpg"]
+    monkeypatch.setattr(sys, "stdin", io.StringIO("holiday/a.JPG"))
+    assert named("-", "holiday/deep/b.jpg") == ["holiday/deep/b.jpg", "holiday/a.JPG"]
+
+
+def test_an_empty_list(predict: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
+    done = predict("-")
+    assert done == (2, "", ["wrinkle: standard input names no picture: give one path a line"])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text here")
+@pytest.mark.parametrize("form", ["--json", "--csv", "--batch=9"])
+def test_names_that_are_no_text(small_model: Path, tmp_path: Path, form: str) -> None:
+    """Latin-1 from an old disk, a line break: one line each all the same."""
+    odd = os.fsencode(tmp_path) + b"/caf\xe9.jpg"
+    broken = os.fsencode(tmp_path) + b"/two\nlines.png"
+    shutil.copy(os.fsencode(PORTRAIT), odd)
+    Image.new("RGB", (40, 40)).save(os.fsdecode(broken))
+    process = start(
+        "predict", "-", os.fsdecode(broken), "--model", small_model, form, stdin=-1, bufsize=0
+    )
+    assert process.stdin is not None
+    process.stdin.buffer.write(odd + b"\n" + odd + b".none\n")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    no_face, missing = err.splitlines()
+    assert r"two\nlines.png" in no_face
+    assert r"caf\udce9.jpg.none" in missing
+    assert r"caf\udce9.jpg" in out
+    if form == "--json":
+        assert [len(json.loads(line)["faces"]) for line in out.splitlines()] == [0, 1, 0]
+
+
+# Hostile inputs: each one line, and nothing else in the batch
+
+
+@pytest.mark.parametrize("batch", [1, 32])
+def test_bad_pictures_cost_a_line_each(
+    predict: Command, hostile: dict[str, Path], blank: Path, batch: int
+) -> None:
+    reasons = {
+        "missing": "no such file",
+        "empty file": "is empty",
+        "cut short": "is cut short",
+        "cut in its header": "is cut short",
+        "text": "is not a picture",
+        "too large": "30000×30000 is more than the limit of 200,000,000 pixels; scale it down",
+        "damaged": "is ",
+    }
+    assert set(reasons) == set(hostile)
+    bad = list(hostile.values())
+    done = predict("--batch", batch, PORTRAIT, *bad[:4], PORTRAIT, *bad[4:], blank, PORTRAIT)
+    assert done.code == 1
+    assert len(set(done.out.splitlines())) == 1
+    assert len(done.out.splitlines()) == 3
+    assert len(done.err) == len(bad) + 1
+    for line, (name, path) in zip(done.err, hostile.items(), strict=False):
+        assert line.startswith(f"wrinkle: {path}: ")
+        assert reasons[name] in line
+    assert done.err[-1] == f"wrinkle: {blank}: no face found"
+
+
+def test_no_face_is_no_failure(predict: Command, blank: Path) -> None:
+    assert predict(blank) == (0, "", [f"wrinkle: {blank}: no face found"])
+
+
+def test_an_empty_folder_costs_only_itself(predict: Command, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    done = predict(tmp_path / "empty", PORTRAIT, tmp_path / "*.tif")
+    assert done.code == 1
+    assert len(done.out.splitlines()) == 1
+    assert len(done.err) == 2
+    assert all(line.startswith("wrinkle: no picture found in ") for line in done.err)
+    assert predict(tmp_path / "empty").code == 1
+
+
+@pytest.mark.parametrize("detector", ["haar", "mtcnn:x", "yunet", "yunet:none.onnx", ""])
+def test_unknown_detectors(predict: Command, detector: str) -> None:
+    done = predict("--detector", detector, PORTRAIT)
+    assert done.code == 2
+    assert done.out == ""
+    (line,) = done.err
+    assert "yunet:FILE.onnx" in line
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:77", "meta"])
+def test_unknown_devices(predict: Command, device: str) -> None:
+    done = predict("--device", device, PORTRAIT)
+    assert done == (2, "", [f"wrinkle: device {device!r} is not to be had here: try --device cpu"])
+
+
+def refused(wrinkle: Command, path: Path) -> str:
+    """The one line about a model file that cannot be used."""
+    done = wrinkle("predict", "--model", path, PORTRAIT)
+    assert done.code == 2
+    assert done.out == ""
+    (line,) = done.err
+    assert line.startswith(f"wrinkle: {path}: ")
+    return line
+
+
+def test_checkpoints_cut_short(wrinkle: Command, small_model: Path, tmp_path: Path) -> None:
+    whole, path = small_model.read_bytes(), tmp_path / "cut.safetensors"
+    for length in (0, 5, 8, 500, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        assert "damaged or cut short" in refused(wrinkle, path)
+
+
+def test_checkpoints_with_a_flipped_byte(
+    wrinkle: Command, small_model: Path, tmp_path: Path
+) -> None:
+    whole, path = small_model.read_bytes(), tmp_path / "flipped.safetensors"
+    header = 8 + struct.unpack("<Q", whole[:8])[0]
+    metadata = whole.index(b"__metadata__")
+    random = np.random.default_rng(0)
+    places = [0, 3, 9, metadata + 3, metadata + 40, *random.integers(8, header - 8, 10)]
+    places += [header, *random.integers(header, len(whole), 6), len(whole) - 1]
+    for place in places:
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << random.integers(7)
+        path.write_bytes(damaged)
+        assert "damaged" in refused(wrinkle, path) or place < header
+
+
+def test_foreign_checkpoints(wrinkle: Command, small_model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "foreign.safetensors"
+    save_file({"weight": torch.zeros(3)}, path)
+    assert "of another program" in refused(wrinkle, path)
+    torch.save({"weight": torch.zeros(3)}, tmp_path / "pickled.pt")
+    assert "not a whole safetensors file" in refused(wrinkle, tmp_path / "pickled.pt")
+    assert "not a whole safetensors file" in refused(wrinkle, TABLE)
+
+
+def test_checkpoints_of_another_model(wrinkle: Command, small_model: Path, tmp_path: Path) -> None:
+    from wrinkle.models import create_model
+    from wrinkle.training.checkpoint import read_tensors, save_model, write_tensors
+
+    tensors, header = read_tensors(small_model, "model")
+    other, path = create_model("resnet18"), tmp_path / "other.safetensors"
+    rest = {key: header[key] for key in ("input", "ages", "provenance")}
+    save_model(path, other, {"model": header["model"], **rest})
+    assert "not a file of this version's model" in refused(wrinkle, path)
+    save_model(path, other, {"model": {"name": "vit", "fields": {}}, **rest})
+    assert "no model 'vit'; choices: efficientnet_lite0, " in refused(wrinkle, path)
+    rest["input"] = {**header["input"], "template": 99}
+    save_model(path, other, {"model": {"name": "resnet18", "fields": {}}, **rest})
+    assert "aligned by face template 99" in refused(wrinkle, path)
+    write_tensors(path, tensors, {"kind": "state"})
+    assert "a wrinkle state file of format 1; this needs a model file" in refused(wrinkle, path)
+
+
+def test_models_that_are_not_there(wrinkle: Command, tmp_path: Path) -> None:
+    for model in ("nobody", tmp_path, tmp_path / "none.safetensors"):
+        done = wrinkle("predict", "--model", model, PORTRAIT)
+        assert done.code == 2
+        (line,) = done.err
+        assert line.startswith(f"wrinkle: no model {str(model)!r}: give a model file, or one of: ")
+
+
+def test_the_table_of_known_ages_is_that_of_the_examples() -> None:
+    rows = [line.split("|") for line in TABLE.read_text(encoding="utf-8").splitlines()]
+    ages = {row[1].strip(" `"): row[5].strip() for row in rows if len(row) > 5 and ".jpg" in row[1]}
+    assert set(ages) == set(KNOWN_AGES)
+    for name, age in KNOWN_AGES.items():
+        assert np.mean([float(part) for part in ages[name].split(" or ")]) == age

@@ -1,0 +1,65 @@
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Command
+from tests.conftest import EXAMPLES, KNOWN_AGES
+from wrinkle.datasets.store import Store
+
+
+def test_a_packed_folder_holds_its_labels(example_store: Path) -> None:
+    store = Store(example_store)
+    ages = {
+        Path(n).name: a for n, a in zip(store.columns["name"].to_pylist(), store.ages, strict=True)
+    }
+    assert ages == KNOWN_AGES
+    assert store.image(0).shape == (256, 256, 3)
+
+
+def test_what_was_dropped_and_why(wrinkle: Command, tmp_path: Path) -> None:
+    (tmp_path / "text.jpg").write_text("no picture")
+    good = EXAMPLES / "joe_biden_2010.jpg"
+    lines = ["path,age", f"{good},67", "text.jpg,20", "none.jpg,20", f"{good},67"]
+    lines += [f"{EXAMPLES / 'README.md'},{age}" for age in (-1, 200, "abc")]
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    out, dropped = tmp_path / "x.arrow", tmp_path / "dropped.csv"
+    done = wrinkle("prepare", "folder", tmp_path, out, "--dropped", dropped, "--workers", 1)
+    assert done.code == 0
+    assert len(Store(out)) == 1
+    table = done.out
+    assert f"      1  packed in {out}" in table
+    for reason, count in {
+        "impossible age": 3,
+        "duplicate": 1,
+        "unreadable": 1,
+        "no such picture": 1,
+    }.items():
+        assert f"      {count}  dropped: {reason}" in table
+    assert dropped.read_text().count("\n") == 7
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("path,years\nx.jpg,3\n", "lacks the column age"),
+        ("path,age\nx.jpg,3\n", "no picture could be used"),
+        ("", "lacks the column path and age"),
+    ],
+)
+def test_nothing_to_pack_is_one_line(
+    wrinkle: Command, tmp_path: Path, content: str, expected: str
+) -> None:
+    (tmp_path / "labels.csv").write_text(content)
+    done = wrinkle("prepare", "folder", tmp_path, tmp_path / "x.arrow")
+    assert done.code == 2
+    assert expected in done.err[-1]
+    assert len(done.err) == 1
+
+
+def test_wrong_roots_are_one_line(wrinkle: Command, tmp_path: Path) -> None:
+    for dataset in ("fgnet", "utkface", "folder"):
+        for root in (tmp_path, tmp_path / "none"):
+            done = wrinkle("prepare", dataset, root, tmp_path / "x.arrow")
+            assert done.code == 2
+            (line,) = done.err
+            assert str(root) in line

@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.cli.conftest import Command
+
+pytest.importorskip("accelerate", reason="needs the extra train")
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, example_store: Path) -> Path:
+    content = {
+        "model": {"name": "resnet18"},
+        "data": {"store": str(example_store), "protocol": "random:5"},
+        "input": {"size": 32},
+        "optimizer": {"name": "sgd", "lr": 0.001},
+        "training": {"epochs": 1, "batch": 3, "workers": 0},
+    }
+    path = tmp_path / "small.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def test_from_a_recipe_to_scores(
+    wrinkle: Command, recipe: Path, example_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(recipe.parent)
+    done = wrinkle("train", recipe, "--folds", "2", "training.seed=3", "name=trial")
+    assert done.code == 0
+    folder = recipe.parent / "runs" / "trial"
+    assert "| 2 | 1 | " in (folder / "results.md").read_text()
+    model = folder / "2" / "model.safetensors"
+    card = yaml.safe_load(wrinkle("models", model).out)
+    assert card["provenance"]["seed"] == 3
+    done = wrinkle("evaluate", model, example_store, "--split", "test")
+    assert done.code == 0
+    assert done.out.startswith("1 faces: MAE ")
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("training.epoch=3", "unknown field training.epoch (did you mean epochs?)"),
+        ("optimiser.name=sgd", "unknown field optimiser (did you mean optimizer?)"),
+        ("training.epochs=many", "training.epochs is 'many'"),
+        ("optimizer.name=adam", "optimizer.name is 'adam'; choices: 'sgd' or 'adamw'"),
+        ("model.name=resnet81", "no model 'resnet81'"),
+        ("model.depth=3", "resnet18 has no field 'depth'"),
+        ("data.protocol=luck", "unknown protocol 'luck'"),
+        ("data.store=none.arrow", "no store at none.arrow"),
+        ("training", "write section.field=value"),
+    ],
+)
+def test_a_wrong_field_is_one_line(
+    wrinkle: Command,
+    recipe: Path,
+    override: str,
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(recipe.parent)
+    done = wrinkle("train", recipe, override)
+    assert done.code == 2
+    (line,) = done.err
+    assert expected in line
+
+
+def test_recipes_that_are_none(wrinkle: Command, tmp_path: Path) -> None:
+    for content, expected in [
+        (b"model: [", "not YAML"),
+        (b"\xff\xfe", "not UTF-8"),
+        (b"- 1", "is a YAML mapping"),
+        (b"{}", "field model is missing"),
+    ]:
+        (tmp_path / "x.yaml").write_bytes(content)
+        done = wrinkle("train", tmp_path / "x.yaml")
+        assert done.code == 2
+        (line,) = done.err
+        assert expected in line
+    assert wrinkle("train", "utkface/resnet").err[0].startswith("wrinkle: no recipe")
+
+
+def test_a_recipe_by_its_listed_name(
+    wrinkle: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = wrinkle("train", "utkface/efficientnet_lite0", "data.store=none.arrow")
+    assert done == (2, "", ["wrinkle: no store at none.arrow: make one with `wrinkle prepare`"])
