@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from wrinkle.errors import ImageError
+
 TEMPLATE_VERSION = 1
 TEMPLATE = np.array([[-0.4, -0.41], [0.4, -0.41], [0.0, 0.05], [-0.35, 0.38], [0.35, 0.38]])
 """(5, 2) in [−1, 1]: where an aligned face has its key points, about as UTKFace's crops do."""
@@ -32,7 +34,8 @@ def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
         (…, 2, 3) float64. Coincident source points give a pure shift by the difference of means.
     """
     p, q = (np.asarray(points, np.float64) @ (1, 1j) for points in (source, target))
-    p_mean, q_mean = p.mean(-1, keepdims=True), q.mean(-1, keepdims=True)
+    origin = p[..., :1]  # coincident points then have a mean, and a spread, of exactly zero
+    p_mean, q_mean = (p - origin).mean(-1, keepdims=True) + origin, q.mean(-1, keepdims=True)
     spread = (np.abs(p - p_mean) ** 2).sum(-1)
     product = (np.conj(p - p_mean) * (q - q_mean)).sum(-1)
     turn = np.divide(product, spread, out=np.ones_like(product), where=spread > 0)
@@ -80,14 +83,21 @@ def crop_face(
         size: side of the crop in pixels.
 
     Returns:
-        The crop (size, size, 3) uint8, and the (2, 3) float64 map from image to crop pixels.
+        The crop (size, size, 3) uint8, and the (2, 3) float64 map from image to crop pixels. A face
+        beyond the picture gives a crop of its border, the map says where from.
+
+    Raises:
+        ImageError: the key points are not numbers, or such as no face has.
     """
-    view_to_image = invert(view_matrix(key_points, 1))
+    view = view_matrix(np.clip(key_points, -1e9, 1e9), 1)
+    if not np.isfinite(view).all() or np.hypot(*view[:, 0]) < 1e-12:
+        raise ImageError("no face can be cut out: its key points are not those of a face")
+    view_to_image = invert(view)
     side = CROP_MARGIN * np.hypot(*view_to_image[:, 0])
-    side = max(round(min(side, 4 * max(image.shape[:2]))), 1)
-    x, y = np.round(transform(view_to_image, np.array([[0.5, 0.5]]))[0] - side / 2).astype(int)
     height, width = image.shape[:2]
-    x, y = int(np.clip(x, 1 - side, width - 1)), int(np.clip(y, 1 - side, height - 1))
+    side = max(round(min(side, 4 * min(height, width))), 1)
+    corner = np.round(transform(view_to_image, np.array([[0.5, 0.5]]))[0] - side / 2)
+    x, y = np.clip(corner, 1 - side, [width - 1, height - 1]).astype(int).tolist()
     inside = image[max(y, 0) : y + side, max(x, 0) : x + side]
     edges = max(-y, 0), max(y + side - height, 0), max(-x, 0), max(x + side - width, 0)
     if any(edges):

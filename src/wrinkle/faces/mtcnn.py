@@ -9,7 +9,7 @@ the fine levels of the pyramid.
 
 import io
 import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -27,6 +27,8 @@ CELL = 12
 """Side of the window that P-Net classifies, in pixels."""
 STRIDE = 2
 """Distance of neighbouring windows, in pixels."""
+RNET_SIDE = 24
+ONET_SIDE = 48
 PYRAMID_STEP = 0.709
 """Ratio of neighbouring pyramid levels: half the area."""
 
@@ -103,7 +105,10 @@ class MTCNN:
     """
 
     finest_side = 1280
-    batch = 512
+    batch = 256
+    """Boxes that R-Net and O-Net take at a time."""
+    pixels = 1 << 20
+    """Of pyramid levels that P-Net takes at a time: 40 MB after its first layer."""
 
     def __init__(
         self,
@@ -123,7 +128,9 @@ class MTCNN:
     @torch.inference_mode()
     def __call__(self, images: Sequence[np.ndarray]) -> list[list[Detection]]:
         """Find faces in (H, W, 3) uint8 RGB photographs; see `Detector`."""
-        found = self._cascade(images, [self.coarse * min(i.shape[:2]) for i in images])
+        if not len(images):
+            return []
+        found = self._cascade(images, [self._coarse_side(i) for i in images])
         pending = [
             index
             for index, (image, faces) in enumerate(zip(images, found, strict=True))
@@ -137,10 +144,15 @@ class MTCNN:
                 for i in rest
             ]
             for index, faces in zip(pending, self._cascade(rest, smallest), strict=True):
-                found[index] = faces
+                found[index] = faces or found[index]
         for index in (i for i, faces in enumerate(found) if not faces):
             found[index] = self._in_a_frame(images[index])
         return found
+
+    def _coarse_side(self, image: np.ndarray) -> float:
+        """Side of the coarse pass's smallest face; in a long strip no less than the fine pass's."""
+        short, long = sorted(image.shape[:2])
+        return max(self.coarse * short, self.smallest * long / self.finest_side)
 
     def _in_a_frame(self, image: np.ndarray) -> list[Detection]:
         """Look again at a picture that a face may fill: P-Net needs some surroundings."""
@@ -148,7 +160,7 @@ class MTCNN:
         framed = cv2.copyMakeBorder(
             image, border, border, border, border, cv2.BORDER_CONSTANT, value=(127, 127, 127)
         )
-        (faces,) = self._cascade([framed], [self.coarse * min(framed.shape[:2])])
+        (faces,) = self._cascade([framed], [self._coarse_side(framed)])
         for face in faces:
             face.box -= border
             face.key_points -= border
@@ -157,37 +169,55 @@ class MTCNN:
     def _cascade(
         self, images: Sequence[np.ndarray], smallest: Sequence[float]
     ) -> list[list[Detection]]:
-        """P-Net, R-Net and O-Net over faces of at least `smallest` pixels in each photograph."""
+        """The faces of at least `smallest` pixels in each photograph, each one's best first.
+
+        Worked on are copies in which the smallest face just fills O-Net's input: no net sees a
+        larger one, and every resize costs what the copy, not what the photograph has of pixels.
+        """
+        copies, scales = zip(
+            *(_shrink(i, ONET_SIDE / s) for i, s in zip(images, smallest, strict=True)), strict=True
+        )
+        least = [s * scale.mean() for s, scale in zip(smallest, scales, strict=True)]
+        owner, boxes, score, points = self._search(copies, least)
+        scale = np.array(scales)[owner]
+        boxes, points = boxes / np.tile(scale, 2), points / scale[:, None]
+        result: list[list[Detection]] = [[] for _ in images]
+        for i, index in enumerate(owner):
+            face = Detection(
+                boxes[i].astype(np.float32), float(score[i]), points[i].astype(np.float32)
+            )
+            result[index].append(face)
+        return [by_prominence(faces) for faces in result]
+
+    def _search(
+        self, images: Sequence[np.ndarray], smallest: Sequence[float]
+    ) -> tuple[np.ndarray, ...]:
+        """P-Net, R-Net and O-Net: owners (N,), boxes (N, 4), scores (N,), key points (N, 5, 2)."""
         owner, boxes = self._propose(images, smallest)
         boxes = _square(boxes)
-        score, offsets = self._run(self.rnet, images, owner, boxes, 24)
+        score, offsets = self._run(self.rnet, images, owner, boxes, RNET_SIDE)
         owner, boxes, score, offsets = _where(
             score > self.thresholds[1], owner, boxes, score, offsets
         )
         kept = _suppress(owner, _adjust(boxes, offsets), score, 0.7)
         owner, boxes = owner[kept], _square(_adjust(boxes, offsets)[kept])
 
-        score, offsets, points = self._run(self.onet, images, owner, boxes, 48)
+        score, offsets, points = self._run(self.onet, images, owner, boxes, ONET_SIDE)
         owner, boxes, score, offsets, points = _where(
             score > self.thresholds[2], owner, boxes, score, offsets, points
         )
         corner, side = boxes[:, None, :2], (boxes[:, 2:] - boxes[:, :2])[:, None]
         points = corner + side * points.reshape(-1, 2, 5).transpose(0, 2, 1)
         boxes = _adjust(boxes, offsets)
-        result: list[list[Detection]] = [[] for _ in images]
-        for i in _suppress(owner, boxes, score, 0.7, of_smaller=True):
-            face = Detection(
-                boxes[i].astype(np.float32), float(score[i]), points[i].astype(np.float32)
-            )
-            result[owner[i]].append(face)
-        return [by_prominence(faces) for faces in result]
+        kept = _suppress(owner, boxes, score, 0.7, of_smaller=True)
+        return owner[kept], boxes[kept], score[kept], points[kept]
 
     def _propose(
         self, images: Sequence[np.ndarray], smallest: Sequence[float]
     ) -> tuple[np.ndarray, np.ndarray]:
         """P-Net over the image pyramids: owners (N,) and boxes (N, 4) in photograph pixels."""
         owners, boxes, scores = [np.empty(0, np.int64)], [np.empty((0, 4))], [np.empty(0)]
-        for level in _levels(images, smallest):
+        for level in _batches(_levels(images, smallest), self.pixels):
             face, offsets = self.pnet(_batch([resized for _, _, resized in level], self.device))
             where = (face > self.thresholds[0]).nonzero()
             picked = offsets.permute(0, 2, 3, 1)[tuple(where.T)].double().cpu().numpy()
@@ -195,7 +225,7 @@ class MTCNN:
             n, row, column = where.cpu().numpy().T
             corner = STRIDE * np.stack([column, row], 1).astype(np.float64)
             shape = np.array([resized.shape[1::-1] for _, _, resized in level])[n]
-            inside = (corner + CELL / 2 < shape).all(1)
+            inside = (corner + CELL <= shape).all(1)  # the padding depends on the others
             owner = np.array([index for index, _, _ in level])[n]
             box = _adjust(np.concatenate([corner, corner + CELL], 1), picked)
             box /= np.array([np.tile(scale, 2) for _, scale, _ in level])[n]
@@ -227,6 +257,15 @@ class MTCNN:
         return [torch.cat(parts).double().cpu().numpy() for parts in zip(*outputs, strict=True)]
 
 
+def _shrink(image: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """The picture made smaller by about `scale`, if that is below 1, and its scale (x, y)."""
+    height, width = image.shape[:2]
+    size = max(round(width * scale), 1), max(round(height * scale), 1)
+    if scale >= 1:
+        return image, np.ones(2)
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.array(size) / (width, height)
+
+
 def _levels(
     images: Sequence[np.ndarray], smallest: Sequence[float]
 ) -> Iterator[list[tuple[int, np.ndarray, np.ndarray]]]:
@@ -249,6 +288,21 @@ def _levels(
             return
         yield level
         step += 1
+
+
+def _batches(
+    levels: Iterable[list[tuple[int, np.ndarray, np.ndarray]]], pixels: int
+) -> Iterator[list[tuple[int, np.ndarray, np.ndarray]]]:
+    """Split levels so that their pictures, padded to one shape, have at most `pixels` together."""
+    for level in levels:
+        batch: list[tuple[int, np.ndarray, np.ndarray]] = []
+        for entry in level:
+            shapes = [resized.shape[:2] for _, _, resized in (*batch, entry)]
+            if batch and len(shapes) * np.max(shapes, axis=0).prod() > pixels:
+                yield batch
+                batch = []
+            batch.append(entry)
+        yield batch
 
 
 def _batch(pictures: Sequence[np.ndarray], device: torch.device) -> Tensor:
@@ -315,23 +369,25 @@ def _suppress(
     threshold: float,
     of_smaller: bool = False,
 ) -> np.ndarray:
-    """Greedy non-maximum suppression within each photograph; indices kept, by falling score.
+    """Greedy non-maximum suppression in each photograph; indices kept, by owner and falling score.
 
     Overlap is intersection over union or, `of_smaller`, over the smaller box's area.
     """
     kept = []
-    order = np.argsort(-scores, kind="stable")
+    order = np.lexsort((-scores, owner))
     area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
-    while order.size:
-        best, rest = order[0], order[1:]
-        kept.append(best)
-        low = np.maximum(boxes[best, :2], boxes[rest, :2])
-        high = np.minimum(boxes[best, 2:], boxes[rest, 2:])
-        shared = np.clip(high - low, 0, None).prod(1)
-        whole = (
-            np.minimum(area[best], area[rest]) if of_smaller else area[best] + area[rest] - shared
-        )
-        order = rest[(owner[rest] != owner[best]) | (shared <= threshold * whole)]
+    for rest in np.split(order, np.flatnonzero(np.diff(owner[order])) + 1):
+        while rest.size:
+            best, rest = rest[0], rest[1:]
+            kept.append(best)
+            low = np.maximum(boxes[best, :2], boxes[rest, :2])
+            high = np.minimum(boxes[best, 2:], boxes[rest, 2:])
+            shared = np.clip(high - low, 0, None).prod(1)
+            if of_smaller:
+                whole = np.minimum(area[best], area[rest])
+            else:
+                whole = area[best] + area[rest] - shared
+            rest = rest[shared <= threshold * whole]
     return np.array(kept, np.int64)
 
 
