@@ -9,11 +9,16 @@ import hashlib
 import json
 import os
 import shutil
+import signal
+import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
+from functools import cache
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +39,9 @@ from wrinkle.faces.detection import Detection, Detector, create_detector
 PART = 128
 """Photographs per unit of work."""
 BATCH = 16
-"""Photographs per call of the detector."""
+"""Photographs per call of the detector, or fewer of large ones."""
+BATCH_BYTES = 150_000_000
+"""Decoded photographs of a call of the detector, all but the last."""
 JPEG_QUALITY = 93
 
 
@@ -89,31 +96,34 @@ def prepare(
         limit: only the first so many rows, for a trial.
 
     Raises:
-        WrinkleError: wrong layout, a full disk, parts of another run in the way.
+        WrinkleError: wrong layout, a full disk, parts of another run in the way, a dead worker.
     """
     path = Path(out)
+    if path.is_dir():
+        raise WrinkleError(f"{path} is a folder: name the file to make, {path / dataset}.arrow say")
     rows, dropped = read_dataset(dataset, root)
     rows, doubles = find_duplicates(rows)
     rows = rows[:limit]
     plan = {"dataset": dataset, "size": size, "detector": detector, "rows": _fingerprint(rows)}
+    plan = {"format": FORMAT, **plan}
     parts = path.with_name(path.name + ".parts")
     _claim(parts, plan)
+    five_points = DATASETS[dataset].five_points
     starts = range(0, len(rows), PART)
     todo = [s for s in starts if not _part(parts, s).exists()]
-    job = _Job(parts, size, detector, DATASETS[dataset].five_points)
-    _work(job, rows, todo, workers or os.cpu_count() or 1)
-    tables = [pa.ipc.open_file(pa.memory_map(str(_part(parts, s)))).read_all() for s in starts]
-    for table in tables:
-        dropped += [Dropped(*entry) for entry in json.loads(table.schema.metadata[b"wrinkle"])]
-    tables = [table.replace_schema_metadata() for table in tables]
-    whole = pa.concat_tables(tables or [SCHEMA.empty_table()])
+    _work(_Job(parts, size, detector, five_points), rows, todo, workers or os.cpu_count() or 1)
+    tables = [SCHEMA.empty_table()]
+    for start in starts:
+        table, left_out = _read_part(_part(parts, start))
+        tables.append(table)
+        dropped += left_out
+    whole = pa.concat_tables(tables)
     dropped = sorted([*dropped, *doubles])
     if not len(whole):
         shutil.rmtree(parts)
         reasons = Counter(d.reason for d in dropped).most_common(3)
         raise WrinkleError(f"{root}: no picture could be used: {dict(reasons)}")
-    landmarks = "ibug" if detector == "dlib" else dataset
-    info = {"format": FORMAT, **plan, "landmarks": landmarks, "dropped": dropped}
+    info = {**plan, "landmarks": dataset if five_points else "ibug", "dropped": dropped}
     write_table(path, whole, info)
     shutil.rmtree(parts)
     return Prepared(path, len(whole), whole["score"].null_count, dropped)
@@ -130,27 +140,45 @@ class _Job:
 
 
 def _fingerprint(rows: Sequence[Row]) -> str:
-    lines = "\n".join(f"{row.name} {row.age:g}" for row in rows)
-    return hashlib.sha256(lines.encode()).hexdigest()
+    """A digest of all that a store takes over from the rows."""
+    digest = hashlib.sha256()
+    for row in rows:
+        labels = row.name, row.age, row.age_deviation, row.person, row.gender, row.group
+        digest.update(repr(labels).encode())
+        digest.update(b"" if row.landmarks is None else row.landmarks.tobytes())
+    return digest.hexdigest()
 
 
 def _part(parts: Path, start: int) -> Path:
     return parts / f"{start:08d}.arrow"
 
 
+def _read_part(path: Path) -> tuple[pa.Table, list[Dropped]]:
+    try:
+        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        dropped = [Dropped(*entry) for entry in json.loads(table.schema.metadata[b"wrinkle"])]
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        raise WrinkleError(f"{path} is damaged: delete it and run again") from error
+    return table.replace_schema_metadata(), dropped
+
+
 def _claim(parts: Path, plan: dict[str, Any]) -> None:
-    """Make the folder of parts, or make sure that what lies there belongs to this run."""
+    """Make the folder of parts, or make sure that the parts which lie there belong to this run."""
     note = parts / "plan.json"
     try:
-        if not note.exists():
-            parts.mkdir(parents=True, exist_ok=True)
-            note.write_text(json.dumps(plan))
+        parts.mkdir(parents=True, exist_ok=True)
+        if any(parts.glob("*.arrow")):
+            found = json.loads(note.read_text()) if note.exists() else {}
+            if found != plan:
+                other = ", ".join(key for key in plan if found.get(key) != plan[key])
+                raise WrinkleError(
+                    f"{parts} belongs to a run with other {other}: delete it to start anew"
+                )
+        scratch = note.with_suffix(".tmp")
+        scratch.write_text(json.dumps(plan))
+        os.replace(scratch, note)
     except OSError as error:
         raise WrinkleError(f"cannot write to {parts}: {error.strerror}") from error
-    found = json.loads(note.read_text())
-    if found != plan:
-        other = ", ".join(key for key in plan if found.get(key) != plan[key])
-        raise WrinkleError(f"{parts} belongs to a run with other {other}: delete it to start anew")
 
 
 def _work(job: _Job, rows: Sequence[Row], todo: Sequence[int], workers: int) -> None:
@@ -161,83 +189,135 @@ def _work(job: _Job, rows: Sequence[Row], todo: Sequence[int], workers: int) -> 
     workers = min(workers, len(todo))
     done = len(rows) - sum(len(rows[s : s + PART]) for s in todo)
     with (
-        ProcessPoolExecutor(workers, context, _start_worker, (job,)) as pool,
+        ProcessPoolExecutor(workers, context, _start_worker) as pool,
         tqdm(total=len(rows), initial=done, unit="face", desc="prepare") as progress,
     ):
-        futures = {pool.submit(_make_part, s, rows[s : s + PART]): s for s in todo}
         try:
+            with _ctrl_c_waits():
+                futures = {pool.submit(_make_part, job, s, rows[s : s + PART]): s for s in todo}
             for future in as_completed(futures):
                 future.result()
                 progress.update(len(rows[futures[future] : futures[future] + PART]))
+        except BrokenProcessPool as error:
+            raise WrinkleError(
+                "a worker process died, for lack of memory perhaps; what is done stays: "
+                "run again, with fewer workers"
+            ) from error
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
 
 
-_job: _Job
-_detect: Detector
+@contextmanager
+def _ctrl_c_waits() -> Iterator[None]:
+    """Hold Ctrl-C back; processes that start meanwhile never hear of it: the parent stops them."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _start_worker(job: _Job) -> None:
-    import signal
-
+def _start_worker() -> None:
     import torch
 
-    global _job, _detect
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops the work
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    _job, _detect = job, create_detector(job.detector)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _make_part(start: int, rows: Sequence[Row]) -> None:
+def _end_with_parent() -> None:
+    """Without this, the workers of a killed run would go on, beside those of the next one."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@cache
+def _detector(name: str) -> Detector:
+    return create_detector(name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Photograph:
+    """A row's photograph, (H, W, 3) uint8 RGB, and the SHA-256 of its file."""
+
+    row: Row
+    image: np.ndarray
+    digest: str
+
+
+def _make_part(job: _Job, start: int, rows: Sequence[Row]) -> None:
     """Pack some rows into a file of their own."""
     packed: list[dict[str, Any]] = []
     dropped: list[Dropped] = []
-    for first in range(0, len(rows), BATCH):
-        readable, images, digests = [], [], []
-        for row in rows[first : first + BATCH]:
+    for batch in _batches(rows, dropped):
+        found = _detector(job.detector)([photograph.image for photograph in batch])
+        for photograph, faces in zip(batch, found, strict=True):
             try:
-                data = row.path.read_bytes()
-                images.append(decode(data))
-            except (ImageError, OSError) as error:
-                dropped.append(Dropped(row.name, "unreadable", str(error)))
-                continue
-            readable.append(row)
-            digests.append(hashlib.sha256(data).hexdigest())
-        for row, image, digest, faces in zip(
-            readable, images, digests, _detect(images), strict=True
-        ):
-            face = _choose(row, faces)
-            if face is None:
-                dropped.append(Dropped(row.name, "no face"))
-            else:
-                packed.append(_pack(row, image, digest, face))
+                packed.append(_pack(job, photograph, _choose(job, photograph, faces)))
+            except ImageError as error:
+                dropped.append(Dropped(photograph.row.name, "no face", str(error)))
     table = pa.Table.from_pylist(packed, SCHEMA)
-    write_table(_part(_job.parts, start), table, dropped)
+    write_table(_part(job.parts, start), table, dropped)
 
 
-def _choose(row: Row, faces: list[Detection]) -> Detection | None:
+def _batches(rows: Sequence[Row], dropped: list[Dropped]) -> Iterator[list[_Photograph]]:
+    """Read photographs, as many at a time as memory bears; what cannot be read is `dropped`."""
+    batch: list[_Photograph] = []
+    for row in rows:
+        try:
+            data = row.path.read_bytes()
+            image = decode(data)
+        except ImageError as error:
+            _, _, reason = str(error).partition(": ")  # in front of it: "the picture …"
+            dropped.append(Dropped(row.name, "unreadable", reason))
+        except OSError as error:
+            dropped.append(Dropped(row.name, "unreadable", error.strerror or str(error)))
+        else:
+            batch.append(_Photograph(row, image, hashlib.sha256(data).hexdigest()))
+        if len(batch) == BATCH or sum(p.image.nbytes for p in batch) > BATCH_BYTES:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _choose(job: _Job, photograph: _Photograph, faces: list[Detection]) -> Detection:
     """The face that a label speaks of: at the hand-placed points, else the most prominent one.
 
     Hand-placed points stand in where the detector found nothing, with a score of NaN.
+
+    Raises:
+        ImageError: there is none.
     """
-    if row.landmarks is None or _job.five_points is None:
-        return faces[0] if faces else None
-    placed = _job.five_points(row.landmarks)
+    landmarks = photograph.row.landmarks
+    if landmarks is None or job.five_points is None:
+        if not faces:
+            raise ImageError("")
+        return faces[0]
+    placed = job.five_points(landmarks)
     between = np.linalg.norm(placed[1] - placed[0])
     for face in faces:
         if np.linalg.norm(face.key_points[:2] - placed[:2], axis=1).mean() < 0.5 * between:
             return face
-    box = np.concatenate([row.landmarks.min(0), row.landmarks.max(0)])
+    height, width = photograph.image.shape[:2]
+    if not ((placed >= 0) & (placed <= [width, height])).all():
+        raise ImageError("the hand-placed points lie beyond the picture")
+    box = np.concatenate([landmarks.min(0), landmarks.max(0)])
     return Detection(box, float("nan"), placed)
 
 
-def _pack(row: Row, image: np.ndarray, digest: str, face: Detection) -> dict[str, Any]:
+def _pack(job: _Job, photograph: _Photograph, face: Detection) -> dict[str, Any]:
     """A row of the store."""
-    crop, matrix = crop_face(image, face.key_points, _job.size)
+    row = photograph.row
+    crop, matrix = crop_face(photograph.image, face.key_points, job.size)
     _, data = cv2.imencode(".jpg", crop[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    landmarks = row.landmarks if row.landmarks is not None else face.landmarks
+    landmarks = row.landmarks if job.five_points else face.landmarks
     return {
         "name": row.name,
         "image": data.tobytes(),
@@ -249,6 +329,6 @@ def _pack(row: Row, image: np.ndarray, digest: str, face: Detection) -> dict[str
         "gender": row.gender,
         "group": row.group,
         "source": row.source,
-        "digest": digest,
+        "digest": photograph.digest,
         "score": None if np.isnan(face.score) else face.score,
     }

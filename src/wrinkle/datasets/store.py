@@ -9,11 +9,13 @@ file opens as it lies in pyarrow (`pyarrow.ipc.open_file`), pandas (`read_feathe
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pyarrow as pa
 
+from wrinkle.datasets.rows import MAX_AGE
 from wrinkle.errors import WrinkleError
 
 FORMAT = 1
@@ -54,8 +56,8 @@ def write_table(path: Path, table: pa.Table, info: object) -> None:
             os.fsync(written.fileno())
         os.replace(scratch, path)
     except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
         scratch.unlink(missing_ok=True)
-        reason = error.strerror or str(error)
         raise WrinkleError(f"cannot write {path}: {reason}; what is packed so far stays") from error
 
 
@@ -70,27 +72,32 @@ class Store:
         size: side of the crops in pixels.
 
     Raises:
-        WrinkleError: the file is missing, cut short or not a store.
+        WrinkleError: the file is missing, cut short, damaged or not a store.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         try:
             table = pa.ipc.open_file(pa.memory_map(str(self.path))).read_all()
-            self.info: dict = json.loads((table.schema.metadata or {})[b"wrinkle"])
+            self.info: dict[str, Any] = json.loads((table.schema.metadata or {})[b"wrinkle"])
             if self.info["format"] != FORMAT:
                 raise WrinkleError(f"{path}: format {self.info['format']}, expected {FORMAT}")
+            self.size = int(self.info["size"])
+            if not table.schema.equals(SCHEMA):
+                raise WrinkleError(f"{path} has other columns than a wrinkle store: prepare again")
+            table.validate(full=True)  # Arrow would follow a damaged offset out of the file
         except FileNotFoundError:
             raise WrinkleError(f"no store at {path}: make one with `wrinkle prepare`") from None
-        except (pa.ArrowInvalid, OSError, KeyError, ValueError) as error:
+        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
             raise WrinkleError(f"{path} is not a whole wrinkle store: prepare it again") from error
         self._images = table["image"]
-        self.size: int = self.info["size"]
         self.columns = table.select(LABELS)
         self.ages = table["age"].to_numpy()
         points = table["key_points"].combine_chunks().flatten().to_numpy()
         self.key_points = points.reshape(-1, 5, 2)
         self._landmarks = table["landmarks"]
+        if not ((self.ages >= 0) & (self.ages <= MAX_AGE)).all() or not np.isfinite(points).all():
+            raise WrinkleError(f"{path} is damaged: prepare it again")
 
     def __len__(self) -> int:
         return len(self.ages)
@@ -101,8 +108,8 @@ class Store:
     def image(self, index: int) -> np.ndarray:
         """The face crop of a row: (size, size, 3) uint8 RGB."""
         data = np.frombuffer(self._images[int(index)].as_buffer(), np.uint8)
-        picture = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
-        if picture is None:
+        picture = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if data.size else None
+        if picture is None or picture.shape != (self.size, self.size, 3):
             raise WrinkleError(f"{self.path}: the picture of row {index} is damaged: prepare again")
         return picture
 
