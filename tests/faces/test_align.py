@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -84,6 +84,8 @@ def test_coincident_points_are_only_shifted(point, target):
     hnp.arrays(np.float64, (5, 2), elements=st.floats(-1e9, 1e9)),
     st.sampled_from([1e-300, 1e-20, 1.0, 1e20]),
 )
+@example(points=np.eye(5, 2), scale=1.7e-158)
+@pytest.mark.filterwarnings("error")
 def test_no_points_give_a_map_that_is_not_finite(points, scale):
     assert np.isfinite(view_matrix(points * scale, 224)).all()
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from wrinkle.errors import ImageError
 from wrinkle.faces import decode as module
-from wrinkle.faces.decode import decode
+from wrinkle.faces.decode import count_pixels, decode
 
 RNG = np.random.default_rng(0)
 NOISE = RNG.integers(0, 256, (37, 53, 3), dtype=np.uint8)
@@ -357,6 +357,17 @@ def test_pixel_limit_holds_for_every_source():
     for source in (NOISE, Image.fromarray(NOISE), _saved(NOISE, "PNG"), _saved(NOISE, "JPEG")):
         assert "limit of 1,960 pixels" in _error(source, max_pixels=37 * 53 - 1)
         assert decode(source, max_pixels=37 * 53).shape == NOISE.shape
+
+
+def test_pixels_are_counted_without_decoding(tmp_path):
+    path = tmp_path / "x.jpg"
+    path.write_bytes(JPEG)
+    for source in (path, str(path), JPEG, Image.fromarray(SMOOTH), SMOOTH, SMOOTH[..., 0]):
+        assert count_pixels(source) == 160 * 120
+    assert count_pixels(_png_that_claims(30_000, 30_000)) == 900_000_000
+    (tmp_path / "text.jpg").write_text("no picture")
+    for source in (tmp_path, tmp_path / "none.jpg", tmp_path / "text.jpg", "\0", b"", None, 1):
+        assert count_pixels(source) == 0
 
 
 def test_pillows_own_limit_does_not_leak(monkeypatch):

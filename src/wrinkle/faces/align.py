@@ -38,7 +38,8 @@ def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     p_mean, q_mean = (p - origin).mean(-1, keepdims=True) + origin, q.mean(-1, keepdims=True)
     spread = (np.abs(p - p_mean) ** 2).sum(-1)
     product = (np.conj(p - p_mean) * (q - q_mean)).sum(-1)
-    turn = np.divide(product, spread, out=np.ones_like(product), where=spread > 0)
+    # Nearer than 1e-100 is coincident too: to divide by less would overflow.
+    turn = np.divide(product, spread, out=np.ones_like(product), where=spread > 1e-200)
     shift = q_mean[..., 0] - turn * p_mean[..., 0]
     rows = [turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]
     return np.stack([np.stack(row, -1) for row in rows], -2)

@@ -105,6 +105,8 @@ class MTCNN:
     """
 
     finest_side = 1280
+    sure = 0.9
+    """Score below which a face counts only in a photograph without a better one."""
     batch = 256
     """Boxes that R-Net and O-Net take at a time."""
     pixels = 1 << 20
@@ -147,7 +149,7 @@ class MTCNN:
                 found[index] = faces or found[index]
         for index in (i for i, faces in enumerate(found) if not faces):
             found[index] = self._in_a_frame(images[index])
-        return found
+        return [[f for f in faces if f.score >= self.sure] or faces for faces in found]
 
     def _coarse_side(self, image: np.ndarray) -> float:
         """Side of the coarse pass's smallest face; in a long strip no less than the fine pass's."""
