@@ -1,8 +1,11 @@
+import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Command
+from tests.cli.conftest import Command, start
 from tests.conftest import EXAMPLES, KNOWN_AGES
 from wrinkle.datasets.store import Store
 
@@ -54,6 +57,26 @@ def test_nothing_to_pack_is_one_line(
     assert done.code == 2
     assert expected in done.err[-1]
     assert len(done.err) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="no process groups here")
+@pytest.mark.parametrize("seconds", [0.2, 0.8])
+def test_ctrl_c_while_the_workers_start(tmp_path: Path, seconds: float) -> None:
+    """Ctrl-C reaches the workers too, and those must not complain."""
+    for number in range(300):
+        (tmp_path / f"{number}.jpg").write_text(f"no picture {number}")
+    ages = "\n".join(f"{number}.jpg,67" for number in range(300))
+    (tmp_path / "labels.csv").write_text(f"path,age\n{ages}")
+    out = tmp_path / "x.arrow"
+    process = start("prepare", "folder", tmp_path, out, "--workers", 2, start_new_session=True)
+    while not (tmp_path / "x.arrow.parts" / "plan.json").exists():
+        time.sleep(0.05)
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGINT)
+    _, complaints = process.communicate(timeout=600)
+    lines = [line for line in complaints.splitlines() if line and "prepare: " not in line]
+    assert lines == ["wrinkle: stopped: run the same command again to go on"]
+    assert process.returncode == 130
 
 
 def test_wrong_roots_are_one_line(wrinkle: Command, tmp_path: Path) -> None:
