@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from wrinkle.errors import WrinkleError
 from wrinkle.models import create_model
 from wrinkle.models.resnet import BasicBlock, Bottleneck, make_layer
 
@@ -79,3 +80,21 @@ def test_a_basic_block_computes_what_it_says() -> None:
     outputs = [block(torch.full((1, 1, 1, 1), value)).item() for value in (3.0, -1.0, 0.1)]
     # 3 → relu(6) · −0.5 + 0.25 + 3; −1 → 0 + 0.25 − 1 < 0; 0.1 → −0.1 + 0.25 + 0.1
     assert outputs == pytest.approx([0.25, 0.0, 0.25])
+
+
+def test_a_quarter_of_the_width_is_a_sixteenth_of_the_weights() -> None:
+    full, quarter = (
+        sum(
+            p.numel()
+            for n, p in create_model("resnet18", width=w).named_parameters()
+            if "fc" not in n
+        )
+        for w in (64, 16)
+    )
+    assert full / quarter == pytest.approx(16, rel=0.02)
+    assert create_model("resnet18", width=16).fc.in_features == 128
+
+
+def test_no_width_is_one_line() -> None:
+    with pytest.raises(WrinkleError, match="width is 0; it must be at least 1 channel"):
+        create_model("res18_ex", width=0)

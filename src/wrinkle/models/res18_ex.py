@@ -10,6 +10,9 @@ from wrinkle.models.resnet import BasicBlock, ResNet
 
 
 @register
-def res18_ex(input_size: int = 256) -> ResNet:
-    """The baseline at DHAA's input of 256 pixels; its ages are the paper's, so no field."""
-    return ResNet(BasicBlock, (2, 2, 2, 2), max_age=100, input_size=input_size)
+def res18_ex(input_size: int = 256, width: int = 64) -> ResNet:
+    """The baseline at DHAA's input of 256 pixels; its ages are the paper's, so no field.
+
+    width: channels of the first layer; 16 makes a network of a sixteenth of the parameters.
+    """
+    return ResNet(BasicBlock, (2, 2, 2, 2), max_age=100, input_size=input_size, width=width)

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from wrinkle.errors import WrinkleError
 from wrinkle.models.base import AgeModel, Output, initialise
 from wrinkle.models.registry import register
 
@@ -87,20 +88,25 @@ class ResNet(AgeModel):
     """A residual trunk of four layers, `counts[i]` blocks in layer i + 1, and a linear classifier
     of the pooled features.
 
-    WrinkleError for a max_age below 1 or an input_size below 16.
+    width: channels of the first layer, which each further layer doubles; 64 in the paper.
+    WrinkleError for a width below 1, a max_age below 1 or an input_size below 16.
     """
 
-    def __init__(self, block: Block, counts: Sequence[int], max_age: int, input_size: int) -> None:
+    def __init__(
+        self, block: Block, counts: Sequence[int], max_age: int, input_size: int, width: int
+    ) -> None:
         super().__init__(max_age, input_size)
-        self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
+        check_width(width)
+        self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        self.layer1 = make_layer(block, 64, 64, counts[0], stride=1)
-        self.layer2 = make_layer(block, block.expansion * 64, 128, counts[1], stride=2)
-        self.layer3 = make_layer(block, block.expansion * 128, 256, counts[2], stride=2)
-        self.layer4 = make_layer(block, block.expansion * 256, 512, counts[3], stride=2)
-        self.fc = nn.Linear(block.expansion * 512, len(self.ages))
+        e = block.expansion
+        self.layer1 = make_layer(block, width, width, counts[0], stride=1)
+        self.layer2 = make_layer(block, e * width, 2 * width, counts[1], stride=2)
+        self.layer3 = make_layer(block, e * 2 * width, 4 * width, counts[2], stride=2)
+        self.layer4 = make_layer(block, e * 4 * width, 8 * width, counts[3], stride=2)
+        self.fc = nn.Linear(e * 8 * width, len(self.ages))
         initialise(self)
 
     def forward(self, images: Tensor, key_points: Tensor | None = None) -> Output:
@@ -110,19 +116,24 @@ class ResNet(AgeModel):
         return Output(self.fc(x.mean((2, 3))), {})
 
 
-@register
-def resnet18(max_age: int = 100, input_size: int = 224) -> ResNet:
-    """ResNet-18: 11.2 M parameters and the classifier's."""
-    return ResNet(BasicBlock, (2, 2, 2, 2), max_age, input_size)
+def check_width(width: int) -> None:
+    if width < 1:
+        raise WrinkleError(f"width is {width}; it must be at least 1 channel")
 
 
 @register
-def resnet34(max_age: int = 100, input_size: int = 224) -> ResNet:
-    """ResNet-34: 21.3 M parameters and the classifier's."""
-    return ResNet(BasicBlock, (3, 4, 6, 3), max_age, input_size)
+def resnet18(max_age: int = 100, input_size: int = 224, width: int = 64) -> ResNet:
+    """ResNet-18: 11.2 M parameters and the classifier's at width 64."""
+    return ResNet(BasicBlock, (2, 2, 2, 2), max_age, input_size, width)
 
 
 @register
-def resnet50(max_age: int = 100, input_size: int = 224) -> ResNet:
-    """ResNet-50: 23.5 M parameters and the classifier's."""
-    return ResNet(Bottleneck, (3, 4, 6, 3), max_age, input_size)
+def resnet34(max_age: int = 100, input_size: int = 224, width: int = 64) -> ResNet:
+    """ResNet-34: 21.3 M parameters and the classifier's at width 64."""
+    return ResNet(BasicBlock, (3, 4, 6, 3), max_age, input_size, width)
+
+
+@register
+def resnet50(max_age: int = 100, input_size: int = 224, width: int = 64) -> ResNet:
+    """ResNet-50: 23.5 M parameters and the classifier's at width 64."""
+    return ResNet(Bottleneck, (3, 4, 6, 3), max_age, input_size, width)
