@@ -42,7 +42,8 @@ def test_every_loss_is_called_alike(name: str) -> None:
     loss = LOSSES[name]
     assert list(inspect.signature(loss).parameters)[:3] == ["logits", "age", "ages"]
     logits = torch.zeros(2, 5, requires_grad=True)
-    value = loss(logits, torch.tensor([1.0, 4.0]), torch.arange(5.0))
+    further = {"sub_logits": torch.zeros(2, 3, 5)} if name == "dhaa" else {}
+    value = loss(logits, torch.tensor([1.0, 4.0]), torch.arange(5.0), **further)
     assert value.shape == ()
     value.backward()
     assert logits.grad is not None
