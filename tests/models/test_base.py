@@ -50,11 +50,12 @@ def test_mirror_average_is_the_mean_with_the_mirrored_face() -> None:
     class Sided(AgeModel):
         """Scores how light the left half is, and where its first key point lies."""
 
-        def forward(self, images: torch.Tensor, key_points: torch.Tensor) -> torch.Tensor:
-            return torch.stack([images[..., :16].mean((1, 2, 3)), key_points[:, 0, 0]], -1)
+        def forward(self, images: torch.Tensor, key_points: torch.Tensor) -> Output:
+            scores = torch.stack([images[..., :16].mean((1, 2, 3)), key_points[:, 0, 0]], -1)
+            return Output(scores, {})
 
-        def distribution(self, output: torch.Tensor) -> torch.Tensor:
-            return output
+        def distributions(self, output: Output) -> torch.Tensor:
+            return output.logits[:, None]
 
     images = torch.zeros(2, 3, 32, 32)
     images[..., :16] = 1

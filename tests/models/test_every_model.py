@@ -5,13 +5,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from wrinkle.faces.align import TEMPLATE
 from wrinkle.models import AgeModel, create_model, list_models, registry
 
 SIZE = 64
+KEY_POINTS = torch.tensor(TEMPLATE[None], dtype=torch.float32)
 
 # Logits of ages 0, 50 and 100 for `images()` from weights drawn with seed 0, in evaluation mode.
 # A change of architecture, initialisation or order of layers shows here; a new model is added here.
 STORED = {
+    "dhaa": (-0.0110, 0.0185, -0.0448),
     "efficientnet_lite0": (0.777016, -0.786485, 0.338349),
     "res18_ex": (0.031194, -0.155989, 0.007701),
     "resnet18": (0.031194, -0.155989, 0.007701),
@@ -40,14 +43,16 @@ every_model = pytest.mark.parametrize("name", OURS)
 def test_output_is_a_distribution_over_its_ages(name: str) -> None:
     model = seeded(name)
     with torch.no_grad():
-        output = model(images(2))
+        output = model(images(2), KEY_POINTS.expand(2, 5, 2))
         probabilities = model.distribution(output)
         expectation = model.expectation(probabilities)
     assert output.logits.shape == probabilities.shape == (2, len(model.ages))
-    assert output.auxiliary == {}
+    subs = len(model.classifiers) - 1
+    assert [t.shape for t in output.auxiliary.values()] == [(2, subs, 101)] * (subs > 0)
     torch.testing.assert_close(probabilities.sum(-1), torch.ones(2))
     assert expectation.shape == (2,)
     assert ((expectation >= 0) & (expectation <= model.ages[-1])).all()
+    assert len(model.ages) == 101
     assert model.input_size >= 112
     assert len(model.mean) == len(model.std) == 3
 
@@ -55,7 +60,7 @@ def test_output_is_a_distribution_over_its_ages(name: str) -> None:
 @every_model
 def test_stored_numbers(name: str) -> None:
     with torch.no_grad():
-        logits = seeded(name)(images()).logits[0, [0, 50, 100]]
+        logits = seeded(name)(images(), KEY_POINTS).logits[0, [0, 50, 100]]
     torch.testing.assert_close(logits, torch.tensor(STORED[name]), rtol=2e-3, atol=2e-4)
 
 
@@ -65,23 +70,28 @@ def test_state_dict_round_trip(name: str) -> None:
     assert "ages" not in model.state_dict()
     other.load_state_dict(model.state_dict())
     with torch.no_grad():
-        assert torch.equal(model(images()).logits, other(images()).logits)
+        assert torch.equal(model(images(), KEY_POINTS).logits, other(images(), KEY_POINTS).logits)
 
 
 @every_model
 def test_channels_last_gives_the_same(name: str) -> None:
     model = seeded(name)
     with torch.no_grad():
-        expected = model(images(2)).logits
+        points = KEY_POINTS.expand(2, 5, 2)
+        expected = model(images(2), points).logits
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        logits = model(images(2).to(memory_format=torch.channels_last)).logits
+        logits = model(images(2).to(memory_format=torch.channels_last), points).logits
     torch.testing.assert_close(logits, expected, rtol=1e-3, atol=1e-4)
 
 
 @every_model
 def test_gradient_reaches_every_parameter(name: str) -> None:
     model = seeded(name).train()
-    F.cross_entropy(model(images(2)).logits, torch.tensor([7, 60])).backward()
+    output = model(images(2), KEY_POINTS.expand(2, 5, 2))
+    loss = F.cross_entropy(output.logits, torch.tensor([7, 60]))
+    for tensor in output.auxiliary.values():
+        loss = loss + tensor.square().mean()
+    loss.backward()
     idle = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert idle == []
 

@@ -13,15 +13,35 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from wrinkle.errors import ImageError
+from wrinkle.errors import ImageError, WrinkleError
 
 TEMPLATE_VERSION = 1
 TEMPLATE = np.array([[-0.4, -0.41], [0.4, -0.41], [0.0, 0.05], [-0.35, 0.38], [0.35, 0.38]])
 """(5, 2) in [−1, 1]: where an aligned face has its key points, about as UTKFace's crops do."""
 MIRRORED = [1, 0, 2, 4, 3]
 """The order of the five key points after mirroring: left and right trade places."""
+MIRRORED_68 = [
+    *range(16, -1, -1),
+    *range(26, 16, -1),
+    *range(27, 31),
+    *range(35, 30, -1),
+    *(45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40),
+    *range(54, 47, -1),
+    *range(59, 54, -1),
+    *range(64, 59, -1),
+    *(67, 66, 65),
+]
+"""The same for iBUG's 68 landmarks."""
 CROP_MARGIN = 1.3
 """Side of the stored face crop over side of a model's view at zoom 1: room for augmentation."""
+
+
+def mirror_order(count: int) -> list[int]:
+    """The order of `count` key points, 5 or 68, after mirroring the picture."""
+    orders = {5: MIRRORED, 68: MIRRORED_68}
+    if count not in orders:
+        raise WrinkleError(f"{count} key points a face; 5, or 68 in iBUG's order, are understood")
+    return orders[count]
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Networks from an aligned face to a distribution over ages; one file each."""
 
 from wrinkle.models.base import AgeModel, Output
+from wrinkle.models.dhaa import dhaa
 from wrinkle.models.efficientnet_lite import efficientnet_lite0
 from wrinkle.models.init import load_initial
 from wrinkle.models.registry import create_model, list_models
@@ -11,6 +12,7 @@ __all__ = [
     "AgeModel",
     "Output",
     "create_model",
+    "dhaa",
     "efficientnet_lite0",
     "list_models",
     "load_initial",

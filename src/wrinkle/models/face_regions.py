@@ -1,0 +1,166 @@
+"""The regions of DHAA's Figure 2: which points of a face belong where in which region.
+
+Left and right are those of the picture.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from wrinkle.errors import WrinkleError
+from wrinkle.faces.align import TEMPLATE
+
+Mean = dict[int, float]
+"""A point as a weighted mean of others: index → weight, the weights sum to 1."""
+
+
+def beside_left_eye(outwards: float, upwards: float) -> Mean:
+    """A point near the left eye from the five key points (both eyes, nose tip, mouth corners).
+
+    outwards: distance towards the temple in units of the eyes' distance. upwards: in units of the
+    distance between the middle of the eyes and that of the mouth, along the line between them.
+    """
+    return {
+        0: 1 + outwards + upwards / 2,
+        1: -outwards + upwards / 2,
+        3: -upwards / 2,
+        4: -upwards / 2,
+    }
+
+
+# Brow and corners: medians over the hand-placed points of FG-NET's 1,002 photographs.
+FROM_FIVE: dict[str, Mean] = {
+    "left eye": {0: 1},
+    "right eye": {1: 1},
+    "nose": {2: 1},
+    "left mouth": {3: 1},
+    "right mouth": {4: 1},
+    "between eyes": {0: 0.5, 1: 0.5},
+    "mouth": {3: 0.5, 4: 0.5},
+    "brow": beside_left_eye(0.07, 0.26),
+    "outer corner": beside_left_eye(0.205, -0.03),
+    "inner corner": beside_left_eye(-0.205, -0.04),
+}
+# iBUG's order: brow 17–21, nose 27–35, left eye 36–41, right eye 42–47, lips 48–67.
+FROM_68: dict[str, Mean] = {
+    "left eye": {index: 1 / 6 for index in range(36, 42)},
+    "right eye": {index: 1 / 6 for index in range(42, 48)},
+    "nose": {30: 1},
+    "left mouth": {48: 1},
+    "right mouth": {54: 1},
+    "between eyes": {index: 1 / 12 for index in range(36, 48)},
+    "mouth": {48: 0.5, 54: 0.5},
+    "brow": {19: 1},
+    "outer corner": {36: 1},
+    "inner corner": {39: 1},
+}
+POINTS = tuple(FROM_FIVE)
+
+
+class Region(NamedTuple):
+    """targets: point → where ARP puts it, in a frame of 64×64. centre: ROI pooling's, the mean of
+    these points (section 4.3)."""
+
+    targets: dict[str, tuple[float, float]]
+    centre: tuple[str, ...]
+
+    @property
+    def target_points(self) -> Tensor:
+        """(m, 2) in [−1, 1]."""
+        return torch.tensor(list(self.targets.values())) / 32 - 1
+
+    def side(self, zoom: float) -> float:
+        """Side of the square, the picture being 2 wide, that shows as much of an aligned face seen
+        at `zoom` as ARP does."""
+        source = region_points(face_points(torch.tensor(TEMPLATE * zoom)[None]), self)[0]
+        target = self.target_points.double()
+        spread = [(p - p.mean(0)).square().sum().sqrt() for p in (source, target)]
+        return float(2 * spread[0] / spread[1])
+
+
+REGIONS = {
+    # The tight face, the face 1.2 times larger, the eye, the nose, the mouth.
+    "g2": Region(
+        {
+            "left eye": (20.5, 26.2),
+            "right eye": (43.5, 26.2),
+            "nose": (32, 39),
+            "left mouth": (23, 52.5),
+            "right mouth": (41.6, 52.5),
+        },
+        ("nose",),
+    ),
+    "g3": Region(
+        {
+            "left eye": (17.6, 24.8),
+            "right eye": (46.4, 24.8),
+            "nose": (32, 40.8),
+            "left mouth": (20.8, 57.6),
+            "right mouth": (44, 57.6),
+        },
+        ("nose",),
+    ),
+    "l1": Region(
+        {
+            "brow": (32, 16),
+            "left eye": (32, 32),
+            "inner corner": (44, 32),
+            "outer corner": (20, 32),
+        },
+        ("left eye",),
+    ),
+    "l2": Region(
+        {
+            "left eye": (8, 16),
+            "right eye": (56, 16),
+            "between eyes": (32, 16),
+            "nose": (32, 48),
+        },
+        ("nose", "between eyes"),
+    ),
+    "l3": Region(
+        {
+            "left mouth": (16, 32),
+            "right mouth": (48, 32),
+            "mouth": (32, 32),
+            "nose": (32, 16),
+        },
+        ("mouth",),
+    ),
+}
+
+
+def _matrix(means: dict[str, Mean], count: int) -> Tensor:
+    matrix = torch.zeros(len(POINTS), count, dtype=torch.float64)
+    for row, name in enumerate(POINTS):
+        for index, weight in means[name].items():
+            matrix[row, index] = weight
+    return matrix
+
+
+_FROM = {5: _matrix(FROM_FIVE, 5), 68: _matrix(FROM_68, 68)}
+
+
+def face_points(key_points: Tensor) -> Tensor:
+    """(B, 5, 2) key points or (B, 68, 2) of iBUG → (B, 10, 2) in the order of `POINTS`.
+
+    WrinkleError for any other number of points.
+    """
+    count = key_points.shape[-2]
+    if count not in _FROM:
+        raise WrinkleError(f"{count} key points a face; 5, or 68 in iBUG's order, are understood")
+    dtype = torch.promote_types(key_points.dtype, torch.float32)
+    matrix = _FROM[count].to(key_points.device, dtype)
+    # Not a matrix product: autocast would run that in bf16.
+    return (matrix[:, :, None] * key_points.to(dtype)[:, None]).sum(2)
+
+
+def region_points(points: Tensor, region: Region) -> Tensor:
+    """The region's source points (B, m, 2) among all of a face's."""
+    return points[:, [POINTS.index(name) for name in region.targets]]
+
+
+def centre(points: Tensor, region: Region) -> Tensor:
+    """Centre (B, 2) of the region for ROI pooling."""
+    return points[:, [POINTS.index(name) for name in region.centre]].mean(1)

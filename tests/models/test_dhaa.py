@@ -1,0 +1,274 @@
+"""DHAA: its parts counted by hand, its ablations, its start from a ResNet-18, its key points."""
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from wrinkle.errors import WrinkleError
+from wrinkle.faces.align import TEMPLATE
+from wrinkle.models import create_model, load_initial
+from wrinkle.models.dhaa import DHAA, FEATURES, doubled
+
+SMALL = {"input_size": 64, "width": 4}
+
+
+def faces(count: int = 2, size: int = 64) -> tuple[Tensor, Tensor]:
+    torch.manual_seed(1)
+    points = torch.tensor(TEMPLATE * 0.8, dtype=torch.float32).expand(count, 5, 2)
+    return torch.randn(count, 3, size, size), points + 0.02 * torch.randn(count, 5, 2)
+
+
+def small(**fields: object) -> DHAA:
+    torch.manual_seed(0)
+    model = create_model("dhaa", **SMALL, **fields).eval()
+    assert isinstance(model, DHAA)
+    return model
+
+
+def parameters(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def convolution(inputs: int, outputs: int, kernel: int) -> int:
+    """With its batch norm."""
+    return inputs * outputs * kernel**2 + 2 * outputs
+
+
+def layer(inputs: int, outputs: int) -> int:
+    """Two blocks of two 3×3 convolutions, and a shortcut where the channels change."""
+    shortcut = convolution(inputs, outputs, 1) if inputs != outputs else 0
+    return convolution(inputs, outputs, 3) + 3 * convolution(outputs, outputs, 3) + shortcut
+
+
+@pytest.mark.parametrize("w", [64, 16])
+def test_parameters_equal_a_count_by_hand(w: int) -> None:
+    model = create_model("dhaa", width=w)
+    assert isinstance(model, DHAA)
+    trunk = convolution(3, w, 7) + layer(w, w)
+    head = convolution(8 * w, 128, 1) + 128 * 128 + 128
+    regional = layer(2 * w, 4 * w) + layer(4 * w, 8 * w) + head
+    # c_k's layer 3 reads 2·2w channels, as many as it gives, yet halves the side: a shortcut still.
+    joint = layer(4 * w, 4 * w) + convolution(4 * w, 4 * w, 1) + layer(4 * w, 8 * w) + head
+    fusion = 4 * 128 * (128 + 128 + 2)
+    assert parameters(model.layer1) + parameters(model.conv1) + parameters(model.bn1) == trunk
+    assert parameters(model.layer2) == 6 * layer(w, 2 * w)
+    assert parameters(model.sub_networks["g1"]) == parameters(model.sub_networks["l3"]) == regional
+    assert parameters(model.sub_networks["c2"]) == joint
+    assert parameters(model.fusion) == 3 * fusion
+    assert parameters(model.sub_classifiers) == 9 * 129 * 101
+    assert parameters(model.fc) == 385 * 101
+    total = trunk + 6 * layer(w, 2 * w) + 6 * regional + 3 * joint + 3 * fusion
+    total += 9 * 129 * 101 + 385 * 101
+    assert parameters(model) == total
+    assert total == {64: 100_028_082, 16: 7_038_018}[w]
+
+
+def test_regions_have_the_papers_size() -> None:
+    assert create_model("dhaa").pooling.size == 56  # type: ignore[union-attr]
+    assert create_model("dhaa", input_size=128).pooling.size == 28  # type: ignore[union-attr]
+
+
+def test_ten_classifiers_in_the_order_of_figure_6() -> None:
+    model = small()
+    expected = ("DHAA", *(f"{b}-{k}" for b in ("G", "L", "GL") for k in (1, 2, 3)))
+    assert model.classifiers == expected
+    output = model(*faces())
+    assert output.logits.shape == (2, 101)
+    assert output.auxiliary["sub_logits"].shape == (2, 9, 101)
+    distributions = model.distributions(output)
+    assert distributions.shape == (2, 10, 101)
+    torch.testing.assert_close(distributions[:, 0], output.logits.softmax(-1))
+    torch.testing.assert_close(
+        distributions[:, 6], output.auxiliary["sub_logits"][:, 5].softmax(-1)
+    )
+
+
+@torch.no_grad()
+def test_forward_is_sections_2_2_to_2_4() -> None:
+    """The road of one face, written out for the global and the global-local branch."""
+    model = small()
+    images, points = faces(1)
+    x = model.layer1(model.maxpool(model.relu(model.bn1(model.conv1(images)))))
+    regions = model.pooling(x, points)
+    assert list(regions) == ["g1", "g2", "g3", "l1", "l2", "l3"]
+    torch.testing.assert_close(
+        regions["g1"], nn.functional.interpolate(x, size=(14, 14), mode="bilinear")
+    )
+
+    def z(name: str, cb2: Tensor) -> Tensor:
+        part = model.sub_networks[name]
+        y = part.layer4(part.layer3(cb2))
+        return part.fc(part.relu(part.bn(part.conv(y))).mean((2, 3)))
+
+    cb2 = {name: model.layer2[name](region) for name, region in regions.items()}
+    h = []
+    for branch in "glc":
+        features = []
+        for k in "123":
+            joint = torch.cat([cb2[f"g{k}"], cb2[f"l{k}"]], 1)
+            features.append(z(branch + k, joint if branch == "c" else cb2[branch + k]))
+        h.append(model.fusion[branch].lstm(torch.stack(features, 1))[0].sum(1))
+    torch.testing.assert_close(model(images, points).logits, model.fc(torch.cat(h, 1)))
+
+
+@pytest.mark.parametrize(
+    ("branches", "subs", "layer2"),
+    [
+        ("global", ["g"], ["g"]),
+        ("local", ["l"], ["l"]),
+        ("global-local", ["c"], ["g", "l"]),
+        ("local+global", ["g", "l"], ["g", "l"]),
+        ("global+local+global-local", ["g", "l", "c"], ["g", "l"]),
+    ],
+)
+def test_any_subset_of_branches_and_nothing_idle(
+    branches: str, subs: list[str], layer2: list[str]
+) -> None:
+    model = small(branches=branches).train()
+    assert list(model.sub_networks) == [f"{b}{k}" for b in subs for k in "123"]
+    assert list(model.layer2) == [f"{b}{k}" for b in layer2 for k in "123"]
+    output = model(*faces())
+    (output.logits.sum() + output.auxiliary["sub_logits"].square().sum()).backward()
+    assert [n for n, p in model.named_parameters() if p.grad is None] == []
+    assert model.fc.in_features == FEATURES * len(subs)
+
+
+def test_other_ablations() -> None:
+    images, points = faces()
+    plain = small(sub_losses=False)
+    assert plain.classifiers == ("DHAA",)
+    assert plain(images, points).auxiliary == {}
+    assert len(plain.sub_classifiers) == 0
+    assert small(fusion="fc")(images, points).logits.shape == (2, 101)
+    roi = small(pooling="roi")
+    # The same weights, other regions.
+    assert parameters(roi) == parameters(small())
+    assert not torch.allclose(roi(images, points).logits, small()(images, points).logits)
+
+
+@pytest.mark.parametrize(
+    ("fields", "line"),
+    [
+        ({"branches": "global+lokal"}, "unknown branch 'lokal' in 'global.lokal'; choices, joined"),
+        ({"branches": ""}, "unknown branch ''"),
+        ({"pooling": "max"}, "pooling is 'max'; choices: arp, roi"),
+        ({"fusion": "gru"}, "fusion is 'gru'; choices: lstm, fc"),
+        ({"width": 0}, "width is 0"),
+        ({"input_size": 31}, "input_size is 31"),
+    ],
+)
+def test_wrong_fields_are_one_line(fields: dict[str, object], line: str) -> None:
+    with pytest.raises(WrinkleError, match=line):
+        create_model("dhaa", **{**SMALL, **fields})
+
+
+@pytest.mark.parametrize(
+    ("images", "points", "line"),
+    [
+        ((2, 3, 64, 64), None, r"by key points: give \(B, 5, 2\)"),
+        ((2, 3, 64, 64), (1, 5, 2), r"2 images need key points \(2, 5, 2\), not \(1, 5, 2\)"),
+        ((2, 3, 64, 64), (2, 10), r"not \(2, 10\)"),
+        ((2, 3, 64, 64), (2, 21, 2), "21 key points a face"),
+        ((3, 64, 64), (3, 5, 2), r"\(B, 3, H, W\) of 32 pixels or more, not \(3, 64, 64\)"),
+        ((2, 1, 64, 64), (2, 5, 2), r"not \(2, 1, 64, 64\)"),
+        ((2, 3, 16, 16), (2, 5, 2), r"not \(2, 3, 16, 16\)"),
+    ],
+)
+def test_wrong_inputs_are_one_line(
+    images: tuple[int, ...], points: tuple[int, ...] | None, line: str
+) -> None:
+    with pytest.raises(WrinkleError, match=line) as caught:
+        small()(torch.zeros(images), None if points is None else torch.zeros(points))
+    assert "\n" not in str(caught.value)
+
+
+@torch.no_grad()
+def test_a_mirrored_face_is_predicted_the_same() -> None:
+    model, (images, points) = small(), faces()
+    mirrored = points[:, [1, 0, 2, 4, 3]] * torch.tensor([-1.0, 1.0])
+    torch.testing.assert_close(
+        model.predict_all(images, points), model.predict_all(images.flip(-1), mirrored)
+    )
+    wrong = model.predict_all(images.flip(-1), points * torch.tensor([-1.0, 1.0]))
+    assert (wrong - model.predict_all(images, points)).abs().max() > 1e-4
+
+
+@torch.no_grad()
+def test_points_that_are_no_face_give_numbers() -> None:
+    model, (images, points) = small(), faces()
+    points = points.clone()
+    points[0] = float("nan")
+    assert model.predict(images, points).isfinite().all()
+    pools = model.pooling.pools
+    assert [pools[n].fallbacks.tolist() for n in pools] == [[0, 2]] * 5  # and the mirror picture's
+
+
+def resnet_state(width: int = 4) -> dict[str, Tensor]:
+    torch.manual_seed(2)
+    state = create_model("resnet18", width=width).state_dict()
+    return {n: torch.rand_like(t) if t.is_floating_point() else t for n, t in state.items()}
+
+
+def test_a_resnet_18_fills_the_trunk_and_every_sub_network(tmp_path: object) -> None:
+    state = resnet_state()
+    path = f"{tmp_path}/resnet18.safetensors"
+    save_file(state, path)
+    model = small()
+    before = {n: t.clone() for n, t in model.state_dict().items()}
+    load_initial(model, path)
+    after = model.state_dict()
+    for name in ("conv1.weight", "bn1.running_var", "layer1.1.conv2.weight"):
+        assert torch.equal(after[name], state[name])
+    for k in "123":
+        for b in "gl":
+            place = f"layer2.{b}{k}.0.conv1.weight"
+            assert torch.equal(after[place], state["layer2.0.conv1.weight"])
+            place = f"sub_networks.{b}{k}.layer3.0.downsample.0.weight"
+            assert torch.equal(after[place], state["layer3.0.downsample.0.weight"])
+        place = f"sub_networks.c{k}.layer3.0.conv1.weight"
+        assert torch.equal(after[place], doubled(state["layer3.0.conv1.weight"]))
+        place = f"sub_networks.c{k}.layer4.1.bn2.bias"
+        assert torch.equal(after[place], state["layer4.1.bn2.bias"])
+    fresh = ("fc.", "fusion.", "sub_classifiers.", "sub_networks.g1.fc", "sub_networks.c3.conv")
+    for name, tensor in before.items():
+        if name.startswith(fresh):
+            assert torch.equal(after[name], tensor), name
+
+
+def test_twice_the_same_input_gives_what_the_resnet_gives() -> None:
+    weight, x = torch.randn(5, 3, 3, 3), torch.randn(1, 3, 8, 8)
+    torch.testing.assert_close(
+        nn.functional.conv2d(torch.cat([x, x], 1), doubled(weight)), nn.functional.conv2d(x, weight)
+    )
+
+
+def test_another_dhaa_is_taken_as_it_is(tmp_path: object) -> None:
+    torch.manual_seed(5)
+    other, path = create_model("dhaa", **SMALL), f"{tmp_path}/dhaa.safetensors"
+    save_file(other.state_dict(), path)
+    model = small()
+    classifier = model.fc.weight.clone()
+    load_initial(model, path, classifier=False)
+    assert torch.equal(model.fc.weight, classifier)
+    load_initial(model, path)
+    for name, tensor in other.state_dict().items():
+        assert torch.equal(model.state_dict()[name], tensor), name
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "line"),
+    [
+        ("resnet18", {"width": 8}, "it has another shape for"),
+        ("resnet34", {"width": 4}, "it has also layer1.2"),
+        ("efficientnet_lite0", {}, "it lacks"),
+        ("dhaa", {**SMALL, "branches": "global"}, "it lacks"),
+    ],
+)
+def test_a_file_of_another_network_is_one_line(
+    tmp_path: object, name: str, fields: dict[str, object], line: str
+) -> None:
+    path = f"{tmp_path}/other.safetensors"
+    save_file(create_model(name, **fields).state_dict(), path)
+    with pytest.raises(WrinkleError, match=f"other.safetensors holds another network: {line}"):
+        load_initial(small(), path)
