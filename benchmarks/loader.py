@@ -61,10 +61,11 @@ def time_loader(recipe: Recipe, steps: int) -> tuple[list[Item], float]:
 
 
 def time_network(recipe: Recipe, batches: list[Item], steps: int) -> float:
-    network = create_model(recipe.model.name, **recipe.model.fields).train()
+    fields = {**recipe.model.fields, "input_size": recipe.input.size}
+    network = create_model(recipe.model.name, **fields).train()
     network.to(memory_format=torch.channels_last)
     optimizer = create_optimizer(network, recipe.optimizer)
-    loss = create_loss(recipe.loss)
+    loss = create_loss(recipe.loss, network)
     count = 0
     for step, batch in enumerate(islice(cycle(batches), steps + 2)):
         if step == 2:
@@ -72,7 +73,7 @@ def time_network(recipe: Recipe, batches: list[Item], steps: int) -> float:
         images = face_input(batch.crop, batch.matrix, recipe.input.size, network.mean, network.std)
         output = network(images, batch.key_points)
         optimizer.zero_grad()
-        loss(output.logits, batch, network.ages).backward()
+        loss(output, batch, network.ages).backward()
         optimizer.step()
         count += len(batch.age)
     return count / (time.perf_counter() - start)

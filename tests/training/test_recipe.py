@@ -67,7 +67,7 @@ def test_the_name_is_the_place_below_recipes(drawn_recipe: Path, tmp_path: Path)
             "unknown field trainin (did you mean training?); choices: name, model",
         ),
         ("augment.photometric.jpg=1", "unknown field augment.photometric.jpg (did you mean jpeg?)"),
-        ("loss.name=mse", "loss.name is 'mse'; choices: 'distribution' or 'cross_entropy'"),
+        ("loss.name=mse", "loss.name is 'mse'; choices: 'distribution', 'cross_entropy' or 'dhaa'"),
         ("optimizer.name=adam", "optimizer.name is 'adam'; choices: 'sgd' or 'adamw'"),
         ("training.epochs=none", "training.epochs is 'none': input should be a valid integer"),
         ("training.epochs=0", "training.epochs is 0: input should be greater than or equal to 1"),
@@ -106,3 +106,34 @@ def test_inert_fields_exist(drawn_recipe: Path) -> None:
 def test_flatten() -> None:
     assert flatten({"a": {"b": {"c": 1}, "d": []}, "e": None}) == {"a.b.c": 1, "a.d": [], "e": None}
     assert yaml.safe_load("1e-3") == "1e-3"  # why numbers are read leniently
+
+
+def test_a_base_gives_what_is_not_said(tmp_path: Path, drawn_recipe: Path) -> None:
+    base = yaml.safe_load(drawn_recipe.read_text())
+    (tmp_path / "more").mkdir()
+    middle, top = tmp_path / "more" / "middle.yaml", tmp_path / "more" / "top.yaml"
+    middle.write_text(f"base: ../{drawn_recipe.name}\naugment: {{rotation: 20}}\n")
+    top.write_text("base: middle.yaml\nmodel: {max_age: 90}\noptimizer: {name: sgd, lr: 0.5}\n")
+    recipe = load_recipe(top, ["training.seed=4"])
+    assert recipe.name == "top"
+    assert recipe.model.fields == {"max_age": 90}
+    assert recipe.augment.rotation == 20
+    assert recipe.augment.scale == base["augment"]["scale"]
+    assert recipe.training.seed == 4
+    assert recipe.training.epochs == base["training"]["epochs"]
+    # Another optimizer, so nothing of the old one's fields.
+    assert base["optimizer"]["weight_decay"] == 0.01
+    assert recipe.optimizer.weight_decay == 0.0
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("base: mine.yaml\n", "a recipe cannot be its own base"),
+        ("base: none.yaml\n", "none.yaml: cannot read the recipe: No such file"),
+        ("base: [a, b]\n", "base is ['a', 'b']: give the file of another recipe"),
+    ],
+)
+def test_wrong_bases_are_one_line(tmp_path: Path, text: str, line: str) -> None:
+    (tmp_path / "mine.yaml").write_text(text)
+    assert line in error_of(tmp_path / "mine.yaml")

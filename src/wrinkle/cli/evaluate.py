@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--protocol", help="what splits the faces (default: what the model was trained with)")
     add("--fold", help="the fold's name (default: the model's own)")
     add("--predictions", type=Path, metavar="CSV", help="write name, age and predicted age")
+    add("--classifiers", action="store_true", help="MAE of each classifier of the model as well")
     add("--device", help="cpu, cuda, cuda:1 …; the GPU if there is one by default")
     add("--batch", type=at_least(1), default=64, help="faces per step (default: 64)")
     add("--workers", type=at_least(0), default=1, help="processes that decode faces (default: 1)")
@@ -33,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
 
     from wrinkle.datasets.store import Store
     from wrinkle.evaluation.predict_store import predict_store
-    from wrinkle.evaluation.scores import score_table
+    from wrinkle.evaluation.scores import classifier_table, score_table
     from wrinkle.protocols import get_protocol
     from wrinkle.serving.estimator import choose_device
     from wrinkle.serving.packaged import model_file
@@ -54,13 +55,16 @@ def run(args: argparse.Namespace) -> int:
         if not len(rows):
             raise WrinkleError(f"the {args.split} part of fold {wanted} is empty")
     probabilities = predict_store(
-        model, header, store, rows, device, args.batch, workers=args.workers
+        model, header, store, rows, device, args.batch, workers=args.workers, every_classifier=True
     )
-    predicted = probabilities.astype(np.float64) @ np.array(header["ages"])
+    every = probabilities.astype(np.float64) @ np.array(header["ages"])
+    predicted = every[:, 0]
     chosen = store.columns.take(rows)
     if args.predictions is not None:
         _write(args.predictions, chosen["name"].to_pylist(), chosen["age"].to_pylist(), predicted)
     print(score_table(predicted, chosen))
+    if args.classifiers:
+        print(classifier_table(model.classifiers, every, chosen))
     return 0
 
 

@@ -21,6 +21,7 @@ def predict_store(
     batch: int = 64,
     mirror_average: bool = True,
     workers: int = 0,
+    every_classifier: bool = False,
 ) -> np.ndarray:
     """Distribution over the model's ages for each row of `indices`, (N, A) float32, in their order.
 
@@ -28,15 +29,17 @@ def predict_store(
         model: in evaluation mode, on `device`.
         header: of its file; "input" says how it wants its faces.
         mirror_average: mean of the picture's and its mirror's distributions.
+        every_classifier: (N, K, A), of all of `model.classifiers`.
     """
     device = torch.device(device)
     view = header["input"]
     faces = Faces(store, view["size"], view["zoom"])
     starts = range(0, len(indices), batch)
     draws = [[Draw(0, int(row), 0) for row in indices[start : start + batch]] for start in starts]
-    rows = [np.zeros((0, len(model.ages)), np.float32)]
+    rows = [np.zeros((0, len(model.classifiers), len(model.ages)), np.float32)]
     loader = create_loader(faces, draws, workers if len(draws) > 1 else 0, device)
     for item in read_batches(loader, device):
         images = face_input(item.crop, item.matrix, view["size"], view["mean"], view["std"])
-        rows.append(model.predict(images, item.key_points, mirror_average).cpu().numpy())
-    return np.concatenate(rows)
+        rows.append(model.predict_all(images, item.key_points, mirror_average).cpu().numpy())
+    distributions = np.concatenate(rows)
+    return distributions if every_classifier else distributions[:, 0]

@@ -49,6 +49,22 @@ def score_table(predicted: np.ndarray, rows: pa.Table) -> str:
     return "\n".join(lines)
 
 
+def classifier_table(names: Sequence[str], predicted: np.ndarray, rows: pa.Table) -> str:
+    """MAE and bias of each of a model's classifiers.
+
+    Args:
+        names: K classifiers.
+        predicted: (N, K) years.
+        rows: N rows of a store's `columns`.
+    """
+    actual = rows["age"].to_numpy()
+    scores = [
+        GroupRow(name, len(actual), mean_absolute_error(guess, actual), bias(guess, actual))
+        for name, guess in zip(names, predicted.T, strict=True)
+    ]
+    return "\n".join(_lines("classifier", scores))
+
+
 def _lines(title: str, rows: Sequence[GroupRow]) -> list[str]:
     return [title] + [
         f"  {row.group!s:<12}{row.faces:>7,}{row.mean_absolute_error:>8.2f}{row.bias:>+8.2f}"

@@ -125,9 +125,12 @@ def _digest(tensors: dict[str, Tensor], header: dict[str, Any]) -> str:
     return digest.hexdigest()
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file so that, whatever happens, either the old or the new content is there."""
-    temporary = path.with_name(path.name + ".part")
+def replace_file(path: Path, content: bytes, writer: str = "") -> None:
+    """Write a file so that, whatever happens, either the old or the new content is there.
+
+    writer: what tells apart those who may write the same file at the same time.
+    """
+    temporary = path.with_name(f"{path.name}{writer}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:

@@ -7,7 +7,7 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,10 @@ RESULT_FILE = "result.json"
 
 @dataclass(frozen=True)
 class Result:
-    """One fold's test part: pictures, mean absolute error in years, share [0, 1] within 5 years."""
+    """One fold's test part: pictures, mean absolute error in years, share [0, 1] within 5 years.
+
+    classifiers: the MAE of each of the model's classifiers, where it has several.
+    """
 
     fold: str
     n: int
@@ -38,6 +41,7 @@ class Result:
     cs5: float
     validation_mae: float | None
     epochs: int
+    classifiers: dict[str, float] = field(default_factory=dict)
 
 
 def train(
@@ -47,7 +51,8 @@ def train(
 
     Everything goes to `runs/<recipe name>/`: the recipe, a folder per fold, and results.csv and
     results.md over the folds that are done, which is also printed. What is finished is not
-    repeated. Returns the results of the folds asked for.
+    repeated. Several processes, on one host or many, may train different folds in one folder.
+    Returns the results of the folds asked for.
 
     Raises WrinkleError, one line; `wrinkle.training.loop.Stopped` on Ctrl-C or SIGTERM.
     """
@@ -63,12 +68,12 @@ def train(
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         command = command or shlex.join(sys.argv)
-        write_folder(root, recipe, fingerprint(store), command)
+        write_folder(root, recipe, fingerprint(store), command, folds or "")
     for fold in chosen:
         if not (root / fold.name / RESULT_FILE).exists():
             train_fold(recipe, store, limited(fold, recipe), root / fold.name, accelerator)
         if accelerator.is_main_process:
-            write_table(root, [fold.name for fold in every])
+            write_table(root, [fold.name for fold in every], folds or "")
         accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         print((root / "results.md").read_text(encoding="utf-8"), end="")
@@ -108,15 +113,18 @@ def test_fold(
         training.batch,
         training.mirror_average,
         training.workers,
+        every_classifier=True,
     )
-    predicted = probabilities.astype(np.float64) @ np.asarray(header["ages"])
+    every = probabilities.astype(np.float64) @ np.asarray(header["ages"])
+    predicted = every[:, 0]
     actual = store.ages[fold.test].astype(np.float64)
     names = store.columns["name"].take(fold.test).to_pylist()
     rows = [
-        (name, f"{age:g}", f"{guess:.3f}")
-        for name, age, guess in zip(names, actual, predicted, strict=True)
+        (name, f"{age:g}", *(f"{guess:.3f}" for guess in guesses))
+        for name, age, guesses in zip(names, actual, every, strict=True)
     ]
-    replace_file(folder / "predictions.csv", to_csv([("name", "age", "predicted"), *rows]))
+    head = ("name", "age", "predicted", *model.classifiers[1:])
+    replace_file(folder / "predictions.csv", to_csv([head, *rows]))
     provenance = header["provenance"]
     return Result(
         fold=fold.name,
@@ -125,6 +133,11 @@ def test_fold(
         cs5=float(cumulative_score(predicted, actual, 5)),
         validation_mae=provenance["scores"].get("validation_mae"),
         epochs=provenance["epochs"],
+        classifiers={
+            name: float(mean_absolute_error(guesses, actual))
+            for name, guesses in zip(model.classifiers, every.T, strict=True)
+            if len(model.classifiers) > 1
+        },
     )
 
 
@@ -185,22 +198,24 @@ def check_folder(root: Path, recipe: Recipe, data: str) -> None:
         )
 
 
-def write_folder(root: Path, recipe: Recipe, data: str, command: str) -> None:
-    replace_file(root / "run.json", json.dumps({"command": command, "data": data}).encode())
-    replace_file(root / "recipe.yaml", f"# {command}\n{recipe.to_yaml()}".encode())
+def write_folder(root: Path, recipe: Recipe, data: str, command: str, writer: str) -> None:
+    note = json.dumps({"command": command, "data": data}).encode()
+    replace_file(root / "run.json", note, writer)
+    replace_file(root / "recipe.yaml", f"# {command}\n{recipe.to_yaml()}".encode(), writer)
 
 
 def read_result(folder: Path) -> Result:
     return Result(**json.loads((folder / RESULT_FILE).read_text(encoding="utf-8")))
 
 
-def write_table(root: Path, names: list[str]) -> None:
-    """results.csv and results.md over the folds in `names` that are done."""
+def write_table(root: Path, names: list[str], writer: str) -> None:
+    """results.csv and results.md over the folds in `names` that are done, whoever did them."""
     results = [read_result(root / name) for name in names if (root / name / RESULT_FILE).exists()]
-    fields = list(Result.__dataclass_fields__)
-    rows = [list(asdict(result).values()) for result in results]
-    replace_file(root / "results.csv", to_csv([fields, *rows]))
-    replace_file(root / "results.md", format_table(results, len(names)).encode())
+    fields = [name for name in Result.__dataclass_fields__ if name != "classifiers"]
+    rows = [[getattr(result, name) for name in fields] for result in results]
+    replace_file(root / "results.csv", to_csv([fields, *rows]), writer)
+    text = format_table(results, len(names)) + format_classifiers(results)
+    replace_file(root / "results.md", text.encode(), writer)
 
 
 def format_table(results: list[Result], folds: int) -> str:
@@ -218,6 +233,18 @@ def format_table(results: list[Result], folds: int) -> str:
         )
         share = n / n.sum()
         lines.append(f"| all pictures | {n.sum()} | {mae @ share:.3f} | {cs5 @ share:.1f} |")
+    return "\n".join(lines) + "\n"
+
+
+def format_classifiers(results: list[Result]) -> str:
+    """Markdown: the MAE of every classifier of the model, mean ± deviation over folds."""
+    if not results or not results[0].classifiers:
+        return ""
+    lines = ["", "| classifier | MAE |", "|---|---:|"]
+    for name in results[0].classifiers:
+        mae = np.array([result.classifiers[name] for result in results])
+        spread = f" ± {mae.std(ddof=1):.3f}" if len(mae) > 1 else ""
+        lines.append(f"| {name} | {mae.mean():.3f}{spread} |")
     return "\n".join(lines) + "\n"
 
 

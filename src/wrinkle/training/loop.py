@@ -33,7 +33,7 @@ from wrinkle.errors import WrinkleError
 from wrinkle.evaluation.predict_store import predict_store
 from wrinkle.faces.align import TEMPLATE_VERSION, face_input
 from wrinkle.losses import LOSSES
-from wrinkle.models import AgeModel, create_model
+from wrinkle.models import AgeModel, Output, create_model
 from wrinkle.models.init import load_initial
 from wrinkle.protocols import Fold
 from wrinkle.training import recipe
@@ -58,6 +58,8 @@ from wrinkle.training.optim import create_optimizer, learning_rate_factor, set_l
 
 MODEL_FILE = "model.safetensors"
 STATE_FILE = "state.safetensors"
+AUXILIARY = ("sub_logits",)
+"""What losses take of a network's further outputs."""
 SHOW_EVERY = 10
 """Steps between looks at the loss: each look waits for the GPU."""
 
@@ -143,7 +145,7 @@ class Run:
         fields = {**self.recipe.model.fields, "input_size": self.recipe.input.size}
         self.network: AgeModel = create_model(self.recipe.model.name, **fields)
         if self.recipe.init != "none" and not self.state:
-            load_initial(self.network, self.recipe.init)
+            load_initial(self.network, self.recipe.init, self.recipe.init_classifier)
         self.network.to(self.device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if self.state:
@@ -158,7 +160,7 @@ class Run:
         self.optimizer = create_optimizer(self.network, self.recipe.optimizer)
         restore_optimizer(self.network, self.optimizer, self._part("optimizer"))
         self.model, self.stepper = self.accelerator.prepare(self.network, self.optimizer)
-        self.loss = create_loss(self.recipe.loss)
+        self.loss = create_loss(self.recipe.loss, self.network)
 
     def _build_data(self) -> None:
         training, view = self.recipe.training, self.recipe.input
@@ -231,7 +233,7 @@ class Run:
         with torch.autocast(self.device.type, torch.bfloat16, training.precision == "bf16"):
             output = self.model(images, batch.key_points)
         # Processes' gradients are averaged: weigh each by its share of the batch.
-        loss = self.loss(output.logits.float(), batch, self.network.ages)
+        loss = self.loss(output, batch, self.network.ages)
         loss = loss * (len(batch.age) * self.world / size)
         self.stepper.zero_grad()
         self.accelerator.backward(loss)
@@ -406,18 +408,37 @@ class Run:
             writer.add_scalar("train/lr", self.optimizer.param_groups[0]["lr"], step)
 
 
-def create_loss(choice: recipe.Loss) -> Callable[[Tensor, Item, Tensor], Tensor]:
-    """Function of logits (B, A), batch and ages (A,) → mean loss; the fields are checked here."""
+def create_loss(choice: recipe.Loss, network: AgeModel) -> Callable[[Output, Item, Tensor], Tensor]:
+    """Function of a network's output, batch and ages (A,) → mean loss; the fields are checked here.
+
+    What a loss takes beside logits and labels is a field of the recipe, or of the output's
+    `auxiliary`.
+    """
     function = LOSSES[choice.name]
     parameters = inspect.signature(function).parameters
-    known = [name for name in parameters if name not in ("logits", "age", "ages", "deviation")]
+    from_data = ("logits", "age", "ages", "deviation")
+    from_network = [name for name in parameters if name in AUXILIARY]
+    known = [name for name in parameters if name not in (*from_data, *from_network)]
     for name in choice.fields:
         if name not in known:
             raise WrinkleError(f"unknown field loss.{name}; choices: {', '.join(known) or 'none'}")
+    has_subs, wants_subs = len(network.classifiers) > 1, "sub_logits" in from_network
+    if has_subs != wants_subs:
+        raise WrinkleError(
+            f"loss '{choice.name}' "
+            + (
+                "is for sub-networks with classifiers of their own, which this model lacks"
+                if wants_subs
+                else "would leave the sub-networks' classifiers untrained: loss.name=dhaa, or "
+                "model.sub_losses=false"
+            )
+        )
 
-    def loss(logits: Tensor, batch: Item, ages: Tensor) -> Tensor:
-        labels = {"deviation": batch.deviation} if "deviation" in parameters else {}
-        value: Tensor = function(logits, batch.age, ages, **choice.fields, **labels)
+    def loss(output: Output, batch: Item, ages: Tensor) -> Tensor:
+        given = {name: output.auxiliary[name].float() for name in from_network}
+        if "deviation" in parameters:
+            given["deviation"] = batch.deviation
+        value: Tensor = function(output.logits.float(), batch.age, ages, **choice.fields, **given)
         return value
 
     return loss

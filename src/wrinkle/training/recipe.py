@@ -1,7 +1,8 @@
 """Recipes: what to train, on what and how, as YAML checked by a schema.
 
 A recipe's header comment states its command, cost, start and expected score; the fields are the
-classes below, and every one of them can be overridden as `section.field=value`.
+classes below, and every one of them can be overridden as `section.field=value`. `base: FILE`,
+relative to the recipe, takes over another recipe's fields; the recipe's own change them.
 """
 
 import difflib
@@ -39,7 +40,7 @@ class NamedPart(BaseModel):
 
 
 class Loss(NamedPart):
-    name: Literal["distribution", "cross_entropy"] = "distribution"
+    name: Literal["distribution", "cross_entropy", "dhaa"] = "distribution"
 
 
 class Data(Part):
@@ -135,6 +136,8 @@ class Recipe(Part):
     model: NamedPart
     init: str = "none"
     """none, imagenet, or a file: ImageNet weights or a wrinkle checkpoint."""
+    init_classifier: bool = True
+    """Whether the classifier too comes from `init`, where that has one of the same ages."""
     data: Data
     input: Input = Input()
     augment: Augment = Augment()
@@ -157,7 +160,7 @@ def load_recipe(path: str | Path, overrides: list[str] | None = None) -> Recipe:
     Raises WrinkleError, one line naming the file, the field, its value and the choices.
     """
     path = Path(path)
-    content = _read(path)
+    content = _read_with_base(path)
     for override in overrides or []:
         _override(content, override)
     content.setdefault("name", _default_name(path))
@@ -181,6 +184,33 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise WrinkleError(f"{path}: a recipe is a YAML mapping with sections such as model, data")
     return content
+
+
+def _read_with_base(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """A recipe's content laid over that of its base, and of the base's base."""
+    if path.resolve() in above:
+        raise WrinkleError(f"{path}: a recipe cannot be its own base")
+    content = _read(path)
+    base = content.pop("base", None)
+    if base is None:
+        return content
+    if not isinstance(base, str):
+        raise WrinkleError(f"{path}: base is {base!r}: give the file of another recipe")
+    return _merged(_read_with_base(path.parent / base, (*above, path.resolve())), content)
+
+
+def _merged(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    """`base` with the fields of `change` in place of its own; a section of another `name` takes
+    the old one's place whole, for its fields are not those of the new thing."""
+    merged = dict(base)
+    for key, value in change.items():
+        old = merged.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            renamed = "name" in value and value["name"] != old.get("name")
+            merged[key] = value if renamed else _merged(old, value)
+        else:
+            merged[key] = value
+    return merged
 
 
 def _override(content: dict[str, Any], override: str) -> None:
