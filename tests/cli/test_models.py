@@ -55,3 +55,20 @@ def test_a_damaged_packaged_model_is_one_line(
         assert done.code == 2
         (line,) = done.err
         assert "default.safetensors: damaged or cut short" in line
+
+
+def test_what_a_network_costs(wrinkle: Command, small_model: Path) -> None:
+    done = wrinkle("models", "res18_ex", "--cost")
+    assert done.code == 0
+    head, *rows = [line.split() for line in done.out.splitlines()]
+    assert head == ["part", "parameters", "multiply-adds", "a", "face"]
+    assert [row[0] for row in rows][:3] == ["conv1", "bn1", "layer1"]
+    assert rows[-1][:2] == ["total", "11,228,325"]
+    assert wrinkle("models", small_model, "--cost").out.splitlines()[-1].startswith("total")
+
+
+def test_cost_of_nothing_is_one_line(wrinkle: Command) -> None:
+    for arguments, line in (((), "--cost of what?"), (("resnt",), "no model 'resnt'")):
+        done = wrinkle("models", *arguments, "--cost")
+        assert done.code == 2
+        assert done.err[0].startswith(f"wrinkle: {line}")

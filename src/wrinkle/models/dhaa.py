@@ -8,6 +8,7 @@ chosen here: the convolution to 128 channels is 1×1 with batch norm and ReLU, a
 """
 
 from collections.abc import Iterable, Mapping
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -64,7 +65,7 @@ class RegionPooling(nn.Module):
         super().__init__()
         if pooling not in ("arp", "roi"):
             raise WrinkleError(f"pooling is {pooling!r}; choices: arp, roi")
-        self.size = size
+        self.kind, self.size = pooling, size
         self.source = region_points if pooling == "arp" else centre
         self.pools = nn.ModuleDict(
             {
@@ -87,12 +88,23 @@ class RegionPooling(nn.Module):
         }
         return {"g1": whole, **pooled}
 
+    def inverse_maps(self, key_points: Tensor) -> dict[str, Tensor]:
+        """Key points (B, 5 or 68, 2) → each region's map (B, 2, 3) from region to picture."""
+        points = face_points(key_points)
+        return {
+            name: pool.inverse_maps(self.source(points, REGIONS[name]))  # type: ignore[operator]
+            for name, pool in self.pools.items()
+        }
+
 
 class DHAA(AgeModel):
     """The whole network; see `dhaa` for its fields.
 
     WrinkleError for an unknown branch, pooling or fusion, a width below 1, an input_size below 32.
     """
+
+    # Not the trunk: rounded there, an age would change twice as much.
+    bf16_parts: ClassVar = ("layer2", "sub_networks")
 
     def __init__(
         self,

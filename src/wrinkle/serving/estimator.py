@@ -18,6 +18,7 @@ from wrinkle.faces.align import crop_face, face_input, transform, view_matrix
 from wrinkle.faces.decode import count_pixels, decode
 from wrinkle.faces.detection import Detection, create_detector
 from wrinkle.models.base import AgeModel
+from wrinkle.models.inference import prepare_for_inference
 from wrinkle.serving.packaged import model_file
 from wrinkle.training.checkpoint import load_model
 
@@ -70,8 +71,7 @@ class AgeEstimator:
         self, model: AgeModel, header: dict[str, Any], device: str | torch.device, detector: str
     ) -> None:
         self.device = torch.device(device)
-        network = model.to(self.device).eval()
-        self.model: AgeModel = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = prepare_for_inference(model, self.device)
         self.header = header
         self.detector = create_detector(detector, str(device))
 
@@ -156,12 +156,13 @@ class AgeEstimator:
         batch = 8 if self.device.type == "cpu" else 64
         parts = [np.empty((0, len(self.model.ages)), np.float32)]
         for start in range(0, len(faces), batch):
-            pixels, key_points = self._inputs(faces[start : start + batch])
+            pixels, key_points = self.inputs(faces[start : start + batch])
             parts.append(self.model.predict(pixels, key_points).cpu().numpy())
         return np.concatenate(parts)
 
-    def _inputs(self, faces: list[tuple[np.ndarray, Detection]]) -> tuple[Tensor, Tensor]:
-        """Faces as the network takes them: pixels (B, 3, size, size) and key points (B, 5, 2)."""
+    def inputs(self, faces: list[tuple[np.ndarray, Detection]]) -> tuple[Tensor, Tensor]:
+        """Faces, each with its photograph, as the network takes them: pixels (B, 3, size, size),
+        normalised, and key points (B, 5, 2) in [−1, 1]."""
         expected = self.header["input"]
         crops, points = [], []
         for image, face in faces:

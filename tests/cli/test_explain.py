@@ -1,0 +1,49 @@
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.cli.conftest import Command
+from tests.conftest import EXAMPLES
+
+PORTRAIT = EXAMPLES / "joe_biden_2010.jpg"
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+def test_a_figure(wrinkle: Command, small_model: Path, tmp_path: Path, suffix: str) -> None:
+    out = tmp_path / "deep" / f"figure.{suffix}"
+    done = wrinkle("explain", PORTRAIT, "--model", small_model, "--out", out)
+    assert (done.code, done.out, done.err) == (0, f"{out}\n", [])
+    start = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[suffix]
+    assert out.read_bytes().startswith(start)
+
+
+def test_its_own_name(
+    wrinkle: Command, small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert wrinkle("explain", PORTRAIT, "--model", small_model).out == "joe_biden_2010-small.png\n"
+    assert (tmp_path / "joe_biden_2010-small.png").is_file()
+
+
+def test_what_cannot_be_done_is_one_line(
+    wrinkle: Command, small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blank = tmp_path / "blank.png"
+    Image.new("RGB", (300, 300), "grey").save(blank)
+    for arguments, line in (
+        ((blank, "--model", small_model), f"{blank}: no face found: nothing to explain"),
+        ((tmp_path / "none.jpg", "--model", small_model), f"{tmp_path / 'none.jpg'}: "),
+        ((PORTRAIT, "--out", "a.gif"), "a.gif: a figure is a file of .png, .svg, .pdf"),
+        ((PORTRAIT, "--model", "daah"), "no model 'daah'"),
+        ((PORTRAIT, "--model", small_model, "--out", blank / "a.png"), "cannot write"),
+    ):
+        done = wrinkle("explain", *arguments)
+        assert done.code == 2
+        assert len(done.err) == 1
+        assert done.err[0].startswith(f"wrinkle: {line}")
+    monkeypatch.delitem(sys.modules, "wrinkle.serving.explain", raising=False)
+    monkeypatch.setitem(sys.modules, "matplotlib.axes", None)
+    done = wrinkle("explain", PORTRAIT, "--model", small_model)
+    assert done.err == ["wrinkle: matplotlib is missing: pip install 'wrinkle[figures]'"]
