@@ -1,0 +1,227 @@
+"""DHAA at full size on a CPU: what it costs, how fast it predicts and trains beside the plain way.
+
+    python benchmarks/dhaa.py                                       # cost, prediction, training
+    python benchmarks/dhaa.py --model dhaa --store utkface.arrow    # and how far ages move
+
+Plain is the network as it is written, eager and in float32, pixels channels first; its training
+step is the same in a loop of PyTorch's own. Ours is what `AgeEstimator` and `wrinkle train` run:
+batch norms folded, weights packed, the sub-networks in bfloat16 where the processor multiplies
+that; training with `training.precision: bf16` in channels last. Both take turns in one run; given
+are medians. The floor is the number of multiply-adds over the processor's measured peak, the
+fastest of a large matrix product and a large convolution. Weights are random, so how far ages move
+is shown by another model, on faces of a store.
+"""
+
+import argparse
+import copy
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wrinkle.evaluation.predict_store import predict_store
+from wrinkle.faces.align import TEMPLATE
+from wrinkle.losses import dhaa_loss
+from wrinkle.models import AgeModel, create_model
+from wrinkle.models.cost import costs
+from wrinkle.models.dhaa import VIEW
+from wrinkle.models.inference import multiplies_bf16, prepare_for_inference
+from wrinkle.training.memory import keep_freed_memory
+
+BATCHES = (1, 2, 4, 8, 16, 32, 64)
+TRAINED = 16
+"""Pictures a training step."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--batches", type=int, nargs="+", default=BATCHES)
+    parser.add_argument("--model", help="a packaged model or model file whose ages are compared")
+    parser.add_argument("--store", help="a packed dataset: faces for that")
+    parser.add_argument("--limit", type=int, default=500, help="faces for that")
+    parser.add_argument("--memory-of", nargs=2, metavar=("WHO", "BATCH"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.memory_of:
+        print(peak_memory(args.memory_of[0], int(args.memory_of[1])))
+        return
+    print(f"{platform.processor() or platform.machine()}, torch {torch.__version__}", end=", ")
+    print(f"{torch.get_num_threads()} threads, bfloat16: {'yes' if multiplies_bf16() else 'no'}")
+    total = cost()
+    prediction(total, args.batches, args.rounds)
+    training(total, args.rounds)
+    if args.model:
+        difference(args.model, args.store, args.limit)
+
+
+def cost() -> int:
+    rows = costs(create_model("dhaa"))
+    print("\n| part | parameters | multiply-adds a face |\n|---|---:|---:|")
+    for row in rows:
+        print(f"| {row.part} | {row.parameters:,} | {row.multiply_adds:,} |")
+    return rows[-1].multiply_adds
+
+
+def faces(count: int) -> tuple[Tensor, Tensor]:
+    """Noise as normalised pictures, and an aligned face's key points."""
+    torch.manual_seed(0)
+    points = torch.tensor(TEMPLATE * VIEW, dtype=torch.float32).expand(count, 5, 2)
+    return torch.randn(count, 3, 256, 256), points
+
+
+def prediction(multiply_adds: int, batches: list[int], rounds: int) -> None:
+    plain = create_model("dhaa").eval()
+    ours = prepare_for_inference(copy.deepcopy(plain))
+    peak = {dtype: measured_peak(dtype) for dtype in (torch.float32, torch.bfloat16)}
+    trunk = sum(r.multiply_adds for r in costs(plain) if r.part in ("conv1", "layer1"))
+    floor32 = 1000 * multiply_adds / peak[torch.float32]
+    floor16 = 1000 * ((multiply_adds - trunk) / peak[torch.bfloat16] + trunk / peak[torch.float32])
+    floor = floor16 if multiplies_bf16() else floor32
+    print(f"\npeak: {peak[torch.float32] / 1e9:.0f} G multiply-adds/s in float32, ", end="")
+    print(f"{peak[torch.bfloat16] / 1e9:.0f} in bfloat16")
+    print(
+        f"floor of a face: plain {floor32:.0f} ms, ours {floor:.0f} ms; two with its mirror image"
+    )
+    print(
+        "\n| batch | plain, ms a face | × floor | ours | × floor | plain / ours "
+        "| peak MiB, plain | ours | with mirror / without |"
+    )
+    print("|---:|" + "---:|" * 8)
+    for batch in batches:
+        images, points = faces(batch)
+        last = images.contiguous(memory_format=torch.channels_last)
+        with torch.inference_mode():
+            a, b, mirrored = in_turn(
+                [
+                    partial(plain.predict, images, points, mirror=False),
+                    partial(ours.predict, last, points, mirror=False),
+                    partial(ours.predict, last, points, mirror=True),
+                ],
+                rounds,
+            )
+        x, y = (1000 * seconds / batch for seconds in (a, b))
+        memory = [memory_of(who, batch) for who in ("plain", "ours")]
+        print(
+            f"| {batch} | {x:.1f} | {x / floor32:.2f} | {y:.1f} | {y / floor:.2f} | {x / y:.2f} | "
+            f"{memory[0]} | {memory[1]} | {mirrored / b:.2f} |",
+            flush=True,
+        )
+
+
+def training(multiply_adds: int, rounds: int) -> None:
+    plain = create_model("dhaa").train()
+    ours = copy.deepcopy(plain).to(memory_format=torch.channels_last)
+    keep_freed_memory()
+    images, points = faces(TRAINED)
+    last = images.contiguous(memory_format=torch.channels_last)
+    a, b = in_turn(
+        [stepper(plain, images, points, False), stepper(ours, last, points, multiplies_bf16())],
+        rounds,
+    )
+    kind = "bf16" if multiplies_bf16() else "float32"
+    peak = measured_peak(torch.bfloat16 if multiplies_bf16() else torch.float32)
+    # Forward, gradient of the features, gradient of the weights.
+    floor = 3 * multiply_adds * TRAINED / peak
+    print(f"\ntraining step of {TRAINED}: plain {a:.2f} s, ours ({kind}) {b:.2f} s, ", end="")
+    print(f"plain / ours {a / b:.2f}; ours / floor {b / floor:.2f}")
+
+
+def stepper(model: AgeModel, images: Tensor, points: Tensor, bf16: bool) -> Callable[[], object]:
+    optimizer = torch.optim.SGD(model.parameters(), 1e-3, momentum=0.9, nesterov=True)
+    age = torch.linspace(0, 100, len(images))
+
+    def step() -> None:
+        with torch.autocast("cpu", torch.bfloat16, bf16):
+            output = model(images, points)
+        subs = output.auxiliary["sub_logits"].float()
+        optimizer.zero_grad()
+        dhaa_loss(output.logits.float(), age, model.ages, subs).backward()
+        optimizer.step()
+
+    return step
+
+
+def in_turn(tasks: list[Callable[[], object]], rounds: int) -> list[float]:
+    """Median seconds of each task over rounds in which all take a turn, after one to warm up."""
+    times: list[list[float]] = [[] for _ in tasks]
+    for number in range(rounds + 1):
+        for task, own in zip(tasks, times, strict=True):
+            began = time.perf_counter()
+            task()
+            if number:
+                own.append(time.perf_counter() - began)
+    return [statistics.median(own) for own in times]
+
+
+def measured_peak(dtype: torch.dtype) -> float:
+    """Multiply-adds a second of the fastest of some 2048³ matrix products and convolutions."""
+    a, b = (torch.randn(2048, 2048).to(dtype) for _ in range(2))
+    x = torch.randn(16, 512, 14, 14).to(dtype, memory_format=torch.channels_last)
+    weight = torch.randn(512, 512, 3, 3).to(dtype, memory_format=torch.channels_last)
+    best = 0.0
+    for _ in range(6):
+        for work, multiply_adds in (
+            (lambda: a @ b, 2048**3),
+            (lambda: torch.conv2d(x, weight, padding=1), 16 * 14**2 * 9 * 512**2),
+        ):
+            began = time.perf_counter()
+            work()
+            best = max(best, multiply_adds / (time.perf_counter() - began))
+    return best
+
+
+def memory_of(who: str, batch: int) -> str:
+    command = [sys.executable, __file__, "--memory-of", who, str(batch)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def peak_memory(who: str, batch: int) -> int:
+    """MiB of a process of its own that predicts one batch."""
+    model = create_model("dhaa").eval()
+    images, points = faces(batch)
+    if who == "ours":
+        model = prepare_for_inference(model)
+        images = images.contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        model.predict(images, points, mirror=False)
+    # Not getrusage: what a process starts with there is its parent's size.
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.partition("VmHWM:")[2].split()[0]) // 1024
+
+
+def difference(name: str, path: str, limit: int) -> None:
+    """How far ages move, plain against ours, over test faces of the model's own protocol."""
+    from wrinkle.datasets.store import Store
+    from wrinkle.protocols import get_protocol
+    from wrinkle.serving.packaged import model_file
+    from wrinkle.training.checkpoint import load_model
+
+    model, header = load_model(model_file(name))
+    store = Store(path)
+    rows = get_protocol(header["provenance"]["split"]).folds(store.columns)[0].test[:limit]
+
+    def ages(network: AgeModel) -> np.ndarray:
+        distributions = predict_store(network, header, store, rows, workers=1)
+        return distributions.astype(np.float64) @ np.array(header["ages"])
+
+    plain = ages(model)
+    moved = np.abs(ages(prepare_for_inference(model)) - plain)
+    share = (moved <= 0.05).mean()
+    print(
+        f"\n{name} on {len(rows)} faces, ours against plain: mean {moved.mean():.4f} years, ",
+        end="",
+    )
+    print(f"99 % within {np.quantile(moved, 0.99):.3f}, all within {moved.max():.3f}; ", end="")
+    print(f"{100 * share:.1f} % within 0.05")
+
+
+if __name__ == "__main__":
+    main()
