@@ -28,8 +28,7 @@ def data_root() -> Path:
     return root
 
 
-@pytest.fixture(scope="session")
-def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def write_model(path: Path, name: str, fields: dict[str, object], zoom: float = 1.0) -> Path:
     """A whole model file: random weights, but an opinion of its own on every face."""
     import torch
 
@@ -38,15 +37,14 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from wrinkle.training.checkpoint import save_model
 
     torch.manual_seed(0)
-    fields = {"input_size": 64}
-    model = create_model("efficientnet_lite0", **fields)
+    model = create_model(name, **fields)
     with torch.no_grad():
         model.get_submodule(model.classifier).weight.mul_(8)
     card = {
-        "model": {"name": "efficientnet_lite0", "fields": fields},
+        "model": {"name": name, "fields": fields},
         "input": {
-            "size": 64,
-            "zoom": 1.0,
+            "size": fields["input_size"],
+            "zoom": zoom,
             "crop": 256,
             "mean": list(model.mean),
             "std": list(model.std),
@@ -55,9 +53,24 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "ages": model.ages.tolist(),
         "provenance": {"split": "random:4", "fold": "1", "scores": {"validation_mae": 4.56}},
     }
-    path = tmp_path_factory.mktemp("model") / "small.safetensors"
     save_model(path, model, card, half=True)
     return path
+
+
+def write_dhaa(path: Path, **fields: object) -> Path:
+    """A model file of a DHAA of 64 pixels with 4 channels where the paper has 64."""
+    return write_model(path, "dhaa", {"input_size": 64, "width": 4, **fields}, zoom=0.8)
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "small.safetensors"
+    return write_model(path, "efficientnet_lite0", {"input_size": 64})
+
+
+@pytest.fixture(scope="session")
+def dhaa_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_dhaa(tmp_path_factory.mktemp("model") / "dhaa.safetensors")
 
 
 @pytest.fixture(scope="session")

@@ -128,3 +128,19 @@ def test_a_damaged_row_is_one_line(
     done = wrinkle("evaluate", small_model, path, "--batch", 2, "--workers", workers)
     assert done.code == 2
     assert done.err == [f"wrinkle: {path}: the picture of row 3 is damaged: prepare again"]
+
+
+def test_every_classifier_is_scored(
+    wrinkle: Command, dhaa_model: Path, small_model: Path, example_store: Path
+) -> None:
+    done = wrinkle("evaluate", dhaa_model, example_store, "--classifiers")
+    assert done.code == 0
+    first, table = done.out.split("\n", 1)[0], done.out.partition("classifier\n")[2].splitlines()
+    rows = {line.split()[0]: line.split()[1:] for line in table}
+    assert list(rows) == ["DHAA", *(f"{b}-{k}" for b in ("G", "L", "GL") for k in "123")]
+    # The first is the model's own.
+    assert f"MAE {rows['DHAA'][1]} years" in first
+    assert f"bias {rows['DHAA'][2]} years" in first
+    assert len({row[1] for row in rows.values()}) > 3
+    done = wrinkle("evaluate", small_model, example_store, "--classifiers")
+    assert done.out.rstrip().splitlines()[-1].split()[0] == "final"

@@ -293,7 +293,7 @@ def test_checkpoints_of_another_model(wrinkle: Command, small_model: Path, tmp_p
     save_model(path, other, {"model": header["model"], **rest})
     assert "not a file of this version's model" in refused(wrinkle, path)
     save_model(path, other, {"model": {"name": "vit", "fields": {}}, **rest})
-    assert "no model 'vit'; choices: efficientnet_lite0, " in refused(wrinkle, path)
+    assert "no model 'vit'; choices: dhaa, " in refused(wrinkle, path)
     rest["input"] = {**header["input"], "template": 99}
     save_model(path, other, {"model": {"name": "resnet18", "fields": {}}, **rest})
     assert "aligned by face template 99" in refused(wrinkle, path)
@@ -315,3 +315,13 @@ def test_the_table_of_known_ages_is_that_of_the_examples() -> None:
     assert set(ages) == set(KNOWN_AGES)
     for name, age in KNOWN_AGES.items():
         assert np.mean([float(part) for part in ages[name].split(" or ")]) == age
+
+
+def test_a_dhaa_checkpoint_predicts_like_any_other(wrinkle: Command, dhaa_model: Path) -> None:
+    done = wrinkle("predict", EXAMPLES / "joe_biden_2010.jpg", "--model", dhaa_model, "--json")
+    assert done.code == 0
+    assert done.err == []
+    (face,) = json.loads(done.out)["faces"]
+    ages = sum(age * p for age, p in enumerate(face["distribution"]))
+    assert face["age"] == pytest.approx(ages, abs=0.1)
+    assert len(face["distribution"]) == 101

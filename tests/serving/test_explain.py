@@ -6,29 +6,13 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from tests.conftest import EXAMPLES
+from tests.conftest import EXAMPLES, write_dhaa
 from wrinkle import AgeEstimator
 from wrinkle.errors import ImageError
-from wrinkle.faces.align import TEMPLATE_VERSION
 from wrinkle.models import create_model
 from wrinkle.serving.explain import explain, visible
-from wrinkle.training.checkpoint import save_model
 
 PORTRAIT = EXAMPLES / "grace_hopper_1984.jpg"
-
-
-def dhaa_file(path: Path, **fields: object) -> Path:
-    torch.manual_seed(0)
-    fields = {"input_size": 64, "width": 4, **fields}
-    model = create_model("dhaa", **fields)
-    with torch.no_grad():
-        model.fc.weight.mul_(8)
-    view = {"size": 64, "zoom": 0.8, "crop": 256, "template": TEMPLATE_VERSION}
-    view |= {"mean": list(model.mean), "std": list(model.std)}
-    card = {"model": {"name": "dhaa", "fields": fields}, "input": view}
-    card |= {"ages": model.ages.tolist(), "provenance": {"scores": {}}}
-    save_model(path, model, card)
-    return path
 
 
 def titles(figure: Figure) -> list[str]:
@@ -42,7 +26,7 @@ def legends(figure: Figure) -> list[str]:
 
 @pytest.mark.parametrize("pooling", ["arp", "roi"])
 def test_regions_points_and_every_classifier(tmp_path: Path, pooling: str) -> None:
-    estimator = AgeEstimator.load(dhaa_file(tmp_path / "dhaa.safetensors", pooling=pooling))
+    estimator = AgeEstimator.load(write_dhaa(tmp_path / "dhaa.safetensors", pooling=pooling))
     figure = explain(estimator, PORTRAIT)
     shown = [title.split("\n")[0] for title in titles(figure) if "source" in title]
     assert shown == ["G-2 face", "G-3 larger", "L-1 eye", "L-2 nose", "L-3 mouth"]
@@ -57,10 +41,10 @@ def test_regions_points_and_every_classifier(tmp_path: Path, pooling: str) -> No
 
 
 def test_only_the_branches_there_are(tmp_path: Path) -> None:
-    path = dhaa_file(tmp_path / "part.safetensors", branches="local")
+    path = write_dhaa(tmp_path / "part.safetensors", branches="local")
     entries = legends(explain(AgeEstimator.load(path), PORTRAIT))
     assert [entry.split(":")[0] for entry in entries] == ["DHAA", "L-1", "L-2", "L-3"]
-    path = dhaa_file(tmp_path / "quiet.safetensors", sub_losses=False)
+    path = write_dhaa(tmp_path / "quiet.safetensors", sub_losses=False)
     assert len(legends(explain(AgeEstimator.load(path), PORTRAIT))) == 1
 
 

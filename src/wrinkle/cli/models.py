@@ -8,7 +8,11 @@ from wrinkle.errors import WrinkleError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("name", nargs="?", help="a packaged model or model file: print its card")
-    add("--cost", action="store_true", help="its parts' parameters and multiply-adds instead")
+    add(
+        "--cost",
+        action="store_true",
+        help="parameters and multiply-adds, part by part, of a network or a model file",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -20,8 +24,8 @@ def run(args: argparse.Namespace) -> int:
     if args.cost and args.name is None:
         raise WrinkleError("--cost of what? name a network, a packaged model or a model file")
     if args.cost:
-        packaged = args.name in packaged_models() or args.name not in list_models()
-        model = load_model(model_file(args.name))[0] if packaged else create_model(args.name)
+        network = args.name in list_models()
+        model = create_model(args.name) if network else load_model(model_file(args.name))[0]
         print(f"{'part':<22}{'parameters':>13}{'multiply-adds a face':>22}")
         for row in costs(model):
             print(f"{row.part:<22}{row.parameters:>13,}{row.multiply_adds:>22,}")
