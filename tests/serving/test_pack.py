@@ -43,3 +43,13 @@ def test_another_network_is_refused(small_model: Path, moved: Path) -> None:
     save_model(moved.with_name("other.safetensors"), model, header)
     with pytest.raises(WrinkleError, match="another network"):
         pack(moved, "both", {}, average=moved.with_name("other.safetensors"))
+
+
+def test_where_the_training_data_lay_is_not_told(small_model: Path, moved: Path) -> None:
+    model, header = load_model(small_model)
+    recipe = "name: a\ndata:\n  store: /home/somebody/faces.arrow\n  protocol: utkface\n"
+    header["provenance"]["recipe"] = recipe
+    save_model(moved, model, header)
+    _, packed = load_model(pack(moved, "plain", {}))
+    expected = "name: a\ndata:\n  store: faces.arrow\n  protocol: utkface\n"
+    assert packed["provenance"]["recipe"] == expected

@@ -16,9 +16,11 @@ def run(args: argparse.Namespace) -> int:
         print(recipe_file(args.name).read_text(encoding="utf-8"), end="")
         return 0
     print(f"in {_folder()}:")
-    for name, path in _recipes().items():
+    recipes = _recipes()
+    width = max(map(len, recipes))
+    for name, path in recipes.items():
         first = path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
-        print(f"  {name:<36} {first}")
+        print(f"  {name:<{width}} {first}")
     return 0
 
 

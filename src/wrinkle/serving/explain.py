@@ -58,6 +58,7 @@ def explain(estimator: AgeEstimator, picture: Picture) -> Figure:
         show(left, face[0], "what the network sees")
         mark(left, key_points[0], face.shape[-1], SOURCE)
         draw_distributions(right, model, distributions[:1], ["age"])
+        right.set_ylim(bottom=0)
     return figure
 
 
@@ -113,6 +114,7 @@ def draw_branches(figure: FigureBase, model: DHAA, distributions: Tensor) -> Non
     for panel, letter in zip(axes[1:], shown, strict=True):
         own = [i for i, name in enumerate(names) if name.startswith(f"{ON_PAPER[letter]}-")]
         draw_distributions(panel, model, distributions[own], [names[i] for i in own])
+    axes[0].set_ylim(0, 1.05 * float(distributions.max()))
 
 
 def draw_distributions(
@@ -127,7 +129,6 @@ def draw_distributions(
         axes.axvline(age, color=colour, lw=1, ls="--")
     axes.set_xlabel("age, years")
     axes.set_xlim(0, float(ages[-1]))
-    axes.set_ylim(bottom=0)
     axes.legend(frameon=False, fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
 

@@ -10,6 +10,7 @@ stage's: that often serves pictures unlike the training's better than either (Wo
 import argparse
 from pathlib import Path
 
+import yaml
 from torch import nn
 
 from wrinkle.errors import WrinkleError
@@ -34,6 +35,8 @@ def pack(
     model, header = load_model(source)
     card = {key: header[key] for key in ("model", "input", "ages", "provenance")}
     card["provenance"]["scores"] = scores
+    if "recipe" in card["provenance"]:
+        card["provenance"]["recipe"] = without_folders(card["provenance"]["recipe"])
     if average is not None:
         other, other_header = load_model(average)
         theirs = other.state_dict()
@@ -49,6 +52,13 @@ def pack(
     path = FOLDER / f"{name}.safetensors"
     save_model(path, model, card, half=True)
     return path
+
+
+def without_folders(recipe: str) -> str:
+    """A recipe whose store is named without the folder it lay in: that is nobody's business."""
+    content = yaml.safe_load(recipe)
+    content["data"]["store"] = Path(content["data"]["store"]).name
+    return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
 def shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
