@@ -16,7 +16,6 @@ ten minutes on two idle cores; see --limit and --many for a trial.
 import argparse
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -166,11 +165,11 @@ def stages(estimator: AgeEstimator, paths: Sequence[Path], rounds: int) -> None:
     ]
     faces = [group for group in faces if group]
     with torch.inference_mode():
-        inputs = [estimator._inputs(group) for group in faces]
+        inputs = [estimator.inputs(group) for group in faces]
         parts: dict[str, Callable[[], Iterable[object]]] = {
             "decode": lambda: [decode(path) for path in paths],
             "detect": lambda: [estimator.detector(group) for group in images],
-            "crop + align": lambda: [estimator._inputs(group) for group in faces],
+            "crop + align": lambda: [estimator.inputs(group) for group in faces],
             "network": lambda: [estimator.model.predict(*batch) for batch in inputs],
         }
         print(f"\nms per photograph, {len(paths)} of FG-NET, {sum(map(len, faces))} faces")
@@ -200,7 +199,9 @@ def peak_memory(model: str, rows: Sequence[Row], count: int) -> float:
     paths = [row.path for row in spread(rows, 100)]
     for _ in AgeEstimator.load(model, "cpu").stream(islice(cycle(paths), count), BATCH):
         pass
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # Not getrusage: what a process starts with there is its parent's size.
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 if __name__ == "__main__":
