@@ -60,7 +60,8 @@ def test_a_damaged_packaged_model_is_one_line(
 def test_what_a_network_costs(wrinkle: Command, small_model: Path) -> None:
     done = wrinkle("models", "res18_ex", "--cost")
     assert done.code == 0
-    head, *rows = [line.split() for line in done.out.splitlines()]
+    title, head, *rows = [line.split() for line in done.out.splitlines()]
+    assert title[:2] == ["network", "res18_ex,"]
     assert head == ["part", "parameters", "multiply-adds", "a", "face"]
     assert [row[0] for row in rows][:3] == ["conv1", "bn1", "layer1"]
     assert rows[-1][:2] == ["total", "11,228,325"]
@@ -72,3 +73,13 @@ def test_cost_of_nothing_is_one_line(wrinkle: Command) -> None:
         done = wrinkle("models", *arguments, "--cost")
         assert done.code == 2
         assert done.err[0].startswith(f"wrinkle: {line}")
+
+
+def test_a_network_and_a_model_of_one_name(wrinkle: Command) -> None:
+    lines = wrinkle("models", "dhaa", "--cost").out.splitlines()
+    assert [line for line in lines if "dhaa" in line] == [
+        "network dhaa, as it is by default",
+        "model dhaa",
+    ]
+    totals = [line.split()[1] for line in lines if line.startswith("total")]
+    assert totals == ["100,028,082", "7,038,018"]

@@ -7,8 +7,10 @@ from torch import Tensor, nn
 
 from wrinkle.errors import WrinkleError
 from wrinkle.faces.align import TEMPLATE
+from wrinkle.layers import AlignedRegionPooling
 from wrinkle.models import create_model, load_initial
-from wrinkle.models.dhaa import DHAA, FEATURES, doubled
+from wrinkle.models.dhaa import DHAA, FEATURES, RegionPooling, doubled
+from wrinkle.models.face_regions import REGIONS, face_points, region_points
 
 SMALL = {"input_size": 64, "width": 4}
 
@@ -170,9 +172,10 @@ def test_wrong_fields_are_one_line(fields: dict[str, object], line: str) -> None
         ((2, 3, 64, 64), (1, 5, 2), r"2 images need key points \(2, 5, 2\), not \(1, 5, 2\)"),
         ((2, 3, 64, 64), (2, 10), r"not \(2, 10\)"),
         ((2, 3, 64, 64), (2, 21, 2), "21 key points a face"),
-        ((3, 64, 64), (3, 5, 2), r"\(B, 3, H, W\) of 32 pixels or more, not \(3, 64, 64\)"),
+        ((3, 64, 64), (3, 5, 2), r"\(B, 3, H, W\) of 32 pixels or more, B ≥ 1, not \(3, 64, 64\)"),
         ((2, 1, 64, 64), (2, 5, 2), r"not \(2, 1, 64, 64\)"),
         ((2, 3, 16, 16), (2, 5, 2), r"not \(2, 3, 16, 16\)"),
+        ((0, 3, 64, 64), (0, 5, 2), r"not \(0, 3, 64, 64\)"),
     ],
 )
 def test_wrong_inputs_are_one_line(
@@ -272,3 +275,61 @@ def test_a_file_of_another_network_is_one_line(
     save_file(create_model(name, **fields).state_dict(), path)
     with pytest.raises(WrinkleError, match=f"other.safetensors holds another network: {line}"):
         load_initial(small(), path)
+
+
+def test_regions_are_those_of_the_layer() -> None:
+    features, points = torch.randn(2, 3, 16, 16), faces()[1]
+    regions = RegionPooling("arp", 14, REGIONS)(features, points)
+    for name, region in REGIONS.items():
+        pool = AlignedRegionPooling(region.target_points, 14)
+        expected = pool(features, region_points(face_points(points), region))
+        torch.testing.assert_close(regions[name], expected)
+
+
+def test_no_part_below_a_classifier_starts_near_zero() -> None:
+    for fusion in ("lstm", "fc"):
+        model = create_model("dhaa", fusion=fusion, **SMALL)
+        for name, parameter in model.named_parameters():
+            head = name.startswith(("fc.", "sub_classifiers."))
+            if parameter.ndim == 2:
+                assert (parameter.std().item() < 0.02) == head, name
+
+
+def test_sub_losses_may_differ_from_those_of_the_start(tmp_path: object) -> None:
+    for start, then in ((True, False), (False, True)):
+        torch.manual_seed(6)
+        other, path = create_model("dhaa", sub_losses=start, **SMALL), f"{tmp_path}/a.safetensors"
+        save_file(other.state_dict(), path)
+        model = small(sub_losses=then)
+        load_initial(model, path)
+        for name in ("conv1.weight", "fusion.g.lstm.weight_hh_l0", "fc.weight"):
+            assert torch.equal(model.state_dict()[name], other.state_dict()[name])
+
+
+@pytest.mark.parametrize(
+    ("points", "line"),
+    [
+        (None, r"2 images need key points \(2, 5, 2\), not None"),
+        (torch.zeros(2, 5, 3), r"not \(2, 5, 3\)"),
+        (torch.zeros(5), r"not \(5,\)"),
+        (torch.zeros(5, 2), r"not \(5, 2\)"),
+        (torch.zeros(3, 5, 2), r"not \(3, 5, 2\)"),
+        (torch.zeros(2, 7, 2), "7 key points a face"),
+    ],
+)
+def test_wrong_points_to_predict_with_are_one_line(points: Tensor | None, line: str) -> None:
+    for mirror in (True, False):
+        with pytest.raises(WrinkleError, match=line):
+            small().predict(faces()[0], points, mirror)  # type: ignore[arg-type]
+
+
+@torch.no_grad()
+def test_one_bad_point_costs_only_the_regions_that_need_it() -> None:
+    model, (images, points) = small(), faces()
+    points = points.clone()
+    points[0, 4] = float("nan")  # a corner of the mouth
+    assert model(images, points).logits.isfinite().all()
+    pools = model.pooling.pools
+    counted = {name: pools[name].fallbacks.tolist() for name in pools}
+    assert counted["l2"] == [0, 0]
+    assert counted["l3"] == counted["g2"] == [0, 1]

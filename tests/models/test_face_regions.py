@@ -152,3 +152,27 @@ def test_autocast_does_not_round_points() -> None:
     expected = face_points(FIVE.float())
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(face_points(FIVE.float()), expected)
+
+
+def test_targets_are_the_published_ones() -> None:
+    """In a frame of 64 × 64; † in the specification."""
+    tight = [(20.5, 26.2), (43.5, 26.2), (32, 39), (23, 52.5), (41.6, 52.5)]
+    large = [(17.6, 24.8), (46.4, 24.8), (32, 40.8), (20.8, 57.6), (44, 57.6)]
+    five = ["left eye", "right eye", "nose", "left mouth", "right mouth"]
+    expected = {
+        "g2": dict(zip(five, tight, strict=True)),
+        "g3": dict(zip(five, large, strict=True)),
+        "l1": {
+            "brow": (32, 16),
+            "left eye": (32, 32),
+            "inner corner": (44, 32),
+            "outer corner": (20, 32),
+        },
+        "l2": {"left eye": (8, 16), "right eye": (56, 16), "between eyes": (32, 16)}
+        | {"nose": (32, 48)},
+        "l3": {"left mouth": (16, 32), "right mouth": (48, 32), "mouth": (32, 32)}
+        | {"nose": (32, 16)},
+    }
+    assert {name: region.targets for name, region in REGIONS.items()} == expected
+    point = REGIONS["l1"].target_points[0]
+    assert point.tolist() == [0.0, -0.5]

@@ -47,9 +47,10 @@ def test_another_network_is_refused(small_model: Path, moved: Path) -> None:
 
 def test_where_the_training_data_lay_is_not_told(small_model: Path, moved: Path) -> None:
     model, header = load_model(small_model)
-    recipe = "name: a\ndata:\n  store: /home/somebody/faces.arrow\n  protocol: utkface\n"
-    header["provenance"]["recipe"] = recipe
+    recipe = "init: /home/me/start.pth\ndata:\n  store: /home/me/faces.arrow\n"
+    header["provenance"] |= {"recipe": recipe, "start": "/home/me/start.pth"}
     save_model(moved, model, header)
-    _, packed = load_model(pack(moved, "plain", {}))
-    expected = "name: a\ndata:\n  store: faces.arrow\n  protocol: utkface\n"
-    assert packed["provenance"]["recipe"] == expected
+    _, packed = load_model(pack(moved, "plain", {}, average=moved))
+    for told in (packed["provenance"], packed["provenance"]["average"]["with"]):
+        assert told["recipe"] == "init: start.pth\ndata:\n  store: faces.arrow\n"
+        assert told["start"] == "start.pth"

@@ -85,6 +85,8 @@ def test_without_losses_on_sub_networks(drawn_recipe: Path, tmp_path: Path) -> N
         (["model={name: dhaa}"], "leave the sub-networks' classifiers untrained: loss.name=dhaa"),
         ([*DHAA, "model.branches=all"], "unknown branch 'all'"),
         ([*DHAA, "loss.sigma=2"], r"unknown field loss\.sigma; choices: none"),
+        ([*DHAA, "init=none.pth"], "none.pth: no such file"),
+        ([*DHAA, "model.pooling=roi"], "input.zoom is 1; this dhaa is for 0.8"),
     ],
 )
 def test_what_does_not_go_together_is_one_line(
@@ -93,6 +95,8 @@ def test_what_does_not_go_together_is_one_line(
     with pytest.raises(WrinkleError, match=line) as caught:
         train(load_recipe(drawn_recipe, overrides), "1", tmp_path)
     assert "\n" not in str(caught.value)
+    # The corrected command is not told that the folder holds another run.
+    assert not list(tmp_path.rglob("recipe.yaml"))
 
 
 def test_a_fresh_classifier_on_a_trained_trunk(drawn_recipe: Path, tmp_path: Path) -> None:
@@ -107,7 +111,9 @@ def test_a_fresh_classifier_on_a_trained_trunk(drawn_recipe: Path, tmp_path: Pat
         load_file(tmp_path / name / "1" / "model.safetensors") for name in ("a", "kept", "fresh")
     )
     torch.testing.assert_close(kept["fc.weight"], first["fc.weight"])
-    assert not torch.allclose(fresh["fc.weight"], first["fc.weight"], atol=1e-3)
+    for place in ("fc.weight", "sub_classifiers.l2.weight"):
+        torch.testing.assert_close(kept[place], first[place])
+        assert not torch.allclose(fresh[place], first[place], atol=1e-3)
     torch.testing.assert_close(fresh["conv1.weight"], first["conv1.weight"])
 
 

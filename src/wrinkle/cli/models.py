@@ -1,8 +1,12 @@
 """List the networks that can be trained and the trained models in the package."""
 
 import argparse
+from typing import TYPE_CHECKING
 
 from wrinkle.errors import WrinkleError
+
+if TYPE_CHECKING:
+    from wrinkle.models import AgeModel
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,7 +21,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from wrinkle.models import create_model, list_models
-    from wrinkle.models.cost import costs
     from wrinkle.serving.packaged import model_file, packaged_models
     from wrinkle.training.checkpoint import load_model
 
@@ -25,10 +28,10 @@ def run(args: argparse.Namespace) -> int:
         raise WrinkleError("--cost of what? name a network, a packaged model or a model file")
     if args.cost:
         network = args.name in list_models()
-        model = create_model(args.name) if network else load_model(model_file(args.name))[0]
-        print(f"{'part':<22}{'parameters':>13}{'multiply-adds a face':>22}")
-        for row in costs(model):
-            print(f"{row.part:<22}{row.parameters:>13,}{row.multiply_adds:>22,}")
+        if network:
+            _print_costs(f"network {args.name}, as it is by default", create_model(args.name))
+        if not network or args.name in packaged_models():
+            _print_costs(f"model {args.name}", load_model(model_file(args.name))[0])
         return 0
     if args.name is not None:
         _, header = load_model(model_file(args.name))
@@ -45,6 +48,15 @@ def run(args: argparse.Namespace) -> int:
         parameters = sum(p.numel() for p in create_model(name).parameters())
         print(f"  {name:<20} {parameters / 1e6:6.2f} M parameters")
     return 0
+
+
+def _print_costs(title: str, model: "AgeModel") -> None:
+    from wrinkle.models.cost import costs
+
+    print(title)
+    print(f"{'part':<22}{'parameters':>13}{'multiply-adds a face':>22}")
+    for row in costs(model):
+        print(f"{row.part:<22}{row.parameters:>13,}{row.multiply_adds:>22,}")
 
 
 def _scores(header: dict) -> dict[str, float]:

@@ -154,12 +154,14 @@ def check_features(features: Tensor, faces: int) -> None:
 
 def as_size(output_size: int | tuple[int, int]) -> tuple[int, int]:
     """(h, w) of a side or a pair; WrinkleError below 1 pixel."""
-    height, width = (
-        (output_size, output_size) if isinstance(output_size, int) else tuple(output_size)
-    )
-    if height < 1 or width < 1:
-        raise WrinkleError(f"output_size is {output_size}; a region has at least 1 pixel a side")
-    return height, width
+    sides = (output_size, output_size) if isinstance(output_size, int) else output_size
+    whole = isinstance(sides, tuple) and [type(side) for side in sides] == [int, int]
+    if not whole or min(sides) < 1:
+        raise WrinkleError(
+            f"output_size is {output_size}; give a whole number of pixels, at least 1 pixel a "
+            "side, or (h, w)"
+        )
+    return sides
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:

@@ -39,8 +39,9 @@ class AgeModel(nn.Module):
     mean: ClassVar[tuple[float, float, float]] = (0.485, 0.456, 0.406)
     std: ClassVar[tuple[float, float, float]] = (0.229, 0.224, 0.225)
 
-    classifier: ClassVar[str] = "fc"
-    """Name of the layer that depends on the number of ages; a start from ImageNet leaves it out."""
+    heads: ClassVar[tuple[str, ...]] = ("fc",)
+    """Names of what depends on the number of ages, the final classifier first; a start from
+    ImageNet leaves them out."""
 
     bf16_parts: ClassVar[tuple[str, ...]] = ()
     """Parts that `prepare_for_inference` may compute in bfloat16: ages hardly depend on their last
@@ -51,6 +52,9 @@ class AgeModel(nn.Module):
 
     classifiers: tuple[str, ...] = ("final",)
     """Names of the final classifier, whose age is the model's, and of any others."""
+
+    zoom: float | None = None
+    """The only zoom at which the network may be shown faces; None: any."""
 
     def __init__(self, max_age: int, input_size: int) -> None:
         super().__init__()
@@ -96,8 +100,14 @@ class AgeModel(nn.Module):
     def predict_all(self, images: Tensor, key_points: Tensor, mirror: bool = True) -> Tensor:
         """The same for each of the `classifiers`, (B, K, A).
 
-        The copies share a batch, which costs less than two passes.
+        The copies share a batch, which costs less than two passes where a batch is small.
+        WrinkleError for key points that are not (B, m, 2).
         """
+        shape = None if key_points is None else tuple(key_points.shape)
+        if shape is None or len(shape) != 3 or shape[::2] != (len(images), 2):
+            raise WrinkleError(
+                f"{len(images)} images need key points ({len(images)}, 5, 2), not {shape}"
+            )
         if not mirror:
             return self.distributions(self(images, key_points))
         order = mirror_order(key_points.shape[1])

@@ -105,6 +105,7 @@ class DHAA(AgeModel):
 
     # Not the trunk: rounded there, an age would change twice as much.
     bf16_parts: ClassVar = ("layer2", "sub_networks")
+    heads: ClassVar = ("fc", "sub_classifiers")
 
     def __init__(
         self,
@@ -120,6 +121,8 @@ class DHAA(AgeModel):
         if input_size < 32:
             raise WrinkleError(f"input_size is {input_size}; DHAA's regions need 32 pixels")
         self.branches = parse_branches(branches)
+        if pooling == "roi":
+            self.zoom = VIEW
         w, ages = width, len(self.ages)
         self.conv1 = nn.Conv2d(3, w, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(w)
@@ -142,9 +145,10 @@ class DHAA(AgeModel):
         self.fusion = nn.ModuleDict({b: create_fusion(fusion) for b in self.branches})
         self.fc = nn.Linear(FEATURES * len(self.branches), ages)
         initialise(self)
-        for sub_network in self.sub_networks.values():
-            # Not a classifier: a start near zero would keep gradients from everything below.
-            sub_network.fc.reset_parameters()  # type: ignore[union-attr, operator]
+        for part in (*self.sub_networks.values(), *self.fusion.values()):
+            # No classifier: a start near zero would keep gradients from everything below.
+            if isinstance(part, SubNetwork | FullyConnectedFusion):
+                part.fc.reset_parameters()
         classified = self.sub_networks if sub_losses else ()
         self.sub_classifiers = nn.ModuleDict({n: nn.Linear(FEATURES, ages) for n in classified})
         initialise(self.sub_classifiers)
@@ -239,13 +243,13 @@ def create_fusion(name: str) -> nn.Module:
 
 
 def check_inputs(images: Tensor, key_points: Tensor | None) -> None:
-    if images.ndim != 4 or images.shape[1] != 3 or min(images.shape[2:]) < 32:
+    if images.ndim != 4 or images.shape[1] != 3 or min(images.shape[2:]) < 32 or not len(images):
         raise WrinkleError(
-            f"DHAA takes images (B, 3, H, W) of 32 pixels or more, not {tuple(images.shape)}"
+            f"DHAA takes images (B, 3, H, W) of 32 pixels or more, B ≥ 1, not {tuple(images.shape)}"
         )
     if key_points is None:
         raise WrinkleError("DHAA aligns its regions by key points: give (B, 5, 2) with the images")
-    if key_points.ndim != 3 or len(key_points) != len(images):
+    if key_points.shape[:1] != images.shape[:1] or key_points.shape[2:] != (2,):
         raise WrinkleError(
             f"{len(images)} images need key points ({len(images)}, 5, 2), "
             f"not {tuple(key_points.shape)}"
@@ -265,7 +269,7 @@ def dhaa(
 
     width: channels of the first layer, 64 in the paper; 16 gives 7 M parameters.
     branches: any of "global", "local" and "global-local", joined by "+" (Table 1).
-    pooling: "arp" or "roi"; fusion: "lstm" or "fc"; sub_losses: whether the sub-networks have
-    classifiers of their own (Figure 5).
+    pooling: "arp", or "roi", which is for faces seen at zoom 0.8; fusion: "lstm" or "fc";
+    sub_losses: whether the sub-networks have classifiers of their own (Figure 5).
     """
     return DHAA(input_size, width, branches, pooling, fusion, sub_losses)

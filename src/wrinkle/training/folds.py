@@ -21,7 +21,7 @@ from wrinkle.evaluation.metrics import cumulative_score, mean_absolute_error
 from wrinkle.evaluation.predict_store import predict_store
 from wrinkle.protocols import Fold, get_protocol
 from wrinkle.training.checkpoint import load_model, replace_file
-from wrinkle.training.loop import MODEL_FILE, STATE_FILE, Run
+from wrinkle.training.loop import MODEL_FILE, STATE_FILE, Run, build_network
 from wrinkle.training.memory import keep_freed_memory
 from wrinkle.training.recipe import Recipe, flatten
 
@@ -65,6 +65,9 @@ def train(
     if accelerator.device.type == "cpu":
         keep_freed_memory()
     check_folder(root, recipe, fingerprint(store))
+    accelerator.wait_for_everyone()
+    if not (root / "recipe.yaml").exists():
+        build_network(recipe)  # what does not fit together leaves no folder behind
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         command = command or shlex.join(sys.argv)
@@ -210,12 +213,15 @@ def read_result(folder: Path) -> Result:
 
 def write_table(root: Path, names: list[str], writer: str) -> None:
     """results.csv and results.md over the folds in `names` that are done, whoever did them."""
-    results = [read_result(root / name) for name in names if (root / name / RESULT_FILE).exists()]
+    done = [name for name in names if (root / name / RESULT_FILE).exists()]
+    results = [read_result(root / name) for name in done]
     fields = [name for name in Result.__dataclass_fields__ if name != "classifiers"]
     rows = [[getattr(result, name) for name in fields] for result in results]
     replace_file(root / "results.csv", to_csv([fields, *rows]), writer)
     text = format_table(results, len(names)) + format_classifiers(results)
     replace_file(root / "results.md", text.encode(), writer)
+    if done != [name for name in names if (root / name / RESULT_FILE).exists()]:
+        write_table(root, names, writer)  # others have ended meanwhile
 
 
 def format_table(results: list[Result], folds: int) -> str:

@@ -141,11 +141,7 @@ class Run:
             self.progress = Progress(**header["progress"])
 
     def _build_network(self) -> None:
-        torch.manual_seed(self.recipe.training.seed)
-        fields = {**self.recipe.model.fields, "input_size": self.recipe.input.size}
-        self.network: AgeModel = create_model(self.recipe.model.name, **fields)
-        if self.recipe.init != "none" and not self.state:
-            load_initial(self.network, self.recipe.init, self.recipe.init_classifier)
+        self.network = build_network(self.recipe, started=bool(self.state))
         self.network.to(self.device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if self.state:
@@ -406,6 +402,24 @@ class Run:
             step = progress.epoch * steps + progress.step
             writer.add_scalar("train/loss", loss, step)
             writer.add_scalar("train/lr", self.optimizer.param_groups[0]["lr"], step)
+
+
+def build_network(recipe: recipe.Recipe, started: bool = False) -> AgeModel:
+    """The network of a recipe as training starts from it; `started`: its weights come from a state.
+
+    WrinkleError for whatever does not fit together.
+    """
+    torch.manual_seed(recipe.training.seed)
+    fields = {**recipe.model.fields, "input_size": recipe.input.size}
+    network = create_model(recipe.model.name, **fields)
+    if network.zoom not in (None, recipe.input.zoom):
+        raise WrinkleError(
+            f"input.zoom is {recipe.input.zoom:g}; this {recipe.model.name} is for {network.zoom:g}"
+        )
+    create_loss(recipe.loss, network)
+    if recipe.init != "none" and not started:
+        load_initial(network, recipe.init, recipe.init_classifier)
+    return network
 
 
 def create_loss(choice: recipe.Loss, network: AgeModel) -> Callable[[Output, Item, Tensor], Tensor]:

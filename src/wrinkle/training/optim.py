@@ -20,7 +20,8 @@ def create_optimizer(model: AgeModel, choice: recipe.Optimizer) -> torch.optim.O
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = defaultdict(list)
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            groups[name.startswith(f"{model.classifier}."), parameter.ndim > 1].append(parameter)
+            in_head = name.startswith(tuple(f"{head}." for head in model.heads))
+            groups[in_head, parameter.ndim > 1].append(parameter)
     parts = []
     for (in_head, decays), parameters in groups.items():
         rate = choice.lr * (choice.head_lr_factor if in_head else 1.0)
