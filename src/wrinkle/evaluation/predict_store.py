@@ -1,5 +1,6 @@
 """A model's distributions for rows of a store: what validation, test and `evaluate` share."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ def predict_store(
     mirror_average: bool = True,
     workers: int = 0,
     every_classifier: bool = False,
+    between: Callable[[], None] = lambda: None,
 ) -> np.ndarray:
     """Distribution over the model's ages for each row of `indices`, (N, A) float32, in their order.
 
@@ -30,6 +32,7 @@ def predict_store(
         header: of its file; "input" says how it wants its faces.
         mirror_average: mean of the picture's and its mirror's distributions.
         every_classifier: (N, K, A), of all of `model.classifiers`.
+        between: called after every batch; what it raises ends the work in order.
     """
     device = torch.device(device)
     view = header["input"]
@@ -41,5 +44,6 @@ def predict_store(
     for item in read_batches(loader, device):
         images = face_input(item.crop, item.matrix, view["size"], view["mean"], view["std"])
         rows.append(model.predict_all(images, item.key_points, mirror_average).cpu().numpy())
+        between()
     distributions = np.concatenate(rows)
     return distributions if every_classifier else distributions[:, 0]

@@ -83,12 +83,11 @@ class Progress:
 class StopRequest:
     """Ctrl-C and SIGTERM as a flag, so that no step is left half done.
 
-    A second signal, or one while `at_once`, raises KeyboardInterrupt on the spot.
+    A second signal raises KeyboardInterrupt on the spot.
     """
 
     def __init__(self) -> None:
         self.requested = False
-        self.at_once = False
 
     def __enter__(self) -> "StopRequest":
         self._before = {s: signal.signal(s, self._ask) for s in (signal.SIGINT, signal.SIGTERM)}
@@ -99,19 +98,14 @@ class StopRequest:
             signal.signal(number, handler)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.requested or self.at_once:
+        if self.requested:
             raise KeyboardInterrupt
         self.requested = True
 
-    @contextmanager
-    def immediate(self) -> Iterator[None]:
+    def check(self) -> None:
+        """KeyboardInterrupt if a signal has come."""
         if self.requested:
             raise KeyboardInterrupt
-        self.at_once = True
-        try:
-            yield
-        finally:
-            self.at_once = False
 
 
 class Run:
@@ -180,13 +174,14 @@ class Run:
             try:
                 while progress.epoch < epochs:
                     self._train_epoch(stop, writer, bar)
-                    with stop.immediate():
-                        self._end_epoch(writer)
+                    self._end_epoch(stop, writer)
             except KeyboardInterrupt as error:
+                # Loaders that a traceback's frames kept alive would be killed, noisily, at the end.
+                del self.loader
                 raise Stopped(
                     f"stopped in epoch {progress.epoch + 1} of {epochs}, fold {self.fold.name}: "
                     "run the same command again to go on"
-                ) from error
+                ) from error.with_traceback(None)
 
     def _train_epoch(self, stop: StopRequest, writer: SummaryWriter | None, bar: tqdm) -> None:
         training, progress = self.recipe.training, self.progress
@@ -241,7 +236,7 @@ class Run:
         loss = loss.detach()
         return self.accelerator.reduce(loss, "mean") if self.world > 1 else loss
 
-    def _end_epoch(self, writer: SummaryWriter | None) -> None:
+    def _end_epoch(self, stop: StopRequest, writer: SummaryWriter | None) -> None:
         """Validate, keep the model if it is the one to keep, and write all that down."""
         training, progress = self.recipe.training, self.progress
         last = progress.epoch + 1 == training.epochs
@@ -249,7 +244,7 @@ class Run:
         if len(self.fold.validation) and (
             last or (progress.epoch + 1) % training.validate_every == 0
         ):
-            score = self._validate()
+            score = self._validate(stop)
         progress.history.append(
             {
                 "epoch": progress.epoch + 1,
@@ -271,7 +266,7 @@ class Run:
         self._save_state(torch.tensor(0.0))
         self._write_history()
 
-    def _validate(self) -> float:
+    def _validate(self, stop: StopRequest) -> float:
         """Mean absolute error in years over the validation part, shared by the processes."""
         network = self.average or self.network.eval()
         rows = self.fold.validation[self.rank :: self.world]
@@ -285,6 +280,7 @@ class Run:
             training.batch,
             training.mirror_average,
             training.workers,
+            between=stop.check,
         )
         ages = probabilities.astype(np.float64) @ network.ages.double().cpu().numpy()
         error = torch.tensor(np.abs(ages - self.store.ages[rows]).sum(), device=self.device)
