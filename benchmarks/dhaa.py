@@ -30,10 +30,10 @@ from torch import Tensor
 from wrinkle.evaluation.predict_store import predict_store
 from wrinkle.faces.align import TEMPLATE
 from wrinkle.losses import dhaa_loss
-from wrinkle.models import AgeModel, create_model
+from wrinkle.models import AgeModel, create_model, inference
 from wrinkle.models.cost import costs
 from wrinkle.models.dhaa import VIEW
-from wrinkle.models.inference import multiplies_bf16, prepare_for_inference
+from wrinkle.models.inference import prepare_for_inference
 from wrinkle.training.memory import keep_freed_memory
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
@@ -45,16 +45,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batches", type=int, nargs="+", default=BATCHES)
+    parser.add_argument("--float32", action="store_true", help="as without bfloat16")
     parser.add_argument("--model", help="a packaged model or model file whose ages are compared")
     parser.add_argument("--store", help="a packed dataset: faces for that")
     parser.add_argument("--limit", type=int, default=500, help="faces for that")
     parser.add_argument("--memory-of", nargs=2, metavar=("WHO", "BATCH"), help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.float32:
+        inference.multiplies_bf16 = lambda: False
     if args.memory_of:
         print(peak_memory(args.memory_of[0], int(args.memory_of[1])))
         return
+    bf16 = "yes" if inference.multiplies_bf16() else "no"
     print(f"{platform.processor() or platform.machine()}, torch {torch.__version__}", end=", ")
-    print(f"{torch.get_num_threads()} threads, bfloat16: {'yes' if multiplies_bf16() else 'no'}")
+    print(f"{torch.get_num_threads()} threads, bfloat16: {bf16}")
     total = cost()
     prediction(total, args.batches, args.rounds)
     training(total, args.rounds)
@@ -84,7 +88,7 @@ def prediction(multiply_adds: int, batches: list[int], rounds: int) -> None:
     trunk = sum(r.multiply_adds for r in costs(plain) if r.part in ("conv1", "layer1"))
     floor32 = 1000 * multiply_adds / peak[torch.float32]
     floor16 = 1000 * ((multiply_adds - trunk) / peak[torch.bfloat16] + trunk / peak[torch.float32])
-    floor = floor16 if multiplies_bf16() else floor32
+    floor = floor16 if inference.multiplies_bf16() else floor32
     print(f"\npeak: {peak[torch.float32] / 1e9:.0f} G multiply-adds/s in float32, ", end="")
     print(f"{peak[torch.bfloat16] / 1e9:.0f} in bfloat16")
     print(
@@ -123,11 +127,14 @@ def training(multiply_adds: int, rounds: int) -> None:
     images, points = faces(TRAINED)
     last = images.contiguous(memory_format=torch.channels_last)
     a, b = in_turn(
-        [stepper(plain, images, points, False), stepper(ours, last, points, multiplies_bf16())],
+        [
+            stepper(plain, images, points, False),
+            stepper(ours, last, points, inference.multiplies_bf16()),
+        ],
         rounds,
     )
-    kind = "bf16" if multiplies_bf16() else "float32"
-    peak = measured_peak(torch.bfloat16 if multiplies_bf16() else torch.float32)
+    kind = "bf16" if inference.multiplies_bf16() else "float32"
+    peak = measured_peak(torch.bfloat16 if inference.multiplies_bf16() else torch.float32)
     # Forward, gradient of the features, gradient of the weights.
     floor = 3 * multiply_adds * TRAINED / peak
     print(f"\ntraining step of {TRAINED}: plain {a:.2f} s, ours ({kind}) {b:.2f} s, ", end="")
@@ -180,6 +187,7 @@ def measured_peak(dtype: torch.dtype) -> float:
 
 def memory_of(who: str, batch: int) -> str:
     command = [sys.executable, __file__, "--memory-of", who, str(batch)]
+    command += ["--float32"] * (not inference.multiplies_bf16())
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 

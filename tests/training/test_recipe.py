@@ -112,7 +112,7 @@ def test_a_base_gives_what_is_not_said(tmp_path: Path, drawn_recipe: Path) -> No
     base = yaml.safe_load(drawn_recipe.read_text())
     (tmp_path / "more").mkdir()
     middle, top = tmp_path / "more" / "middle.yaml", tmp_path / "more" / "top.yaml"
-    middle.write_text(f"base: ../{drawn_recipe.name}\naugment: {{rotation: 20}}\n")
+    middle.write_text(f"name: own\nbase: ../{drawn_recipe.name}\naugment: {{rotation: 20}}\n")
     top.write_text("base: middle.yaml\nmodel: {max_age: 90}\noptimizer: {name: sgd, lr: 0.5}\n")
     recipe = load_recipe(top, ["training.seed=4"])
     assert recipe.name == "top"

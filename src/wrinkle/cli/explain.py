@@ -32,14 +32,7 @@ def run(args: argparse.Namespace) -> int:
         raise WrinkleError(f"{missing} is missing: pip install 'wrinkle[figures]'") from None
     from wrinkle.serving.estimator import AgeEstimator
 
-    estimator = AgeEstimator.load(args.model, args.device, args.detector)
-    try:
-        figure = explain(estimator, args.picture)
-    except WrinkleError as error:
-        line = str(error)
-        raise WrinkleError(
-            line if str(args.picture) in line else f"{args.picture}: {line}"
-        ) from None
+    figure = explain(AgeEstimator.load(args.model, args.device, args.detector), args.picture)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(out, dpi=110)

@@ -1,6 +1,7 @@
 """A figure of how a model comes to one face's age: what it looked at, and what each part says."""
 
 from collections.abc import Sequence
+from os import PathLike
 
 import numpy as np
 import torch
@@ -9,7 +10,7 @@ from matplotlib.figure import Figure, FigureBase
 from torch import Tensor
 
 from wrinkle.errors import ImageError
-from wrinkle.faces.decode import decode
+from wrinkle.faces.decode import decode, printable
 from wrinkle.models.base import AgeModel
 from wrinkle.models.dhaa import BRANCHES, DHAA, ON_PAPER, RegionPooling
 from wrinkle.models.face_regions import REGIONS, face_points, region_points
@@ -41,7 +42,8 @@ def explain(estimator: AgeEstimator, picture: Picture) -> Figure:
     image = decode(picture)
     faces = estimator.detector([image])[0]
     if not faces:
-        raise ImageError("no face found: nothing to explain")
+        name = printable(str(picture)) if isinstance(picture, str | PathLike) else "the picture"
+        raise ImageError(f"{name}: no face found: nothing to explain")
     pixels, key_points = estimator.inputs([(image, faces[0])])
     model = estimator.model
     distributions = model.predict_all(pixels, key_points)[0].float().cpu()

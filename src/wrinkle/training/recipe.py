@@ -196,7 +196,9 @@ def _read_with_base(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
         return content
     if not isinstance(base, str):
         raise WrinkleError(f"{path}: base is {base!r}: give the file of another recipe")
-    return _merged(_read_with_base(path.parent / base, (*above, path.resolve())), content)
+    inherited = _read_with_base(path.parent / base, (*above, path.resolve()))
+    inherited.pop("name", None)  # two recipes of one name would share a folder of runs
+    return _merged(inherited, content)
 
 
 def _merged(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
