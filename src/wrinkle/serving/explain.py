@@ -80,7 +80,8 @@ def draw_regions(figure: FigureBase, model: DHAA, face: Tensor, key_points: Tens
     regions, maps = pooling(face, key_points), pooling.inverse_maps(key_points)
     points = face_points(key_points)
     axes = figure.subplots(2, len(maps) + 1)
-    show(axes[0, 0], face[0], "G-1: all of CB1\nand the five key points")
+    title = "G-1: all of CB1" if "g1" in model.layer2 else "the face"
+    show(axes[0, 0], face[0], f"{title}\nand the five key points")
     mark(axes[0, 0], key_points[0], size, SOURCE)
     axes[1, 0].axis("off")
     axes[1, 0].text(0, 0.5, LEGEND, va="center", fontsize=10, transform=axes[1, 0].transAxes)
