@@ -228,6 +228,8 @@ def _decoded(pictures: Iterable[Picture], batch: int) -> Iterator[list[Predictio
     waiting: deque[tuple[Future[Prediction], int]] = deque()
     source = iter(pictures)
     pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1))
+    # Files are opened where Ctrl-C does not strike between opening and closing.
+    measure = ThreadPoolExecutor(1)
     group: list[Prediction] = []
     pixels = ahead = 0
     try:
@@ -236,7 +238,7 @@ def _decoded(pictures: Iterable[Picture], batch: int) -> Iterator[list[Predictio
                 following = list(islice(source, 1))
                 if not following:
                     break
-                size = count_pixels(following[0])
+                size = measure.submit(count_pixels, following[0]).result()
                 waiting.append((pool.submit(_read, following[0]), size))
                 ahead += size
             if waiting:
@@ -251,4 +253,5 @@ def _decoded(pictures: Iterable[Picture], batch: int) -> Iterator[list[Predictio
                 return
     finally:
         # Whoever stops early, by Ctrl-C say, does not wait for what nobody will look at.
-        pool.shutdown(cancel_futures=True)
+        for each in (pool, measure):
+            each.shutdown(cancel_futures=True)
