@@ -42,7 +42,8 @@ def test_every_loss_is_called_alike(name: str) -> None:
     loss = LOSSES[name]
     assert list(inspect.signature(loss).parameters)[:3] == ["logits", "age", "ages"]
     logits = torch.zeros(2, 5, requires_grad=True)
-    further = {"sub_logits": torch.zeros(2, 3, 5)} if name == "dhaa" else {}
+    given = {"sub_logits": torch.zeros(2, 3, 5), "maps": torch.rand(2, 3, 4, 4)}
+    further = {n: t for n, t in given.items() if n in inspect.signature(loss).parameters}
     value = loss(logits, torch.tensor([1.0, 4.0]), torch.arange(5.0), **further)
     assert value.shape == ()
     value.backward()
