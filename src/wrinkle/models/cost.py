@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from wrinkle.faces.align import TEMPLATE
+from wrinkle.layers import HybridAttention
 from wrinkle.models.base import AgeModel
 
 
 class Cost(NamedTuple):
-    """multiply_adds: of one face, in convolutions, linear layers and LSTMs; the rest (norms,
-    activations, sampling of regions) is not counted."""
+    """multiply_adds: of one face, in convolutions, linear layers, LSTMs and attention; the rest
+    (norms, activations, sampling of regions) is not counted."""
 
     part: str
     parameters: int
@@ -24,7 +25,7 @@ class Cost(NamedTuple):
 def costs(model: AgeModel) -> list[Cost]:
     """A row for each part of `model`, in order, and their sum, "total".
 
-    Parts are the modules directly below it, and those in its dictionaries of modules.
+    Parts are the modules directly below it, and those in its dictionaries and lists of modules.
     """
     counted = _multiply_adds(model)
     rows = [
@@ -43,8 +44,8 @@ def costs(model: AgeModel) -> list[Cost]:
 def _parts(model: nn.Module) -> list[tuple[str, nn.Module]]:
     parts: list[tuple[str, nn.Module]] = []
     for name, child in model.named_children():
-        if isinstance(child, nn.ModuleDict):
-            parts += [(f"{name}.{key}", part) for key, part in child.items()]
+        if isinstance(child, nn.ModuleDict | nn.ModuleList):
+            parts += [(f"{name}.{key}", part) for key, part in child.named_children()]
         else:
             parts.append((name, child))
     return parts
@@ -63,7 +64,7 @@ def _multiply_adds(model: AgeModel) -> Counter[str]:
     hooks = [
         layer.register_forward_hook(watch(name))
         for name, layer in model.named_modules()
-        if isinstance(layer, nn.Conv2d | nn.Linear | nn.LSTM)
+        if isinstance(layer, nn.Conv2d | nn.Linear | nn.LSTM | HybridAttention)
     ]
     device, training = model.ages.device, model.training
     picture = torch.zeros(1, 3, model.input_size, model.input_size, device=device)
@@ -81,6 +82,8 @@ def _of_layer(layer: nn.Module, x: Tensor, output: Any) -> int:
     if isinstance(layer, nn.Conv2d):
         per_output = layer.weight[0].numel()
         return int(output.numel() * per_output)
+    if isinstance(layer, HybridAttention):
+        return layer.multiply_adds
     if isinstance(layer, nn.LSTM):
         steps = prod(x.shape[:2])
         return steps * sum(p.numel() for p in layer.parameters() if p.ndim == 2)

@@ -48,7 +48,7 @@ def fold_batch_norm(module: nn.Module) -> None:
 def pack_convolutions(module: nn.Module, dtype: torch.dtype) -> None:
     """Replace every plain Conv2d below `module` by a `PackedConv2d` that computes in `dtype`."""
     for name, child in module.named_children():
-        if type(child) is nn.Conv2d and child.groups == 1:
+        if type(child) is nn.Conv2d and child.groups == 1 and child.padding_mode == "zeros":
             setattr(module, name, PackedConv2d(child, dtype))
         else:
             pack_convolutions(child, dtype)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -23,7 +24,14 @@ def load_initial(model: AgeModel, source: str, classifier: bool = True) -> None:
     `classifier`. Any other difference raises WrinkleError, one line, and leaves the model as it is.
     """
     path = _imagenet_path(model) if source == "imagenet" else Path(source)
-    named = {model.own_name(name): value for name, value in _read(path).items()}
+    fill(model, _read(path), str(path), classifier)
+
+
+def fill(
+    model: AgeModel, tensors: Mapping[str, Tensor], place: str, classifier: bool = True
+) -> None:
+    """The same from a state dict; `place` says in errors where it comes from."""
+    named = {model.own_name(name): value for name, value in tensors.items()}
     given = model.starting_state(named)
     own = model.state_dict()
     for head in model.heads:
@@ -43,7 +51,7 @@ def load_initial(model: AgeModel, source: str, classifier: bool = True) -> None:
     ):
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise WrinkleError(f"{path} holds another network: it {what} {names[0]}{more}")
+            raise WrinkleError(f"{place} holds another network: it {what} {names[0]}{more}")
     model.load_state_dict(given)
 
 

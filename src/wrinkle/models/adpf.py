@@ -1,0 +1,266 @@
+"""ADPF: "Improving Face-Based Age Estimation With Attention-Based Dynamic Patch Fusion", TIP 2022.
+
+Two networks. AttentionNet estimates ages from n attention maps and by that learns where to look;
+its scales a_n rank the maps. FusionNet is trained with AttentionNet frozen: it sees the face and
+the patches P_1 … P_n that the ranked maps cut out of it, the most important one on the longest
+path. Names are the paper's: X, a_n, HA_n, P_n; `blocks` are the yellow ones of its Figure 2,
+`patch_blocks` the red ones. What the paper leaves open and is chosen here: every layer outside the
+attention (those of a ResNet-18, fewer and at higher resolution) and the patches' size.
+"""
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from wrinkle.errors import WrinkleError
+from wrinkle.layers import (
+    RankingGuidedMultiHeadHybridAttention,
+    crop_patches,
+    patch_boxes,
+    patch_maps,
+)
+from wrinkle.losses import rectified_distribution
+from wrinkle.models.base import AgeModel, Output, initialise
+from wrinkle.models.registry import register
+from wrinkle.models.resnet import BasicBlock, check_width, make_layer
+
+MAX_AGE = 100
+
+
+class AttentionNet(AgeModel):
+    """Trunk → X → RMHHA → the weighted maps, concatenated → FC; see `adpf_attention`.
+
+    WrinkleError for an unknown attention or distribution, a stride that is not 4 or 8, no width,
+    heads or channels, and an input_size that the stride does not divide.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        width: int,
+        channels: int,
+        heads: int,
+        stride: int,
+        attention: str,
+        distribution: str,
+    ) -> None:
+        super().__init__(MAX_AGE, input_size)
+        check_width(width)
+        check_choice("attention", attention, ("hybrid", "self"))
+        check_choice("distribution", distribution, ("softmax", "rectified"))
+        if stride not in (4, 8):
+            raise WrinkleError(f"stride is {stride}; choices: 4, 8")
+        if input_size % stride:
+            raise WrinkleError(f"input_size is {input_size}; it must be a multiple of {stride}")
+        w, side = width, input_size // stride
+        self.rectified = distribution == "rectified"
+        self.conv1 = nn.Conv2d(3, w, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(w)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.layer1 = make_layer(BasicBlock, w, w, 2, stride=1)
+        self.layer2 = make_layer(BasicBlock, w, 2 * w, 2, stride=stride // 4)
+        self.layer3 = make_layer(BasicBlock, 2 * w, 4 * w, 2, stride=1)
+        self.conv2 = nn.Conv2d(4 * w, channels, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.rmhha = RankingGuidedMultiHeadHybridAttention(
+            channels, heads, (side, side), channel_attention=attention == "hybrid"
+        )
+        self.fc = nn.Linear(heads * side**2, len(self.ages))
+        for part in (self.conv1, self.layer1, self.layer2, self.layer3, self.conv2, self.fc):
+            initialise(part)
+        # Maps that say where to look must not see the frame, which padding with zeros draws.
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                layer.padding_mode = "replicate"
+
+    def maps(self, images: Tensor) -> Tensor:
+        """images (B, 3, S, S) → weighted maps HA_n · a_n (B, n, S / stride, S / stride), in the
+        order of the heads."""
+        check_images(images, self.input_size)
+        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        x = self.layer3(self.layer2(self.layer1(x)))
+        maps: Tensor = self.rmhha(self.relu(self.bn2(self.conv2(x))))
+        return maps
+
+    def forward(self, images: Tensor, key_points: Tensor | None = None) -> Output:
+        """images (B, 3, S, S) → logits (B, A); key_points are not looked at.
+
+        auxiliary: "maps" (B, n, H, W), the weighted maps.
+        """
+        maps = self.maps(images)
+        return Output(scores(self.fc(maps.flatten(1)), self.rectified), {"maps": maps})
+
+
+class FusionNet(AgeModel):
+    """The face's stream, which takes a patch's features up before each of its blocks (Eq. 8), so
+    that P_1 passes through all of them and P_n through the last; a subclass finds the patches.
+
+    WrinkleError for an unknown distribution, no width or patches, an input_size or patch_size below
+    32.
+    """
+
+    bf16_parts: ClassVar = ("blocks", "patch_blocks")
+
+    def __init__(
+        self, input_size: int, width: int, patches: int, patch_size: int, distribution: str
+    ) -> None:
+        super().__init__(MAX_AGE, input_size)
+        check_width(width)
+        check_choice("distribution", distribution, ("softmax", "rectified"))
+        if patches < 1:
+            raise WrinkleError(f"{patches} patches; FusionNet fuses at least 1")
+        if min(input_size, patch_size) < 32:
+            raise WrinkleError(
+                f"input_size is {input_size} and patch_size {patch_size}; at least 32 pixels each"
+            )
+        self.patches, self.patch_size = patches, patch_size
+        self.rectified = distribution == "rectified"
+        self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        # Three halvings of the resolution, each with twice the channels, spread over the blocks.
+        halvings = [3 * k // patches for k in range(patches + 1)]
+        before = [width * 2**h for h in halvings]
+        self.blocks = nn.ModuleList(
+            BasicBlock(2 * c, c_next, stride=2 if c_next > c else 1)
+            for c, c_next in pairwise(before)
+        )
+        self.patch_blocks = nn.ModuleList(
+            patch_block(width, c, stride=2 if c > width else 1) for c in before[:-1]
+        )
+        self.fc = nn.Linear(before[-1], len(self.ages))
+        initialise(self)
+
+    def find_patches(self, images: Tensor) -> Tensor:
+        """images (B, 3, S, S) → boxes (B, n, 4) of P_1 … P_n: x1, y1, x2, y2 in [−1, 1]."""
+        raise NotImplementedError
+
+    def forward(
+        self, images: Tensor, key_points: Tensor | None = None, patches: Tensor | None = None
+    ) -> Output:
+        """images (B, 3, S, S) → logits (B, A); key_points are not looked at.
+
+        patches: (B, n, 2, 3), maps from P_1 … P_n to the picture where they are known already
+        (`wrinkle.layers.patch_maps`); found in the picture where not.
+        """
+        check_images(images, self.input_size)
+        if patches is None:
+            patches = patch_maps(self.find_patches(images))
+        cropped = crop_patches(images, patches, self.patch_size)
+        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        for k, (block, patch_block) in enumerate(zip(self.blocks, self.patch_blocks, strict=True)):
+            p = patch_block(cropped[:, k])
+            p = F.adaptive_avg_pool2d(p, x.shape[-2:])
+            x = block(torch.cat([x, p], 1))
+        return Output(scores(self.fc(x.mean((2, 3))), self.rectified), {})
+
+
+class ADPF(FusionNet):
+    """FusionNet over the patches of a frozen AttentionNet; see `adpf`."""
+
+    first_stage: ClassVar = "adpf_attention"
+
+    def __init__(self, attention: AttentionNet, ranking: bool, **fusion: int | str) -> None:
+        heads = len(attention.rmhha.heads)
+        super().__init__(attention.input_size, patches=heads, **fusion)  # type: ignore[arg-type]
+        self.ranking = ranking
+        self.attention = attention.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> "ADPF":
+        super().train(mode)
+        self.attention.eval()
+        return self
+
+    @torch.no_grad()
+    def find_patches(self, images: Tensor) -> Tensor:
+        return patch_boxes(self.ranked_maps(images), images.shape[-1])
+
+    @torch.no_grad()
+    def ranked_maps(self, images: Tensor) -> Tensor:
+        """images (B, 3, S, S) → M_1 … M_n (B, n, H, W): the maps by falling scale a_n, or in the
+        order of the heads without ranking."""
+        with torch.autocast(images.device.type, enabled=False):
+            maps = self.attention.maps(images)
+        return maps[:, self.attention.rmhha.ranking()] if self.ranking else maps
+
+    def starting_state(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """An AttentionNet's checkpoint is put in its place, FusionNet stays as it is."""
+        if "rmhha.scales" not in given:
+            return dict(given)
+        return {**self.state_dict(), **{f"attention.{name}": t for name, t in given.items()}}
+
+
+def patch_block(width: int, channels: int, stride: int) -> nn.Sequential:
+    """What a patch passes through before it joins the face: a 7×7 convolution, two blocks."""
+    return nn.Sequential(
+        nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(inplace=True),
+        *make_layer(BasicBlock, width, channels, 2, stride),
+    )
+
+
+def scores(outputs: Tensor, rectified: bool) -> Tensor:
+    """The last layer's outputs as logits: as they are, or such that their softmax is Eq. 9."""
+    if not rectified:
+        return outputs
+    return rectified_distribution(outputs.float()).clamp_min(1e-12).log()
+
+
+def check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise WrinkleError(f"{field} is {value!r}; choices: {', '.join(choices)}")
+
+
+def check_images(images: Tensor, size: int) -> None:
+    if images.ndim != 4 or images.shape[1:] != (3, size, size) or not len(images):
+        raise WrinkleError(
+            f"this network takes images (B, 3, {size}, {size}), B ≥ 1, not {tuple(images.shape)}"
+        )
+
+
+@register
+def adpf_attention(
+    input_size: int = 128,
+    width: int = 64,
+    channels: int = 500,
+    heads: int = 5,
+    stride: int = 4,
+    attention: str = "hybrid",
+    distribution: str = "softmax",
+) -> AttentionNet:
+    """ADPF's AttentionNet; ages 0–100.
+
+    width: channels of the first layer. channels: of X, shared out among the heads. stride: pixels
+    of the input a position of X, 4 or 8. attention: "hybrid", or "self" without channel attention
+    (Table VII). distribution: "softmax", or "rectified" as Eq. 9 has it.
+    """
+    return AttentionNet(input_size, width, channels, heads, stride, attention, distribution)
+
+
+@register
+def adpf(
+    input_size: int = 128,
+    width: int = 64,
+    channels: int = 500,
+    heads: int = 5,
+    stride: int = 4,
+    attention: str = "hybrid",
+    distribution: str = "softmax",
+    patch_size: int = 64,
+    ranking: bool = True,
+) -> ADPF:
+    """ADPF whole: about 14 M parameters; ages 0–100.
+
+    patch_size: side in pixels that every patch is resized to. ranking: whether the scales order the
+    patches (Table VII). distribution: FusionNet's. The rest as `adpf_attention`, whose checkpoint
+    of the same fields is the start.
+    """
+    net = AttentionNet(input_size, width, channels, heads, stride, attention, "softmax")
+    return ADPF(net, ranking, width=width, patch_size=patch_size, distribution=distribution)

@@ -1,0 +1,216 @@
+"""AttentionNet and FusionNet: what the paper says of them, and every ablation."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from wrinkle.errors import WrinkleError
+from wrinkle.layers import crop_patches, patch_boxes, patch_maps
+from wrinkle.losses import rectified_distribution
+from wrinkle.models import create_model
+from wrinkle.models.adpf import ADPF, AttentionNet
+from wrinkle.models.cost import costs
+from wrinkle.models.init import fill
+
+SMALL = {"input_size": 64, "width": 4, "channels": 20}
+
+
+def attention(**fields: object) -> AttentionNet:
+    torch.manual_seed(0)
+    model = create_model("adpf_attention", **{**SMALL, **fields})
+    assert isinstance(model, AttentionNet)
+    return model.eval()
+
+
+def whole(**fields: object) -> ADPF:
+    torch.manual_seed(0)
+    model = create_model("adpf", **{**SMALL, "patch_size": 32, **fields})
+    assert isinstance(model, ADPF)
+    return model.eval()
+
+
+def pictures(count: int = 2, size: int = 64) -> Tensor:
+    torch.manual_seed(1)
+    return torch.randn(count, 3, size, size)
+
+
+def test_full_size_is_the_papers() -> None:
+    model = create_model("adpf")
+    parts = {row.part: row for row in costs(model)}
+    assert round(parts["total"].parameters / 1e6, 1) == 14.1  # the paper: 12 % of BridgeNet's
+    assert parts["total"].parameters == sum(p.numel() for p in model.parameters())
+    assert isinstance(model, ADPF)
+    net = model.attention
+    with torch.no_grad():
+        x = net.rmhha(torch.zeros(1, 500, 32, 32))
+        assert net.maps(torch.zeros(1, 3, 128, 128)).shape == x.shape == (1, 5, 32, 32)
+
+
+def test_multiply_adds_of_attention_by_hand() -> None:
+    parts = {row.part: row for row in costs(create_model("adpf_attention"))}
+    c, k, positions = 100, 16, 32 * 32
+    linear = positions * c * (k + k + c) + 2 * c * c // 4  # Q, K, CA; FC1 and FC2
+    values = c * c + positions * c
+    scores = positions**2 * (k + 1) + positions * (32 + 32) * k
+    assert parts["rmhha"].multiply_adds == 5 * (linear + values + scores)
+    assert parts["conv2"].multiply_adds == positions * 256 * 500
+
+
+def test_logits_are_fc_of_the_concatenated_weighted_maps() -> None:
+    net = attention()
+    with torch.no_grad():
+        net.rmhha.scales.copy_(torch.tensor([1.0, -2.0, 0.5, 3.0, 0.0]))
+        output = net(pictures())
+        maps = output.auxiliary["maps"]
+        expected = maps.flatten(1) @ net.fc.weight.T + net.fc.bias
+    assert maps.shape == (2, 5, 16, 16)
+    assert not maps[:, 4].any()
+    torch.testing.assert_close(output.logits, expected)
+
+
+@pytest.mark.parametrize("heads", [1, 2, 3, 4, 5, 6])
+def test_any_number_of_heads(heads: int) -> None:
+    model = whole(heads=heads)
+    assert model.patches == heads
+    assert model.find_patches(pictures()).shape == (2, heads, 4)
+    assert model(pictures()).logits.shape == (2, 101)
+
+
+def test_stride_8_has_a_quarter_of_the_positions() -> None:
+    assert attention(stride=8).maps(pictures()).shape == (2, 5, 8, 8)
+
+
+def test_self_attention_counts_every_channel_alike() -> None:
+    names = [n for n, _ in attention(attention="self").named_parameters()]
+    assert not any("channel_attention" in name for name in names)
+    assert any("channel_attention" in name for name, _ in attention().named_parameters())
+
+
+def test_patches_are_those_of_the_maps_by_falling_scale() -> None:
+    model, images = whole(), pictures()
+    net = model.attention
+    with torch.no_grad():
+        net.rmhha.scales.copy_(torch.tensor([0.1, 0.5, -0.3, 0.9, 0.2]))
+        maps = net.maps(images)
+    order = [3, 1, 4, 0, 2]
+    torch.testing.assert_close(model.ranked_maps(images), maps[:, order])
+    torch.testing.assert_close(model.find_patches(images), patch_boxes(maps[:, order], 64))
+    unranked = whole(ranking=False)
+    unranked.load_state_dict(model.state_dict())
+    torch.testing.assert_close(unranked.find_patches(images), patch_boxes(maps, 64))
+
+
+def test_permuting_the_scales_permutes_the_patches() -> None:
+    model, images = whole(), pictures()
+    scales, order = torch.tensor([0.5, 0.4, 0.3, 0.2, 0.1]), torch.tensor([2, 0, 4, 1, 3])
+    with torch.no_grad():
+        model.attention.rmhha.scales.copy_(scales)
+        before = model.find_patches(images)
+        model.attention.rmhha.scales[order] = scales
+    # A scale that is only larger changes no shape, so the same boxes come in another order.
+    torch.testing.assert_close(model.find_patches(images), before[:, order])
+
+
+def test_p1_passes_all_blocks_and_p5_the_last() -> None:
+    """Eq. 8: block k reads the concatenation of the stream and of P_k's features."""
+    model, images = whole(), pictures()
+    maps = patch_maps(model.find_patches(images))
+    patches = crop_patches(images, maps, 32)
+    with torch.no_grad():
+        x = torch.relu(model.bn1(model.conv1(images)))
+        x = torch.nn.functional.max_pool2d(x, 3, 2, 1)
+        widths = []
+        for k in range(5):
+            p = model.patch_blocks[k](patches[:, k])
+            p = torch.nn.functional.adaptive_avg_pool2d(p, x.shape[-1])
+            widths.append((x.shape[1], x.shape[-1]))
+            assert p.shape == x.shape
+            x = model.blocks[k](torch.cat([x, p], 1))
+        expected = model.fc(x.mean((2, 3)))
+    assert widths == [(4, 16), (4, 16), (8, 8), (8, 8), (16, 4)]
+    torch.testing.assert_close(model(images).logits, expected)
+    torch.testing.assert_close(model(images, None, maps).logits, expected)
+
+
+def test_each_patch_matters() -> None:
+    model, images = whole(), pictures()
+    maps = patch_maps(model.find_patches(images))
+    expected = model(images, None, maps).logits
+    for k in range(5):
+        moved = maps.clone()
+        moved[:, k, :, 2] += 0.3
+        assert not torch.allclose(model(images, None, moved).logits, expected, atol=1e-6)
+
+
+def test_attention_net_stays_frozen_in_training() -> None:
+    model = whole()
+    model.train()
+    before = {n: t.clone() for n, t in model.attention.state_dict().items()}
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 0.1)
+    model(pictures()).logits.square().mean().backward()
+    optimizer.step()
+    after = model.attention.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert not model.attention.training
+    assert model.blocks.training
+    assert all(p.grad is None for p in model.attention.parameters())
+
+
+def test_rectified_softmax_is_eq_9() -> None:
+    net = attention(distribution="rectified")
+    with torch.no_grad():
+        net.fc.bias.normal_()
+        outputs = net.fc(net.maps(pictures()).flatten(1))
+        found = net.distribution(net(pictures()))
+    torch.testing.assert_close(found, rectified_distribution(outputs), atol=1e-6, rtol=1e-5)
+    assert (found < 1e-9).any()
+
+
+def test_an_attention_nets_weights_are_put_in_its_place() -> None:
+    net, model = attention(), whole()
+    with torch.no_grad():
+        net.rmhha.scales.copy_(torch.arange(5.0))
+    fusion = model.blocks[0].conv1.weight.clone()  # type: ignore[union-attr]
+    fill(model, net.state_dict(), "a file")
+    assert model.attention.rmhha.scales.tolist() == [0, 1, 2, 3, 4]
+    assert torch.equal(model.blocks[0].conv1.weight, fusion)  # type: ignore[arg-type, union-attr]
+    with pytest.raises(WrinkleError, match="a file holds another network"):
+        fill(model, attention(heads=4).state_dict(), "a file")
+
+
+def test_known_patches_of_the_picture_and_its_mirror_give_the_same_prediction() -> None:
+    model, images = whole(), pictures()
+    points = torch.zeros(2, 5, 2)
+    both = [patch_maps(model.find_patches(each)) for each in (images, images.flip(-1))]
+    with torch.no_grad():
+        expected = model.predict(images, points)
+        found = model.predict_all(images, points, patches=torch.stack(both, 1))[:, 0]
+        alone = model.predict_all(images, points, mirror=False, patches=torch.stack(both, 1))
+        plain = model.predict(images, points, mirror=False)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(alone[:, 0], plain)
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "line"),
+    [
+        ("adpf_attention", {"stride": 2}, "stride is 2; choices: 4, 8"),
+        ("adpf_attention", {"input_size": 66}, "input_size is 66; it must be a multiple of 4"),
+        ("adpf_attention", {"attention": "none"}, "attention is 'none'; choices: hybrid, self"),
+        ("adpf", {"distribution": "x"}, "distribution is 'x'; choices: softmax, rectified"),
+        ("adpf", {"heads": 0}, "heads is 0; with 500 channels it is 1 to 500"),
+        ("adpf", {"patch_size": 16}, "patch_size 16; at least 32"),
+        ("adpf", {"width": 0}, "width is 0"),
+        ("bif_fusion", {"patches": 0}, "0 patches; FusionNet fuses at least 1"),
+    ],
+)
+def test_impossible_fields_are_refused(name: str, fields: dict[str, object], line: str) -> None:
+    with pytest.raises(WrinkleError, match=line):
+        create_model(name, **fields)
+
+
+def test_pictures_of_another_size_are_refused() -> None:
+    with pytest.raises(WrinkleError, match=r"takes images \(B, 3, 64, 64\)"):
+        attention()(pictures(size=32))
+    with pytest.raises(WrinkleError, match=r"takes images \(B, 3, 64, 64\)"):
+        whole()(pictures(size=128))
