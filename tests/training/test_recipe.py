@@ -67,7 +67,7 @@ def test_the_name_is_the_place_below_recipes(drawn_recipe: Path, tmp_path: Path)
             "unknown field trainin (did you mean training?); choices: name, model",
         ),
         ("augment.photometric.jpg=1", "unknown field augment.photometric.jpg (did you mean jpeg?)"),
-        ("loss.name=mse", "loss.name is 'mse'; choices: 'distribution', 'cross_entropy' or 'dhaa'"),
+        ("loss.name=mse", "loss.name is 'mse'; choices: 'distribution', 'cross_entropy', 'dhaa'"),
         ("optimizer.name=adam", "optimizer.name is 'adam'; choices: 'sgd' or 'adamw'"),
         ("training.epochs=none", "training.epochs is 'none': input should be a valid integer"),
         ("training.epochs=0", "training.epochs is 0: input should be greater than or equal to 1"),

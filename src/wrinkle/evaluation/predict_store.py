@@ -24,6 +24,7 @@ def predict_store(
     workers: int = 0,
     every_classifier: bool = False,
     between: Callable[[], None] = lambda: None,
+    patches: np.ndarray | None = None,
 ) -> np.ndarray:
     """Distribution over the model's ages for each row of `indices`, (N, A) float32, in their order.
 
@@ -33,17 +34,20 @@ def predict_store(
         mirror_average: mean of the picture's and its mirror's distributions.
         every_classifier: (N, K, A), of all of `model.classifiers`.
         between: called after every batch; what it raises ends the work in order.
+        patches: of all the store's rows, as `Faces` takes them; looked for where not given.
     """
     device = torch.device(device)
     view = header["input"]
-    faces = Faces(store, view["size"], view["zoom"])
+    faces = Faces(store, view["size"], view["zoom"], patches=patches)
     starts = range(0, len(indices), batch)
     draws = [[Draw(0, int(row), 0) for row in indices[start : start + batch]] for start in starts]
     rows = [np.zeros((0, len(model.classifiers), len(model.ages)), np.float32)]
     loader = create_loader(faces, draws, workers if len(draws) > 1 else 0, device)
     for item in read_batches(loader, device):
         images = face_input(item.crop, item.matrix, view["size"], view["mean"], view["std"])
-        rows.append(model.predict_all(images, item.key_points, mirror_average).cpu().numpy())
+        known = None if patches is None else item.patches
+        distributions = model.predict_all(images, item.key_points, mirror_average, known)
+        rows.append(distributions.cpu().numpy())
         between()
-    distributions = np.concatenate(rows)
-    return distributions if every_classifier else distributions[:, 0]
+    every = np.concatenate(rows)
+    return every if every_classifier else every[:, 0]

@@ -18,9 +18,10 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from wrinkle.datasets import MAX_AGE
 from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
-from wrinkle.faces.align import MIRRORED, compose, transform, view_matrix
+from wrinkle.faces.align import MIRRORED, compose, invert, transform, view_matrix
+from wrinkle.layers import patch_maps
 from wrinkle.training import recipe
-from wrinkle.training.augment import draw_motion, generator, vary_pixels
+from wrinkle.training.augment import draw_motion, generator, mirror_matrix, vary_pixels
 
 
 class Item(NamedTuple):
@@ -28,7 +29,9 @@ class Item(NamedTuple):
 
     crop: (S, S, 3) uint8 RGB. matrix: (2, 3) float64, crop pixels → input pixels.
     key_points: (5, 2) float32 in [−1, 1] of the input. age, deviation: float32 years; a label
-    without deviation has NaN.
+    without deviation has NaN. patches: (k, n, 2, 3) float32, maps from n patches' coordinates to
+    the input's, both in [−1, 1]; k is 1 for a varied view, 2 for a plain one (itself and its mirror
+    picture), 0 for a network that looks at no patches, or where they are not known.
     """
 
     crop: Tensor
@@ -36,6 +39,7 @@ class Item(NamedTuple):
     key_points: Tensor
     age: Tensor
     deviation: Tensor
+    patches: Tensor
 
     def to(self, device: torch.device) -> "Item":
         return Item(*(tensor.to(device, non_blocking=True) for tensor in self))
@@ -50,7 +54,11 @@ class Draw(NamedTuple):
 
 
 class Faces(Dataset[Item]):
-    """Rows of a store as a network's input; randomly varied where `augment` is given."""
+    """Rows of a store as a network's input; randomly varied where `augment` is given.
+
+    patches: (N, 2, n, 4), boxes in [−1, 1] in every row's plain view and in its mirror picture, of
+    a network that looks at patches; what varies the face moves them along.
+    """
 
     def __init__(
         self,
@@ -59,8 +67,10 @@ class Faces(Dataset[Item]):
         zoom: float,
         augment: recipe.Augment | None = None,
         seed: int = 0,
+        patches: np.ndarray | None = None,
     ) -> None:
         self.store, self.size, self.augment, self.seed = store, size, augment, seed
+        self.patches = np.zeros((len(store), 0, 0, 4)) if patches is None else patches
         self.key_points = np.asarray(store.key_points, np.float64)
         self.views = view_matrix(self.key_points, size, zoom)
         self.ages = np.asarray(store.ages, np.float32)
@@ -73,11 +83,13 @@ class Faces(Dataset[Item]):
     def __getitem__(self, draw: Draw) -> Item:
         row = draw.row
         crop, matrix, mirrored = self.store.image(row), self.views[row], False
+        patches = patch_maps(torch.from_numpy(self.patches[row])).double().numpy()
         if self.augment is not None:
             random = generator(self.seed, *draw)
             motion, mirrored = draw_motion(random, self.augment, self.size)
             matrix = compose(motion, matrix)
             crop = vary_pixels(random, self.augment.photometric, crop)
+            patches = moved_patches(patches, motion, mirrored, self.size)
         points = transform(matrix, self.key_points[row])
         if mirrored:
             points = points[MIRRORED]
@@ -88,7 +100,20 @@ class Faces(Dataset[Item]):
             torch.from_numpy(points.astype(np.float32)),
             torch.tensor(self.ages[row]),
             torch.tensor(self.deviations[row]),
+            torch.from_numpy(patches.astype(np.float32)),
         )
+
+
+def moved_patches(patches: np.ndarray, motion: np.ndarray, mirrored: bool, size: int) -> np.ndarray:
+    """Maps (2, n, 2, 3) of patches in a plain view and its mirror picture → (1, n, 2, 3) in the
+    view after `motion` (2, 3), which is in pixels and has mirrored it or not."""
+    if not len(patches):
+        return patches
+    if mirrored:
+        motion = compose(motion, mirror_matrix(size))  # from the mirror picture on
+    to_pixels = np.array([[size / 2, 0, size / 2], [0, size / 2, size / 2]])
+    motion = compose(invert(to_pixels), compose(motion, to_pixels))
+    return compose(motion, patches[None, int(mirrored)])
 
 
 def balance_weights(ages: np.ndarray, exponent: float) -> np.ndarray:

@@ -23,6 +23,7 @@ from wrinkle.protocols import Fold, get_protocol
 from wrinkle.training.checkpoint import load_model, replace_file
 from wrinkle.training.loop import MODEL_FILE, STATE_FILE, Run, build_network
 from wrinkle.training.memory import keep_freed_memory
+from wrinkle.training.patches import PATCHES_FILE
 from wrinkle.training.recipe import Recipe, flatten
 
 RESULT_FILE = "result.json"
@@ -50,7 +51,8 @@ def train(
     """Train the folds ("1-10", "3", "1,4-6"; None: all) and test each, going on where they stand.
 
     Everything goes to `runs/<recipe name>/`: the recipe, a folder per fold, and results.csv and
-    results.md over the folds that are done, which is also printed. What is finished is not
+    results.md over the folds that are done, which is also printed. A first stage has a folder of
+    its own beside it, which other recipes with the same first stage share. What is finished is not
     repeated. Several processes, on one host or many, may train different folds in one folder.
     Returns the results of the folds asked for.
 
@@ -69,12 +71,18 @@ def train(
     if not (root / "recipe.yaml").exists():
         build_network(recipe)  # what does not fit together leaves no folder behind
     accelerator.wait_for_everyone()
+    command = command or shlex.join(sys.argv)
     if accelerator.is_main_process:
-        command = command or shlex.join(sys.argv)
         write_folder(root, recipe, fingerprint(store), command, folds or "")
+    if recipe.first is not None:
+        train(recipe.first, folds, runs, command)
     for fold in chosen:
         if not (root / fold.name / RESULT_FILE).exists():
-            train_fold(recipe, store, limited(fold, recipe), root / fold.name, accelerator)
+            first = None
+            if recipe.first is not None:
+                first = Path(runs) / recipe.first.name / fold.name / MODEL_FILE
+            part = limited(fold, recipe)
+            train_fold(recipe, store, part, root / fold.name, accelerator, first)
         if accelerator.is_main_process:
             write_table(root, [fold.name for fold in every], folds or "")
         accelerator.wait_for_everyone()
@@ -84,20 +92,29 @@ def train(
 
 
 def train_fold(
-    recipe: Recipe, store: Store, fold: Fold, folder: Path, accelerator: Accelerator
+    recipe: Recipe,
+    store: Store,
+    fold: Fold,
+    folder: Path,
+    accelerator: Accelerator,
+    first: Path | None = None,
 ) -> None:
-    """Train one fold, then test the kept model and write predictions.csv and result.json."""
+    """Train one fold, then test the kept model and write predictions.csv and result.json.
+
+    first: model file of the recipe's first stage, where it has one.
+    """
     if recipe.training.choose == "best" and not len(fold.validation):
         raise WrinkleError(
             f"training.choose is 'best', but fold {fold.name} of {recipe.data.protocol} has no "
             "validation part; choices: 'last'"
         )
-    Run(recipe, store, fold, folder, accelerator).train()
+    Run(recipe, store, fold, folder, accelerator, first).train()
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         result = test_fold(recipe, store, fold, folder, accelerator)
         replace_file(folder / RESULT_FILE, json.dumps(asdict(result), indent=1).encode())
-        (folder / STATE_FILE).unlink(missing_ok=True)
+        for file in (STATE_FILE, PATCHES_FILE):
+            (folder / file).unlink(missing_ok=True)
     accelerator.wait_for_everyone()
 
 
@@ -190,7 +207,7 @@ def check_folder(root: Path, recipe: Recipe, data: str) -> None:
     differences = [
         f"{field} is {old.get(field)!r} there, {new.get(field)!r} here"
         for field in dict.fromkeys([*new, *old])
-        if old.get(field) != new.get(field) and field not in Recipe.INERT
+        if old.get(field) != new.get(field) and field.removeprefix("first.") not in Recipe.INERT
     ]
     if json.loads((root / "run.json").read_text(encoding="utf-8"))["data"] != data:
         differences.append(f"{recipe.data.store} holds other pictures or labels than then")

@@ -34,7 +34,9 @@ from wrinkle.evaluation.predict_store import predict_store
 from wrinkle.faces.align import TEMPLATE_VERSION, face_input
 from wrinkle.losses import LOSSES
 from wrinkle.models import AgeModel, Output, create_model
-from wrinkle.models.init import load_initial
+from wrinkle.models.adpf import AttentionNet
+from wrinkle.models.bio_inspired import FixedPatchFusion
+from wrinkle.models.init import fill, load_initial
 from wrinkle.protocols import Fold
 from wrinkle.training import recipe
 from wrinkle.training.batch_norm import share_batch_norm
@@ -55,10 +57,17 @@ from wrinkle.training.data import (
     read_batches,
 )
 from wrinkle.training.optim import create_optimizer, learning_rate_factor, set_learning_rate
+from wrinkle.training.patches import (
+    PATCHES_FILE,
+    find_patches,
+    learn_patches,
+    read_patches,
+    write_patches,
+)
 
 MODEL_FILE = "model.safetensors"
 STATE_FILE = "state.safetensors"
-AUXILIARY = ("sub_logits",)
+AUXILIARY = ("sub_logits", "maps")
 """What losses take of a network's further outputs."""
 SHOW_EVERY = 10
 """Steps between looks at the loss: each look waits for the GPU."""
@@ -109,7 +118,10 @@ class StopRequest:
 
 
 class Run:
-    """One fold of a recipe being trained in `folder`, from where its state file stands."""
+    """One fold of a recipe being trained in `folder`, from where its state file stands.
+
+    first: model file of the recipe's first stage, where it has one.
+    """
 
     def __init__(
         self,
@@ -118,8 +130,10 @@ class Run:
         fold: Fold,
         folder: Path,
         accelerator: Accelerator,
+        first: Path | None = None,
     ) -> None:
         self.recipe, self.store, self.fold, self.folder = recipe, store, fold, folder
+        self.first = first
         self.accelerator, self.device = accelerator, accelerator.device
         self.world, self.rank = accelerator.num_processes, accelerator.process_index
         self.main = accelerator.is_main_process
@@ -135,7 +149,7 @@ class Run:
             self.progress = Progress(**header["progress"])
 
     def _build_network(self) -> None:
-        self.network = build_network(self.recipe, started=bool(self.state))
+        self.network = build_network(self.recipe, bool(self.state), self.first)
         self.network.to(self.device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if self.state:
@@ -154,12 +168,12 @@ class Run:
 
     def _build_data(self) -> None:
         training, view = self.recipe.training, self.recipe.input
-        faces = Faces(self.store, view.size, view.zoom, self.recipe.augment, training.seed)
+        self.faces = Faces(self.store, view.size, view.zoom, self.recipe.augment, training.seed)
         weights = balance_weights(self.store.ages[self.fold.train], training.balance)
         self.batches = EpochBatches(
             self.fold.train, weights, training.batch, training.seed, self.rank, self.world
         )
-        self.loader = create_loader(faces, self.batches, training.workers, self.device)
+        self.loader = create_loader(self.faces, self.batches, training.workers, self.device)
 
     def _part(self, prefix: str) -> dict[str, Tensor]:
         start = prefix + "/"
@@ -172,6 +186,7 @@ class Run:
         self.state = {}
         with StopRequest() as stop, self._writer(first) as writer, self._bar() as bar:
             try:
+                self._find_patches(stop)
                 while progress.epoch < epochs:
                     self._train_epoch(stop, writer, bar)
                     self._end_epoch(stop, writer)
@@ -182,6 +197,24 @@ class Run:
                     f"stopped in epoch {progress.epoch + 1} of {epochs}, fold {self.fold.name}: "
                     "run the same command again to go on"
                 ) from error.with_traceback(None)
+
+    def _find_patches(self, stop: StopRequest) -> None:
+        """Let the data bring along where the network is to look, found by the main process."""
+        self.patches: np.ndarray | None = None
+        if not self.network.patches:
+            return
+        network, fold, view = self.network, self.fold, self.recipe.input
+        workers, rows = self.recipe.training.workers, np.union1d(fold.train, fold.validation)
+        if self.main and not (self.folder / PATCHES_FILE).exists():
+            if isinstance(network, FixedPatchFusion):
+                learn_patches(network, self.store, fold.train, view, workers, stop.check)
+            boxes = find_patches(network, self.store, rows, view, self.device, workers, stop.check)
+            write_patches(self.folder, rows, boxes)
+        self.accelerator.wait_for_everyone()
+        self.patches = self.faces.patches = read_patches(self.folder, len(self.store))
+        for each in (network, self.average):
+            if isinstance(each, FixedPatchFusion):
+                each.boxes.copy_(torch.from_numpy(self.patches[rows[0], 0]))
 
     def _train_epoch(self, stop: StopRequest, writer: SummaryWriter | None, bar: tqdm) -> None:
         training, progress = self.recipe.training, self.progress
@@ -222,7 +255,8 @@ class Run:
             self.network.std,
         )
         with torch.autocast(self.device.type, torch.bfloat16, training.precision == "bf16"):
-            output = self.model(images, batch.key_points)
+            known = [batch.patches[:, 0]] if self.patches is not None else []
+            output = self.model(images, batch.key_points, *known)
         # Processes' gradients are averaged: weigh each by its share of the batch.
         loss = self.loss(output, batch, self.network.ages)
         loss = loss * (len(batch.age) * self.world / size)
@@ -281,6 +315,7 @@ class Run:
             training.mirror_average,
             training.workers,
             between=stop.check,
+            patches=self.patches,
         )
         ages = probabilities.astype(np.float64) @ network.ages.double().cpu().numpy()
         error = torch.tensor(np.abs(ages - self.store.ages[rows]).sum(), device=self.device)
@@ -400,22 +435,54 @@ class Run:
             writer.add_scalar("train/lr", self.optimizer.param_groups[0]["lr"], step)
 
 
-def build_network(recipe: recipe.Recipe, started: bool = False) -> AgeModel:
+def build_network(
+    recipe: recipe.Recipe, started: bool = False, first: Path | None = None
+) -> AgeModel:
     """The network of a recipe as training starts from it; `started`: its weights come from a state.
 
-    WrinkleError for whatever does not fit together.
+    first: model file of the first stage; None: it is still to be trained. WrinkleError for whatever
+    does not fit together.
     """
     torch.manual_seed(recipe.training.seed)
-    fields = {**recipe.model.fields, "input_size": recipe.input.size}
-    network = create_model(recipe.model.name, **fields)
+    network = create_network(recipe)
     if network.zoom not in (None, recipe.input.zoom):
         raise WrinkleError(
             f"input.zoom is {recipe.input.zoom:g}; this {recipe.model.name} is for {network.zoom:g}"
         )
     create_loss(recipe.loss, network)
+    check_first_stage(recipe, network)
     if recipe.init != "none" and not started:
         load_initial(network, recipe.init, recipe.init_classifier)
+    if first is not None and not started:
+        load_initial(network, str(first))
     return network
+
+
+def create_network(recipe: recipe.Recipe) -> AgeModel:
+    return create_model(
+        recipe.model.name, **{**recipe.model.fields, "input_size": recipe.input.size}
+    )
+
+
+def check_first_stage(recipe: recipe.Recipe, network: AgeModel) -> None:
+    """WrinkleError unless the recipe brings the trained network that `network` is built upon."""
+    name, first = network.first_stage, recipe.first
+    if name is None and first is not None:
+        raise WrinkleError(f"{recipe.model.name} is trained in one stage: leave out `first`")
+    if name is None:
+        return
+    if first is None:
+        if recipe.init == "none":
+            raise WrinkleError(
+                f"{recipe.model.name} is built upon a trained {name}: name its recipe as `first`, "
+                "or its model file as `init`"
+            )
+        return
+    if first.model.name != name:
+        raise WrinkleError(f"first: {first.model.name} is trained there, {name} is needed")
+    with torch.random.fork_rng():
+        trial = create_network(recipe)
+        fill(trial, create_network(first).state_dict(), f"the first stage, {first.name},")
 
 
 def create_loss(choice: recipe.Loss, network: AgeModel) -> Callable[[Output, Item, Tensor], Tensor]:
@@ -442,6 +509,12 @@ def create_loss(choice: recipe.Loss, network: AgeModel) -> Callable[[Output, Ite
                 else "would leave the sub-networks' classifiers untrained: loss.name=dhaa, or "
                 "model.sub_losses=false"
             )
+        )
+
+    if "maps" in from_network and not isinstance(network, AttentionNet):
+        raise WrinkleError(
+            f"loss '{choice.name}' is for a network of attention maps (adpf_attention), which this "
+            "model is not"
         )
 
     def loss(output: Output, batch: Item, ages: Tensor) -> Tensor:

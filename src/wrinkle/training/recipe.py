@@ -3,6 +3,7 @@
 A recipe's header comment states its command, cost, start and expected score; the fields are the
 classes below, and every one of them can be overridden as `section.field=value`. `base: FILE`,
 relative to the recipe, takes over another recipe's fields; the recipe's own change them.
+`first: FILE` names the recipe of a first stage, which is trained before, fold by fold.
 """
 
 import difflib
@@ -40,7 +41,7 @@ class NamedPart(BaseModel):
 
 
 class Loss(NamedPart):
-    name: Literal["distribution", "cross_entropy", "dhaa"] = "distribution"
+    name: Literal["distribution", "cross_entropy", "dhaa", "attention_net"] = "distribution"
 
 
 class Data(Part):
@@ -130,6 +131,8 @@ class Training(Part):
 class Recipe(Part):
     INERT: ClassVar = ("training.workers", "training.checkpoint_every_steps")
     """Fields that change nothing of the result: a run may go on with other values of these."""
+    SHARED: ClassVar = ("data.", "input.", "training.seed=", "training.workers=")
+    """Overrides that hold for the first stage too; `first.section.field=value` is for it alone."""
 
     name: str = ""
     """Folder under `runs/`; by default the file's place below `recipes/`."""
@@ -138,6 +141,8 @@ class Recipe(Part):
     """none, imagenet, or a file: ImageNet weights or a wrinkle checkpoint."""
     init_classifier: bool = True
     """Whether the classifier too comes from `init`, where that has one of the same ages."""
+    first: "Recipe | None" = None
+    """The first stage, whose network of the same fold is put into this one."""
     data: Data
     input: Input = Input()
     augment: Augment = Augment()
@@ -145,6 +150,18 @@ class Recipe(Part):
     optimizer: Optimizer
     schedule: Schedule = Schedule()
     training: Training
+
+    @model_validator(mode="after")
+    def _stages_see_the_same(self) -> Self:
+        for part in ("data", "input") if self.first is not None else ():
+            own, other = (flatten(getattr(r, part).model_dump()) for r in (self, self.first))
+            for field, value in own.items():
+                if value != other[field]:
+                    raise ValueError(
+                        f"first: {part}.{field} is {other[field]!r} there, {value!r} here; both "
+                        "stages see the same folds the same way"
+                    )
+        return self
 
     def to_yaml(self) -> str:
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
@@ -161,8 +178,17 @@ def load_recipe(path: str | Path, overrides: list[str] | None = None) -> Recipe:
     """
     path = Path(path)
     content = _read_with_base(path)
-    for override in overrides or []:
-        _override(content, override)
+    overrides = overrides or []
+    for_first = [each.removeprefix("first.") for each in overrides if each.startswith("first.")]
+    for override in overrides:
+        if not override.startswith("first."):
+            _override(content, override)
+    first = content.get("first")
+    if isinstance(first, str):
+        shared = [each for each in overrides if each.startswith(Recipe.SHARED)]
+        content["first"] = load_recipe(first, [*shared, *for_first])
+    elif for_first:
+        raise WrinkleError(f"override 'first.{for_first[0]}': this recipe has no first stage")
     content.setdefault("name", _default_name(path))
     try:
         return Recipe.model_validate(content)
@@ -191,6 +217,8 @@ def _read_with_base(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     if path.resolve() in above:
         raise WrinkleError(f"{path}: a recipe cannot be its own base")
     content = _read(path)
+    if isinstance(content.get("first"), str):
+        content["first"] = str(path.parent / content["first"])
     base = content.pop("base", None)
     if base is None:
         return content
