@@ -62,6 +62,16 @@ def write_dhaa(path: Path, **fields: object) -> Path:
     return write_model(path, "dhaa", {"input_size": 64, "width": 4, **fields}, zoom=0.8)
 
 
+def write_adpf(path: Path, name: str = "adpf", **fields: object) -> Path:
+    """A model file of a small ADPF of 64 pixels, its AttentionNet, or its predecessor."""
+    small: dict[str, object] = {"input_size": 64, "width": 4}
+    if name != "bif_fusion":
+        small |= {"channels": 20, "stride": 8}
+    if name != "adpf_attention":
+        small |= {"patch_size": 32}
+    return write_model(path, name, {**small, **fields})
+
+
 @pytest.fixture(scope="session")
 def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("model") / "small.safetensors"

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from tests.cli.conftest import Command
-from tests.conftest import EXAMPLES
+from tests.conftest import EXAMPLES, write_adpf
 
 PORTRAIT = EXAMPLES / "joe_biden_2010.jpg"
 
@@ -27,6 +27,13 @@ def test_its_own_name(
     assert (tmp_path / "joe_biden_2010-small.png").is_file()
 
 
+def test_a_gallery(wrinkle: Command, example_store: Path, tmp_path: Path) -> None:
+    model, out = write_adpf(tmp_path / "adpf.safetensors"), tmp_path / "gallery.png"
+    done = wrinkle("explain", example_store, "--model", model, "--faces", "4", "--out", out)
+    assert (done.code, done.out, done.err) == (0, f"{out}\n", [])
+    assert Image.open(out).width > 600
+
+
 def test_what_cannot_be_done_is_one_line(
     wrinkle: Command, small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -38,12 +45,14 @@ def test_what_cannot_be_done_is_one_line(
         ((PORTRAIT, "--out", "a.gif"), "a.gif: a figure is a file of .png, .svg, .pdf"),
         ((PORTRAIT, "--model", "daah"), "no model 'daah'"),
         ((PORTRAIT, "--model", small_model, "--out", blank / "a.png"), "cannot write"),
+        ((PORTRAIT, "--faces", "3"), "--faces is for a packed dataset"),
+        ((tmp_path / "none.arrow", "--model", small_model), "no store at"),
     ):
         done = wrinkle("explain", *arguments)
         assert done.code == 2
         assert len(done.err) == 1
         assert done.err[0].startswith(f"wrinkle: {line}")
     monkeypatch.delitem(sys.modules, "wrinkle.serving.explain", raising=False)
-    monkeypatch.setitem(sys.modules, "matplotlib.axes", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     done = wrinkle("explain", PORTRAIT, "--model", small_model)
     assert done.err == ["wrinkle: matplotlib is missing: pip install 'wrinkle[figures]'"]

@@ -6,11 +6,14 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from tests.conftest import EXAMPLES, write_dhaa
+from tests.conftest import EXAMPLES, write_adpf, write_dhaa
 from wrinkle import AgeEstimator
-from wrinkle.errors import ImageError
+from wrinkle.datasets.store import Store
+from wrinkle.errors import ImageError, WrinkleError
 from wrinkle.models import create_model
-from wrinkle.serving.explain import explain, visible
+from wrinkle.models.adpf import ADPF
+from wrinkle.serving.drawing import visible
+from wrinkle.serving.explain import explain, gallery
 
 PORTRAIT = EXAMPLES / "grace_hopper_1984.jpg"
 
@@ -57,6 +60,70 @@ def test_a_plain_network(small_model: Path) -> None:
     figure = explain(estimator, PORTRAIT)
     age = estimator.predict(PORTRAIT)[0][0].age
     assert legends(figure) == [f"age: {age:.1f} years"]
+
+
+@pytest.mark.parametrize("ranking", [True, False])
+def test_ranked_maps_patches_and_ages(tmp_path: Path, ranking: bool) -> None:
+    estimator = AgeEstimator.load(write_adpf(tmp_path / "adpf.safetensors", ranking=ranking))
+    model = estimator.model
+    assert isinstance(model, ADPF)
+    scales = torch.tensor([0.1, 0.5, -0.3, 0.9, 0.2])
+    with torch.inference_mode():
+        model.attention.rmhha.scales.copy_(scales)
+    figure = explain(estimator, PORTRAIT)
+    order = [3, 1, 4, 0, 2] if ranking else [0, 1, 2, 3, 4]
+    expected = [f"M{k + 1}, a = {scales[head]:.2f}" for k, head in enumerate(order)]
+    assert titles(figure)[1:6] == expected
+    assert titles(figure)[7:12] == ["P1", "P2", "P3", "P4", "P5"]
+    age = estimator.predict(PORTRAIT)[0][0].age
+    assert legends(figure) == [f"age: {age:.1f} years"]
+    # The patch that is shown is the picture within the box that is drawn.
+    face, patch = (np.asarray(figure.axes[i].images[0].get_array()) for i in (1, 7))
+    x, y = figure.axes[1].lines[0].get_data()
+    x1, x2, y1, y2 = (round(float(v)) for v in (min(x), max(x), min(y), max(y)))
+    assert 0 <= x1 < x2 <= 64
+    assert abs(face[y1:y2, x1:x2].mean() - patch.mean()) < 0.08
+
+
+@pytest.mark.parametrize(("name", "first"), [("adpf_attention", "M1, a ="), ("bif_fusion", "P1")])
+def test_attention_net_alone_and_fixed_patches(tmp_path: Path, name: str, first: str) -> None:
+    estimator = AgeEstimator.load(write_adpf(tmp_path / "a.safetensors", name))
+    figure = explain(estimator, PORTRAIT)
+    assert titles(figure)[1].startswith(first)
+    assert len(figure.axes[1].images) == (2 if name == "adpf_attention" else 1)  # heat or none
+
+
+@pytest.mark.parametrize("name", ["adpf", "bif_fusion"])
+def test_gallery_has_a_row_a_rank_and_a_column_a_face(
+    tmp_path: Path, example_store: Path, name: str
+) -> None:
+    estimator = AgeEstimator.load(write_adpf(tmp_path / "a.safetensors", name))
+    store = Store(example_store)
+    figure = gallery(estimator, store, 3)
+    assert len(figure.axes) == 6 * 3
+    ages = [float(title.split()[0]) for title in titles(figure) if title]
+    assert len(ages) == 3
+    assert ages == sorted(ages)
+    assert set(ages) <= {round(age) for age in store.ages.tolist()}
+    boxes = [axes.lines[0].get_xydata() for axes in figure.axes[3:]]
+    assert all(((box >= 0) & (box <= 64)).all() for box in boxes)
+    fixed = all(np.array_equal(boxes[0], box) for box in boxes[:3])
+    assert fixed == (name == "bif_fusion")
+
+
+def test_gallery_of_what_has_no_patches(small_model: Path, example_store: Path) -> None:
+    estimator, store = AgeEstimator.load(small_model), Store(example_store)
+    with pytest.raises(WrinkleError, match="efficientnet_lite0 looks at none"):
+        gallery(estimator, store, 3)
+
+
+@pytest.mark.parametrize("count", [0, 9])
+def test_gallery_of_as_many_faces_as_there_are(
+    tmp_path: Path, example_store: Path, count: int
+) -> None:
+    estimator = AgeEstimator.load(write_adpf(tmp_path / "adpf.safetensors"))
+    with pytest.raises(WrinkleError, match=f"{count} faces of 5 in .*: give 1 to 5"):
+        gallery(estimator, Store(example_store), count)
 
 
 def test_what_is_shown_is_the_input_undone() -> None:

@@ -1,7 +1,9 @@
 """Draw how a model comes to the age of the most prominent face in a picture.
 
 The face as the network sees it, its key points and the distribution over ages; for DHAA also the
-aligned regions with their source and target points, and what each of its classifiers says.
+aligned regions with their source and target points, and what each of its classifiers says; for
+ADPF the ranked attention maps and the patches they cut out. Given a packed dataset in place of a
+picture, ADPF's maps and patches in several of its faces.
 """
 
 import argparse
@@ -14,9 +16,10 @@ FORMATS = (".png", ".svg", ".pdf")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("picture", type=Path, help="a photograph")
+    add("picture", type=Path, help="a photograph, or a packed dataset (.arrow)")
     add("--model", default="default", help="a packaged model's name or a model file")
     add("--out", type=Path, metavar="FILE", help=".png, .svg or .pdf (default: PICTURE-MODEL.png)")
+    add("--faces", type=int, metavar="N", help="faces of a packed dataset (default: 8)")
     add("--device", help="cpu, cuda, cuda:1 …; the GPU if there is one by default")
     add("--detector", default="mtcnn", help="mtcnn, dlib or yunet:FILE.onnx (default: mtcnn)")
 
@@ -26,13 +29,21 @@ def run(args: argparse.Namespace) -> int:
     if out.suffix.lower() not in FORMATS:
         raise WrinkleError(f"{out}: a figure is a file of {', '.join(FORMATS)}")
     try:
-        from wrinkle.serving.explain import explain
+        from wrinkle.serving.explain import explain, gallery
     except ModuleNotFoundError as error:
         missing = str(error.name).partition(".")[0]
         raise WrinkleError(f"{missing} is missing: pip install 'wrinkle[figures]'") from None
+    from wrinkle.datasets.store import Store
     from wrinkle.serving.estimator import AgeEstimator
 
-    figure = explain(AgeEstimator.load(args.model, args.device, args.detector), args.picture)
+    packed = args.picture.suffix == ".arrow"
+    if args.faces is not None and not packed:
+        raise WrinkleError(f"--faces is for a packed dataset; {args.picture} is a picture")
+    estimator = AgeEstimator.load(args.model, args.device, args.detector)
+    if packed:
+        figure = gallery(estimator, Store(args.picture), 8 if args.faces is None else args.faces)
+    else:
+        figure = explain(estimator, args.picture)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(out, dpi=110)
