@@ -7,9 +7,10 @@ from torch import Tensor
 from wrinkle.errors import WrinkleError
 from wrinkle.layers import crop_patches, patch_boxes, patch_maps
 from wrinkle.losses import rectified_distribution
-from wrinkle.models import create_model
+from wrinkle.models import create_model, inference
 from wrinkle.models.adpf import ADPF, AttentionNet
 from wrinkle.models.cost import costs
+from wrinkle.models.inference import PackedConv2d
 from wrinkle.models.init import fill
 
 SMALL = {"input_size": 64, "width": 4, "channels": 20}
@@ -189,6 +190,20 @@ def test_known_patches_of_the_picture_and_its_mirror_give_the_same_prediction() 
         plain = model.predict(images, points, mirror=False)
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(alone[:, 0], plain)
+
+
+def test_bfloat16_blocks_move_ages_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "multiplies_bf16", lambda: True)
+    model, images, points = whole(), pictures(4), torch.zeros(4, 5, 2)
+    with torch.inference_mode():
+        expected = model.expectation(model.predict(images, points))
+        ready = inference.prepare_for_inference(model)
+        assert {m.dtype for m in ready.blocks.modules() if isinstance(m, PackedConv2d)} == {
+            torch.bfloat16
+        }
+        torch.testing.assert_close(
+            model.expectation(ready.predict(images, points)), expected, atol=0.2, rtol=0
+        )
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,9 @@ class AttentionNet(AgeModel):
         auxiliary: "maps" (B, n, H, W), the weighted maps.
         """
         maps = self.maps(images)
-        return Output(scores(self.fc(maps.flatten(1)), self.rectified), {"maps": maps})
+        with torch.autocast(maps.device.type, enabled=False):
+            outputs = self.fc(maps.flatten(1).to(self.fc.weight.dtype))
+        return Output(scores(outputs, self.rectified), {"maps": maps})
 
 
 class FusionNet(AgeModel):
@@ -158,7 +160,9 @@ class FusionNet(AgeModel):
             p = patch_block(cropped[:, k])
             p = F.adaptive_avg_pool2d(p, x.shape[-2:])
             x = block(torch.cat([x, p], 1))
-        return Output(scores(self.fc(x.mean((2, 3))), self.rectified), {})
+        with torch.autocast(x.device.type, enabled=False):
+            pooled = x.mean((2, 3), dtype=self.fc.weight.dtype)
+            return Output(scores(self.fc(pooled), self.rectified), {})
 
 
 class ADPF(FusionNet):
