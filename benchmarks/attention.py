@@ -1,0 +1,134 @@
+"""Hybrid attention beside the paper's equations written as they stand: time and peak memory.
+
+    python benchmarks/attention.py
+
+Five heads on 500 channels, forward and backward, all gradients, float32. Literal is Eq. 1–6 in
+plain PyTorch: the matrices of logits and of relative positions (by a table of offsets, as usual),
+softmax, the product with all channels of V, and autograd. Both take turns in one run; given are
+medians. Memory is the peak of a process of its own that takes one step, above what it has before
+the step. `--keep-memory` lets freed memory stay with the process, as `wrinkle train` does.
+"""
+
+import argparse
+import math
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from wrinkle.layers import HybridAttention, RankingGuidedMultiHeadHybridAttention
+from wrinkle.training.memory import keep_freed_memory
+
+CHANNELS, HEADS = 500, 5
+SIDES = ((16, 16), (32, 16), (32, 4), (48, 4), (64, 4))
+"""Positions a side, and the batch."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--keep-memory", action="store_true")
+    parser.add_argument("--memory-of", nargs=3, metavar=("WHO", "SIDE", "BATCH"), help="internal")
+    args = parser.parse_args()
+    if args.keep_memory:
+        keep_freed_memory()
+    if args.memory_of:
+        print(peak_memory(args.memory_of[0], *map(int, args.memory_of[1:])))
+        return
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
+    print("| positions | batch | literal, s | ours, s | literal / ours | difference", end="")
+    print(" | peak MiB, literal | ours |\n|---|" + "---:|" * 7)
+    for side, batch in SIDES:
+        a, b, difference = compare(side, batch, args.rounds)
+        memory = [memory_of(who, side, batch) for who in ("literal", "ours")]
+        print(
+            f"| {side} × {side} | {batch} | {a:.3f} | {b:.3f} | {a / b:.2f} | {difference:.1e} "
+            f"| {memory[0]} | {memory[1]} |",
+            flush=True,
+        )
+
+
+def module_and_input(side: int, batch: int) -> tuple[nn.Module, Tensor]:
+    torch.manual_seed(0)
+    rmhha = RankingGuidedMultiHeadHybridAttention(CHANNELS, HEADS, (side, side))
+    return rmhha, torch.randn(batch, CHANNELS, side, side, requires_grad=True)
+
+
+def literal(rmhha: nn.Module, x: Tensor) -> Tensor:
+    assert isinstance(rmhha, RankingGuidedMultiHeadHybridAttention)
+    parts = x.split(CHANNELS // HEADS, 1)
+    maps = [literal_head(head, part) for head, part in zip(rmhha.heads, parts, strict=True)]  # type: ignore[arg-type]
+    return torch.cat(maps, 1) * rmhha.scales.view(-1, 1, 1)
+
+
+def literal_head(head: HybridAttention, x: Tensor) -> Tensor:
+    h, w = head.size
+    z = x.flatten(2).mT
+    q, k, v = head.q(z), head.k(z), head.v(z)
+    y, x_place = torch.arange(h * w) // w, torch.arange(h * w) % w
+    rows = (y - y[:, None] + h - 1).expand(len(x), -1, -1)
+    columns = (x_place - x_place[:, None] + w - 1).expand(len(x), -1, -1)
+    m_h = (q @ head.r_h.T).gather(2, rows)
+    m_w = (q @ head.r_w.T).gather(2, columns)
+    sa = ((q @ k.mT + m_h + m_w) / math.sqrt(q.shape[-1])).softmax(-1) @ v  # Eq. 3
+    attention = head.channel_attention
+    assert attention is not None
+    ca = attention.ca(z).amax(1).relu()
+    w_ca = attention.fc2(attention.fc1(ca).relu()).sigmoid()  # Eq. 4
+    return (sa * w_ca[:, None]).sum(-1).view(len(x), 1, h, w)  # Eq. 5
+
+
+def step(who: str, rmhha: nn.Module, x: Tensor) -> Tensor:
+    rmhha.zero_grad()
+    x.grad = None
+    maps: Tensor = literal(rmhha, x) if who == "literal" else rmhha(x)
+    maps.square().sum().backward()
+    return maps.detach()
+
+
+def compare(side: int, batch: int, rounds: int) -> tuple[float, float, float]:
+    rmhha, x = module_and_input(side, batch)
+    maps = {who: step(who, rmhha, x) for who in ("literal", "ours")}
+    times: dict[str, list[float]] = {"literal": [], "ours": []}
+    for _ in range(rounds):
+        for who, own in times.items():
+            own.append(seconds(lambda who=who: step(who, rmhha, x)))  # type: ignore[misc]
+    a, b = (statistics.median(own) for own in times.values())
+    return a, b, float((maps["literal"] - maps["ours"]).abs().max())
+
+
+def seconds(task: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    task()
+    return time.perf_counter() - began
+
+
+def memory_of(who: str, side: int, batch: int) -> str:
+    command = [sys.executable, __file__, "--memory-of", who, str(side), str(batch)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "out of memory"
+
+
+def peak_memory(who: str, side: int, batch: int) -> int:
+    """MiB that a step takes above what the process has before it."""
+    rmhha, x = module_and_input(side, batch)
+    small, y = module_and_input(4, 1)
+    step(who, small, y)
+    before = high_water()
+    step(who, rmhha, x)
+    return (high_water() - before) // 1024
+
+
+def high_water() -> int:
+    """KiB. Not getrusage: what a process starts with there is its parent's size."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.partition("VmHWM:")[2].split()[0])
+
+
+if __name__ == "__main__":
+    main()
