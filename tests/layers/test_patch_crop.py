@@ -11,7 +11,7 @@ from wrinkle.layers import crop_patches, patch_boxes, patch_maps
 WHOLE = [-1.0, -1.0, 1.0, 1.0]
 
 
-def spot(x: int, y: int, side: int = 16, size: int = 4) -> torch.Tensor:
+def spot(x: int, y: int, side: int = 16, size: int = 6) -> torch.Tensor:
     """(1, 1, side, side): 1 in a square whose corner is at (x, y), 0 elsewhere."""
     attention = torch.zeros(1, 1, side, side)
     attention[..., y : y + size, x : x + size] = 1
@@ -19,9 +19,9 @@ def spot(x: int, y: int, side: int = 16, size: int = 4) -> torch.Tensor:
 
 
 def test_box_surrounds_the_highlighted_area() -> None:
-    # Positions 4–7 of 16 are pixels 32–63 of 128: [−0.5, 0] in [−1, 1], up to the resize's blur.
+    # Positions 4–9 of 16 are pixels 32–79 of 128: [−0.5, 0.25] in [−1, 1], up to the resize's blur.
     box = patch_boxes(spot(4, 8), 128)[0, 0]
-    torch.testing.assert_close(box, torch.tensor([-0.5, 0.0, 0.0, 0.5]), atol=0.04, rtol=0)
+    torch.testing.assert_close(box, torch.tensor([-0.5, 0.0, 0.25, 0.75]), atol=0.04, rtol=0)
 
 
 def test_shape_counts_not_range_or_sign() -> None:
@@ -32,7 +32,7 @@ def test_shape_counts_not_range_or_sign() -> None:
 
 
 def test_of_two_areas_the_heavier_counts() -> None:
-    both = spot(1, 1, size=2) + 0.9 * spot(8, 8, size=6)
+    both = spot(0, 0, size=2) + 0.9 * spot(8, 8, size=6)
     torch.testing.assert_close(patch_boxes(both, 128), patch_boxes(spot(8, 8, size=6), 128))
 
 
@@ -40,7 +40,7 @@ def test_of_two_areas_the_heavier_counts() -> None:
 def test_at_the_border_it_stays_within_and_has_the_shortest_side(x: int, y: int) -> None:
     box = patch_boxes(spot(x, y, size=1), 96)[0, 0]
     assert ((box >= -1) & (box <= 1)).all()
-    torch.testing.assert_close(box[2:] - box[:2], torch.tensor([2 / 6, 2 / 6]), atol=1e-6, rtol=0)
+    torch.testing.assert_close(box[2:] - box[:2], torch.tensor([2 / 3, 2 / 3]), atol=1e-6, rtol=0)
     assert (box == -1).any() or (box == 1).any()
 
 
@@ -70,7 +70,7 @@ def test_one_bad_position_gives_the_whole_picture_and_leaves_other_maps_alone() 
 def test_every_map_gives_a_valid_patch(attention: np.ndarray, height: int, width: int) -> None:
     box = patch_boxes(torch.from_numpy(attention)[None, None], (height, width))[0, 0]
     assert ((box >= -1) & (box <= 1)).all()
-    assert (box[2:] - box[:2] >= 2 / 6 - 1e-5).all()
+    assert (box[2:] - box[:2] >= 2 / 3 - 1e-5).all()
 
 
 def test_permuting_maps_permutes_patches() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
 from wrinkle.faces.align import MIRRORED, TEMPLATE, face_input
+from wrinkle.layers import crop_patches, patch_maps
 from wrinkle.training import recipe
 from wrinkle.training.data import (
     Draw,
@@ -169,3 +170,39 @@ def test_network_input_is_normalised_and_channels_last(drawn_store: Path) -> Non
     expected = (plain - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
     torch.testing.assert_close(images, expected)
     assert images.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_patches_move_with_the_face(drawn_store: Path) -> None:
+    """What a patch shows of the varied view is what it shows of the plain one, or of its mirror
+    picture where the view is mirrored."""
+    store = Store(drawn_store)
+    low = np.random.default_rng(0).uniform(-0.6, 0, (len(store), 2, 3, 2))
+    boxes = np.concatenate([low, low + 0.6], -1).astype(np.float32)
+    augment = recipe.Augment(mirror=0.5, rotation=20, scale=0.1, translation=0.05)
+    plain, varied = Faces(store, 64, 1.0), Faces(store, 64, 1.0, augment, 0, boxes)
+    seen, own, others = set(), [], []
+    for row in range(12):
+        item, other = plain[Draw(0, row, 0)], varied[Draw(0, row, 0)]
+        image, view = (
+            face_input(i.crop[None], i.matrix[None], 64, (0, 0, 0), (1, 1, 1))
+            for i in (item, other)
+        )
+        mirrored = bool(torch.det(other.matrix[:, :2]) < 0)
+        seen.add(mirrored)
+        known = patch_maps(torch.from_numpy(boxes[row, int(mirrored)])[None])
+        expected = crop_patches(image.flip(-1) if mirrored else image, known, 16)
+        found = crop_patches(view, other.patches, 16)
+        assert other.patches.shape == (1, 3, 2, 3)
+        own.append((found - expected).abs().mean().item())
+        others.append((found - expected.roll(1, 1)).abs().mean().item())
+    assert seen == {True, False}
+    assert max(own) < 0.05
+    assert np.mean(own) < 0.3 * np.mean(others)
+
+
+def test_plain_faces_bring_the_patches_of_both_pictures(drawn_store: Path) -> None:
+    store = Store(drawn_store)
+    boxes = np.random.default_rng(0).random((len(store), 2, 3, 4)).astype(np.float32)
+    item = Faces(store, 32, 1.0, patches=boxes)[Draw(0, 5, 0)]
+    torch.testing.assert_close(item.patches, patch_maps(torch.from_numpy(boxes[5])))
+    assert Faces(store, 32, 1.0)[Draw(0, 5, 0)].patches.numel() == 0

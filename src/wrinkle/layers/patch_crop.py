@@ -3,7 +3,7 @@ resized to the picture, the contour of its highlighted area found, and the pictu
 
 Open in the paper, chosen here: an area is highlighted where the map is nearer to its maximum than
 to its mean; of several areas the one with the largest sum of the map's excess over its mean counts;
-no side is shorter than a sixth of the picture's.
+no side is shorter than a third of the picture's.
 """
 
 import cv2
@@ -14,7 +14,7 @@ from torch import Tensor
 from wrinkle.errors import WrinkleError
 from wrinkle.layers.aligned_region_pooling import as_size, sample
 
-SMALLEST = 1 / 6
+SMALLEST = 1 / 3
 """Shortest side of a patch over the picture's."""
 
 

@@ -29,6 +29,8 @@ from wrinkle.models.registry import register
 from wrinkle.models.resnet import BasicBlock, check_width, make_layer
 
 MAX_AGE = 100
+QUIET = 0.1
+"""Share of a face's weight that a patch's has at the start."""
 
 
 class AttentionNet(AgeModel):
@@ -126,18 +128,29 @@ class FusionNet(AgeModel):
         self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        # Three halvings of the resolution, each with twice the channels, spread over the blocks.
+        # Three halvings of the resolution, spread over the blocks; the first two double channels.
         halvings = [3 * k // patches for k in range(patches + 1)]
-        before = [width * 2**h for h in halvings]
+        before = [width * 2 ** min(h, 2) for h in halvings]
         self.blocks = nn.ModuleList(
-            BasicBlock(2 * c, c_next, stride=2 if c_next > c else 1)
-            for c, c_next in pairwise(before)
+            make_layer(BasicBlock, 2 * before[k], before[k + 1], 2, 1 + (h < h_next))
+            for k, (h, h_next) in enumerate(pairwise(halvings))
         )
         self.patch_blocks = nn.ModuleList(
             patch_block(width, c, stride=2 if c > width else 1) for c in before[:-1]
         )
         self.fc = nn.Linear(before[-1], len(self.ages))
         initialise(self)
+        self.quiet_patches()
+
+    @torch.no_grad()
+    def quiet_patches(self) -> None:
+        """Let patches say little at first: else half of what each block reads is noise to it, and
+        of the face little reaches the last one."""
+        for layer in self.blocks:
+            unit = layer[0]  # type: ignore[index]
+            for convolution in (unit.conv1, unit.downsample[0]):
+                half = convolution.in_channels // 2
+                convolution.weight[:, half:] *= QUIET
 
     def find_patches(self, images: Tensor) -> Tensor:
         """images (B, 3, S, S) → boxes (B, n, 4) of P_1 … P_n: x1, y1, x2, y2 in [−1, 1]."""
