@@ -58,15 +58,22 @@ def without_folders(provenance: dict[str, Any]) -> dict[str, Any]:
     """The same with the store and an absolute start named without the folders they lay in, which
     are nobody's business."""
     clean = dict(provenance)
-    if Path(clean.get("start", "")).is_absolute():
-        clean["start"] = Path(clean["start"]).name
+    if "start" in clean:
+        clean["start"] = without_folder(clean["start"])
     if "recipe" in clean:
         content = yaml.safe_load(clean["recipe"])
-        content["data"]["store"] = Path(content["data"]["store"]).name
-        if "init" in content:
-            content["init"] = clean["start"]
+        for stage in (content, content.get("first") or {}):
+            if "data" in stage:
+                stage["data"]["store"] = Path(stage["data"]["store"]).name
+            if "init" in stage:
+                stage["init"] = without_folder(stage["init"])
         clean["recipe"] = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
     return clean
+
+
+def without_folder(path: str) -> str:
+    """The name alone of a file that is given by an absolute path."""
+    return Path(path).name if Path(path).is_absolute() else path
 
 
 def shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
