@@ -23,8 +23,8 @@ KEYS = 16
 REDUCTION = 4
 """Channels of CA over those between FC1 and FC2."""
 CPU_ROOM, GPU_ROOM = 2**20, 2**26
-"""Entries of the attention matrix that are worked on at a time: what a CPU's cache holds, and what
-keeps a GPU busy."""
+"""Entries of the attention matrix that are worked on at a time: what a CPU's cache holds for each
+thread, and what keeps a GPU busy."""
 NEGLIGIBLE = -60.0
 """Logits this far below the highest count as no farther: exp gives 1e-26, and nothing smaller that
 a CPU would take many times as long to compute with."""
@@ -250,9 +250,11 @@ def pieces(q: Tensor) -> Iterator[tuple[slice, slice, Tensor, Tensor]]:
     """For queries (B, L, c): slices of the batch and of the queries, and room for two (b, rows, L)
     parts of the matrices, the same for every piece."""
     b, length = q.shape[:2]
-    room = CPU_ROOM if q.device.type == "cpu" else GPU_ROOM
-    rows = min(length, max(1, room // length))
-    faces = min(b, max(1, room // (rows * length)))
+    # On a CPU a face for each thread: products of separate matrices share nothing.
+    threads = torch.get_num_threads() if q.device.type == "cpu" else 1
+    room = threads * CPU_ROOM if q.device.type == "cpu" else GPU_ROOM
+    faces = min(b, max(threads, room // length**2))
+    rows = min(length, max(1, room // (faces * length)))
     shared = q.new_empty(2, faces * rows * length)
     for i in range(0, b, faces):
         for a in range(0, length, rows):
