@@ -1,0 +1,114 @@
+"""ADPF at full size on a CPU: milliseconds a face, and what each part takes of them.
+
+    python benchmarks/adpf.py
+
+Plain is the network as it is written, eager, float32, channels first. Ours is what `AgeEstimator`
+runs: batch norms folded, weights packed, FusionNet's blocks in bfloat16 where the processor
+multiplies that. Parts are ours': AttentionNet, contours and boxes, FusionNet on known patches.
+Training is a step of each stage on 32 faces as `wrinkle train` takes it in bf16; FusionNet's with
+patches known, as they are after the first look, and looked for in every step. All take turns in
+one run; given are medians. Weights are random.
+"""
+
+import argparse
+import copy
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from wrinkle.faces.align import TEMPLATE
+from wrinkle.layers import patch_boxes, patch_maps
+from wrinkle.losses import attention_net_loss, distribution_loss
+from wrinkle.models import create_model, inference
+from wrinkle.models.adpf import ADPF, AttentionNet
+from wrinkle.models.inference import prepare_for_inference
+from wrinkle.training.memory import keep_freed_memory
+
+TRAINED = 32
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--batches", type=int, nargs="+", default=(1, 16))
+    args = parser.parse_args()
+    bf16 = inference.multiplies_bf16()
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, bfloat16: {bf16}")
+    prediction(args.batches, args.rounds)
+    keep_freed_memory()
+    training(args.rounds, bf16)
+
+
+def faces(count: int) -> tuple[Tensor, Tensor]:
+    torch.manual_seed(0)
+    images = torch.randn(count, 3, 128, 128)
+    return images, torch.tensor(TEMPLATE, dtype=torch.float32).expand(count, 5, 2)
+
+
+def prediction(batches: list[int], rounds: int) -> None:
+    plain = create_model("adpf").eval()
+    ours = prepare_for_inference(copy.deepcopy(plain))
+    assert isinstance(ours, ADPF)
+    print("\n| batch | plain, ms a face | ours | plain / ours ", end="")
+    print("| AttentionNet | boxes | FusionNet | with mirror / without |\n|---:|" + "---:|" * 7)
+    for batch in batches:
+        images, points = faces(batch)
+        last = images.contiguous(memory_format=torch.channels_last)
+        with torch.inference_mode():
+            maps = ours.ranked_maps(last)
+            known = patch_maps(patch_boxes(maps, 128))
+            tasks: list[Callable[[], object]] = [
+                lambda x=images, p=points: plain.predict(x, p, mirror=False),
+                lambda x=last, p=points: ours.predict(x, p, mirror=False),
+                lambda x=last: ours.ranked_maps(x),
+                lambda m=maps: patch_boxes(m, 128),
+                lambda x=last, k=known: ours(x, None, k),
+                lambda x=last, p=points: ours.predict(x, p, mirror=True),
+            ]
+            times = in_turn(tasks, rounds)
+        a, b, *parts, mirrored = (1000 * seconds / batch for seconds in times)
+        shown = " | ".join(f"{part:.2f}" for part in parts)
+        print(f"| {batch} | {a:.1f} | {b:.1f} | {a / b:.2f} | {shown} | {mirrored / b:.2f} |")
+
+
+def training(rounds: int, bf16: bool) -> None:
+    attention, fusion = create_model("adpf_attention").train(), create_model("adpf").train()
+    assert isinstance(attention, AttentionNet)
+    for model in (attention, fusion):
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    images = faces(TRAINED)[0].contiguous(memory_format=torch.channels_last)
+    age, known = torch.linspace(0, 100, TRAINED), patch_maps(fusion.find_patches(images))
+
+    def first() -> None:
+        with torch.autocast("cpu", torch.bfloat16, bf16):
+            output = attention(images)
+        maps = output.auxiliary["maps"].float()
+        attention_net_loss(output.logits.float(), age, attention.ages, maps).backward()
+
+    def second(patches: Tensor | None) -> None:
+        with torch.autocast("cpu", torch.bfloat16, bf16):
+            output = fusion(images, None, patches)
+        distribution_loss(output.logits.float(), age, fusion.ages).backward()
+
+    a, b, c = in_turn([first, lambda: second(known), lambda: second(None)], rounds)
+    print(f"\ntraining step of {TRAINED}: AttentionNet {a:.2f} s; ", end="")
+    print(f"FusionNet {b:.2f} s, looking for patches in every step {c:.2f} s ({c / b:.2f} ×)")
+
+
+def in_turn(tasks: list[Callable[[], object]], rounds: int) -> list[float]:
+    """Median seconds of each task over rounds in which all take a turn, after one to warm up."""
+    times: list[list[float]] = [[] for _ in tasks]
+    for number in range(rounds + 1):
+        for task, own in zip(tasks, times, strict=True):
+            began = time.perf_counter()
+            task()
+            if number:
+                own.append(time.perf_counter() - began)
+    return [statistics.median(own) for own in times]
+
+
+if __name__ == "__main__":
+    main()
