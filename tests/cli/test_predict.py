@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from tests.cli.conftest import Command, start
-from tests.conftest import EXAMPLES, KNOWN_AGES
+from tests.conftest import EXAMPLES, KNOWN_AGES, write_adpf
 from wrinkle import AgeEstimator
 from wrinkle.cli import predict as verb
 
@@ -315,6 +315,18 @@ def test_the_table_of_known_ages_is_that_of_the_examples() -> None:
     assert set(ages) == set(KNOWN_AGES)
     for name, age in KNOWN_AGES.items():
         assert np.mean([float(part) for part in ages[name].split(" or ")]) == age
+
+
+@pytest.mark.parametrize("name", ["adpf", "adpf_attention", "bif_fusion"])
+def test_an_adpf_checkpoint_predicts_like_any_other(
+    wrinkle: Command, tmp_path: Path, name: str
+) -> None:
+    model = write_adpf(tmp_path / "model.safetensors", name)
+    done = wrinkle("predict", EXAMPLES / "joe_biden_2010.jpg", "--model", model, "--json")
+    (face,) = json.loads(done.out)["faces"]
+    (expected,) = AgeEstimator.load(model).predict(EXAMPLES / "joe_biden_2010.jpg")[0]
+    assert done.code == 0
+    assert face["age"] == pytest.approx(expected.age, abs=0.01)
 
 
 def test_a_dhaa_checkpoint_predicts_like_any_other(wrinkle: Command, dhaa_model: Path) -> None:
