@@ -137,9 +137,10 @@ def draw(found: dict[str, np.ndarray], path: Path) -> None:
         for k in range(boxes.shape[1]):
             panel.scatter(*middles[:, k].T, s=3, alpha=0.5, label=f"P{k + 1}")
         panel.set(title=name, xlim=(-1, 1), ylim=(1, -1), aspect="equal", xticks=[], yticks=[])
-        panel.legend(fontsize=7, markerscale=3, loc="upper right")
     axes[0].set(xlabel="mean overlap (IoU) of a face's patches", ylabel="share of faces", xlim=(0))
     axes[0].legend(frameon=False, fontsize=8, loc="lower right")
+    marks, names = axes[1].get_legend_handles_labels()
+    figure.legend(marks, names, loc="outside lower right", ncols=9, markerscale=3, frameon=False)
     figure.savefig(path, dpi=110)
 
 
