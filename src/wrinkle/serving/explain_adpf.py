@@ -123,7 +123,7 @@ def draw_box(axes: Axes, box: Tensor, size: int, text: str = "") -> None:
             text,
             color="black",
             fontsize=8,
-            va="bottom",
+            va="top",
             bbox={"fc": TARGET, "lw": 0, "pad": 1},
         )
 
