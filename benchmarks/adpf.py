@@ -12,13 +12,12 @@ one run; given are medians. Weights are random.
 
 import argparse
 import copy
-import statistics
-import time
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+import measure
 from wrinkle.faces.align import TEMPLATE
 from wrinkle.layers import patch_boxes, patch_maps
 from wrinkle.losses import attention_net_loss, distribution_loss
@@ -68,7 +67,7 @@ def prediction(batches: list[int], rounds: int) -> None:
                 lambda x=last, k=known: ours(x, None, k),
                 lambda x=last, p=points: ours.predict(x, p, mirror=True),
             ]
-            times = in_turn(tasks, rounds)
+            times = measure.in_turn(tasks, rounds)
         a, b, *parts, mirrored = (1000 * seconds / batch for seconds in times)
         shown = " | ".join(f"{part:.2f}" for part in parts)
         print(f"| {batch} | {a:.1f} | {b:.1f} | {a / b:.2f} | {shown} | {mirrored / b:.2f} |")
@@ -93,21 +92,9 @@ def training(rounds: int, bf16: bool) -> None:
             output = fusion(images, None, patches)
         distribution_loss(output.logits.float(), age, fusion.ages).backward()
 
-    a, b, c = in_turn([first, lambda: second(known), lambda: second(None)], rounds)
+    a, b, c = measure.in_turn([first, lambda: second(known), lambda: second(None)], rounds)
     print(f"\ntraining step of {TRAINED}: AttentionNet {a:.2f} s; ", end="")
     print(f"FusionNet {b:.2f} s, looking for patches in every step {c:.2f} s ({c / b:.2f} ×)")
-
-
-def in_turn(tasks: list[Callable[[], object]], rounds: int) -> list[float]:
-    """Median seconds of each task over rounds in which all take a turn, after one to warm up."""
-    times: list[list[float]] = [[] for _ in tasks]
-    for number in range(rounds + 1):
-        for task, own in zip(tasks, times, strict=True):
-            began = time.perf_counter()
-            task()
-            if number:
-                own.append(time.perf_counter() - began)
-    return [statistics.median(own) for own in times]
 
 
 if __name__ == "__main__":

@@ -11,16 +11,14 @@ the step. `--keep-memory` lets freed memory stay with the process, as `wrinkle t
 
 import argparse
 import math
-import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+import measure
 from wrinkle.layers import HybridAttention, RankingGuidedMultiHeadHybridAttention
 from wrinkle.training.memory import keep_freed_memory
 
@@ -93,19 +91,10 @@ def step(who: str, rmhha: nn.Module, x: Tensor) -> Tensor:
 
 def compare(side: int, batch: int, rounds: int) -> tuple[float, float, float]:
     rmhha, x = module_and_input(side, batch)
-    maps = {who: step(who, rmhha, x) for who in ("literal", "ours")}
-    times: dict[str, list[float]] = {"literal": [], "ours": []}
-    for _ in range(rounds):
-        for who, own in times.items():
-            own.append(seconds(lambda who=who: step(who, rmhha, x)))  # type: ignore[misc]
-    a, b = (statistics.median(own) for own in times.values())
-    return a, b, float((maps["literal"] - maps["ours"]).abs().max())
-
-
-def seconds(task: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    task()
-    return time.perf_counter() - began
+    difference = (step("literal", rmhha, x) - step("ours", rmhha, x)).abs().max()
+    tasks = [partial(step, who, rmhha, x) for who in ("literal", "ours")]
+    a, b = measure.in_turn(tasks, rounds)
+    return a, b, float(difference)
 
 
 def memory_of(who: str, side: int, batch: int) -> str:
@@ -119,15 +108,9 @@ def peak_memory(who: str, side: int, batch: int) -> int:
     rmhha, x = module_and_input(side, batch)
     small, y = module_and_input(4, 1)
     step(who, small, y)
-    before = high_water()
+    before = measure.peak_memory()
     step(who, rmhha, x)
-    return (high_water() - before) // 1024
-
-
-def high_water() -> int:
-    """KiB. Not getrusage: what a process starts with there is its parent's size."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return int(status.partition("VmHWM:")[2].split()[0])
+    return int(measure.peak_memory() - before)
 
 
 if __name__ == "__main__":

@@ -15,18 +15,17 @@ is shown by another model, on faces of a store.
 import argparse
 import copy
 import platform
-import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+import measure
 from wrinkle.evaluation.predict_store import predict_store
 from wrinkle.faces.align import TEMPLATE
 from wrinkle.losses import dhaa_loss
@@ -103,7 +102,7 @@ def prediction(multiply_adds: int, batches: list[int], rounds: int) -> None:
         images, points = faces(batch)
         last = images.contiguous(memory_format=torch.channels_last)
         with torch.inference_mode():
-            a, b, mirrored = in_turn(
+            a, b, mirrored = measure.in_turn(
                 [
                     partial(plain.predict, images, points, mirror=False),
                     partial(ours.predict, last, points, mirror=False),
@@ -126,7 +125,7 @@ def training(multiply_adds: int, rounds: int) -> None:
     keep_freed_memory()
     images, points = faces(TRAINED)
     last = images.contiguous(memory_format=torch.channels_last)
-    a, b = in_turn(
+    a, b = measure.in_turn(
         [
             stepper(plain, images, points, False),
             stepper(ours, last, points, inference.multiplies_bf16()),
@@ -154,18 +153,6 @@ def stepper(model: AgeModel, images: Tensor, points: Tensor, bf16: bool) -> Call
         optimizer.step()
 
     return step
-
-
-def in_turn(tasks: list[Callable[[], object]], rounds: int) -> list[float]:
-    """Median seconds of each task over rounds in which all take a turn, after one to warm up."""
-    times: list[list[float]] = [[] for _ in tasks]
-    for number in range(rounds + 1):
-        for task, own in zip(tasks, times, strict=True):
-            began = time.perf_counter()
-            task()
-            if number:
-                own.append(time.perf_counter() - began)
-    return [statistics.median(own) for own in times]
 
 
 def measured_peak(dtype: torch.dtype) -> float:
@@ -200,9 +187,7 @@ def peak_memory(who: str, batch: int) -> int:
         images = images.contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
         model.predict(images, points, mirror=False)
-    # Not getrusage: what a process starts with there is its parent's size.
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return int(status.partition("VmHWM:")[2].split()[0]) // 1024
+    return int(measure.peak_memory())
 
 
 def difference(name: str, path: str, limit: int) -> None:

@@ -150,13 +150,11 @@ def time_of(path: Path, store: Store, count: int) -> None:
     faces = sum(map(len, images))
     if isinstance(model, FixedPatchFusion):
         mean, std = (torch.tensor(v).view(3, 1, 1) for v in (model.mean, model.std))
-        pictures = [
-            face.permute(1, 2, 0).numpy() for batch in images for face in batch * std + mean
-        ]
+        plain = [batch * std + mean for batch in images]
         fresh = create_model(header["model"]["name"], **header["model"]["fields"])
         assert isinstance(fresh, FixedPatchFusion)
         began = time.perf_counter()
-        fresh.learn_patches(iter(pictures), np.asarray(store.ages)[:faces])
+        fresh.learn_patches(plain, np.asarray(store.ages)[:faces])
     else:
         with torch.inference_mode():
             locate(model, images[0])

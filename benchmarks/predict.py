@@ -29,6 +29,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+import measure
 from wrinkle import AgeEstimator
 from wrinkle.datasets import Row, read_dataset
 from wrinkle.evaluation.metrics import bias, mean_absolute_error
@@ -199,9 +200,7 @@ def peak_memory(model: str, rows: Sequence[Row], count: int) -> float:
     paths = [row.path for row in spread(rows, 100)]
     for _ in AgeEstimator.load(model, "cpu").stream(islice(cycle(paths), count), BATCH):
         pass
-    # Not getrusage: what a process starts with there is its parent's size.
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+    return measure.peak_memory()
 
 
 if __name__ == "__main__":

@@ -104,8 +104,8 @@ def test_places_are_learned_and_the_same_in_every_face() -> None:
     model = create_model("bif_fusion", input_size=64, width=4, patch_size=32).eval()
     assert isinstance(model, FixedPatchFusion)
     random = np.random.default_rng(0)
-    pictures = random.random((30, 64, 64, 3), np.float32)
-    model.learn_patches(iter(pictures), random.uniform(0, 80, 30))
+    views = torch.from_numpy(random.random((30, 3, 64, 64), np.float32)).split(16)
+    model.learn_patches(views, random.uniform(0, 80, 30))
     boxes = model.find_patches(torch.zeros(3, 3, 64, 64))
     assert torch.equal(boxes[0], boxes[2])
     assert len(np.unique(boxes[0].numpy(), axis=0)) == 5

@@ -12,11 +12,18 @@ from safetensors.torch import load_file
 from tests.training.test_loop import TORCHRUN, history, program
 from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
+from wrinkle.evaluation.predict_store import predict_store
 from wrinkle.training import folds, loop
 from wrinkle.training.checkpoint import load_model
 from wrinkle.training.folds import train
-from wrinkle.training.patches import PATCHES_FILE, find_patches, read_patches
-from wrinkle.training.recipe import Recipe, load_recipe
+from wrinkle.training.patches import (
+    PATCHES_FILE,
+    find_patches,
+    plain_views,
+    read_patches,
+    write_patches,
+)
+from wrinkle.training.recipe import load_recipe
 
 FIELDS = {"width": 4, "channels": 10, "heads": 2, "stride": 8}
 
@@ -144,18 +151,31 @@ def test_patches_are_looked_for_once_a_picture(
 
 
 def test_found_patches_are_those_the_network_finds_itself(two_stages: Path, tmp_path: Path) -> None:
-    recipe: Recipe = load_recipe(two_stages, ["training.epochs=1"])
+    recipe = load_recipe(two_stages, ["training.epochs=1"])
     train(recipe, "1", tmp_path)
     model, header = load_model(tmp_path / "adpf" / "1" / "model.safetensors")
     store, rows = Store(recipe.data.store), np.arange(5)
-    boxes = find_patches(model, store, rows, recipe.input, torch.device("cpu"), 0, lambda: None)
-    every = np.full((len(store), 2, 2, 4), np.nan, np.float32)
-    every[rows] = boxes
-    from wrinkle.evaluation.predict_store import predict_store
-
+    views = plain_views(store, rows, recipe.input, torch.device("cpu"), 0, lambda: None, "")
+    write_patches(tmp_path, rows, find_patches(model, views))
+    every = read_patches(tmp_path, len(store))
+    assert every.shape == (len(store), 2, 2, 4)
+    assert np.isnan(every[5:]).all()
     found = predict_store(model, header, store, rows, patches=every)
     np.testing.assert_allclose(found, predict_store(model, header, store, rows), atol=1e-4)
-    assert read_patches  # the file's own round trip is in what killed runs go on from
+    every[:, :, :, 2:] = every[:, :, :, :2] + 0.7
+    moved = predict_store(model, header, store, rows, patches=every)
+    assert np.abs(moved - found).max() > 1e-4
+
+
+def test_a_finished_run_does_not_need_its_first_stage_any_more(
+    two_stages: Path, tmp_path: Path
+) -> None:
+    results = train(load_recipe(two_stages), "1-2", tmp_path)
+    shutil.rmtree(tmp_path / "attention")
+    assert train(load_recipe(two_stages), "1-2", tmp_path) == results
+    assert not (tmp_path / "attention").exists()
+    train(load_recipe(two_stages), "1-3", tmp_path)
+    assert sorted(f.name for f in (tmp_path / "attention").iterdir() if f.is_dir()) == ["3"]
 
 
 def test_predecessor_learns_its_places_from_the_training_part(

@@ -9,7 +9,7 @@ from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
 from wrinkle.evaluation.metrics import mean_absolute_error
 from wrinkle.protocols import Fold
-from wrinkle.training.folds import Result, format_table, limited, parse_folds, train
+from wrinkle.training.folds import Result, format_folds, format_table, limited, parse_folds, train
 from wrinkle.training.recipe import load_recipe
 
 
@@ -23,6 +23,11 @@ def test_fold_numbers() -> None:
     assert parse_folds("3", 3) == [2]
     assert parse_folds("1,4-6", 10) == [0, 3, 4, 5]
     assert parse_folds("5-6, 1 ,6", 10) == [0, 4, 5]
+
+
+@pytest.mark.parametrize("numbers", [[0], [0, 1, 2], [0, 4, 5, 9], [1, 3, 5]])
+def test_folds_written_are_those_read(numbers: list[int]) -> None:
+    assert parse_folds(format_folds(numbers), 10) == numbers
 
 
 @pytest.mark.parametrize("text", ["", "0", "4", "1-4", "3-1", "a", "1-", "-2", "1,,2", "1-2-3"])

@@ -40,6 +40,8 @@ class AttentionNet(AgeModel):
     heads or channels, and an input_size that the stride does not divide.
     """
 
+    auxiliary = ("maps",)
+
     def __init__(
         self,
         input_size: int,
@@ -151,10 +153,6 @@ class FusionNet(AgeModel):
             for convolution in (unit.conv1, unit.downsample[0]):
                 half = convolution.in_channels // 2
                 convolution.weight[:, half:] *= QUIET
-
-    def find_patches(self, images: Tensor) -> Tensor:
-        """images (B, 3, S, S) → boxes (B, n, 4) of P_1 … P_n: x1, y1, x2, y2 in [−1, 1]."""
-        raise NotImplementedError
 
     def forward(
         self, images: Tensor, key_points: Tensor | None = None, patches: Tensor | None = None

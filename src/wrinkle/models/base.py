@@ -53,6 +53,9 @@ class AgeModel(nn.Module):
     classifiers: tuple[str, ...] = ("final",)
     """Names of the final classifier, whose age is the model's, and of any others."""
 
+    auxiliary: tuple[str, ...] = ()
+    """Names of the further tensors that its output has, of those that losses take."""
+
     first_stage: ClassVar[str | None] = None
     """The model that is trained before this one and put into it."""
 
@@ -97,7 +100,8 @@ class AgeModel(nn.Module):
         return (probabilities * self.ages).sum(-1)
 
     def find_patches(self, images: Tensor) -> Tensor:
-        """Where a network with `patches` looks: (B, 3, H, W) → boxes (B, patches, 4) in [−1, 1]."""
+        """Where a network with `patches` looks: (B, 3, H, W) → boxes (B, patches, 4), the most
+        important patch first: x1, y1, x2, y2 in [−1, 1]."""
         raise NotImplementedError
 
     def predict(self, images: Tensor, key_points: Tensor, mirror: bool = True) -> Tensor:

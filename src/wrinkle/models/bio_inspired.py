@@ -10,6 +10,7 @@ random part of the features, whose importances add up to a patch's.
 """
 
 from collections.abc import Iterable
+from functools import cache
 
 import cv2
 import numpy as np
@@ -32,6 +33,7 @@ OVERLAP = 0.1
 """Largest intersection over union of two chosen patches."""
 
 
+@cache
 def gabor_bank() -> list[list[np.ndarray]]:
     """Filters of each band, both sizes at every orientation: σ and wavelength grow with the size.
 
@@ -61,6 +63,7 @@ def _gabor(side: int, theta: float) -> np.ndarray:
     return (wave / np.linalg.norm(wave)).astype(np.float32)
 
 
+@cache
 def candidates() -> np.ndarray:
     """All patches that may be chosen, (P, 4): x1, y1, x2, y2 in [−1, 1]."""
     boxes = []
@@ -141,9 +144,10 @@ class FixedPatchFusion(FusionNet):
         whole = torch.tensor([-1.0, -1.0, 1.0, 1.0])
         self.register_buffer("boxes", whole.repeat(patches, 1))
 
-    def learn_patches(self, pictures: Iterable[np.ndarray], ages: np.ndarray) -> None:
-        """Choose the places from N training faces: each (S, S, 3) float32 in [0, 1] as the network
-        sees it, with its age in years (N,). WrinkleError without scikit-learn."""
+    def learn_patches(self, views: Iterable[Tensor], ages: np.ndarray) -> None:
+        """Choose the places from N training faces: batches (B, 3, S, S) in [0, 1] as the network
+        sees them, and their ages (N,) in years. WrinkleError without scikit-learn."""
+        pictures = (face.permute(1, 2, 0).cpu().numpy() for batch in views for face in batch)
         grey = (255 * cv2.cvtColor(each, cv2.COLOR_RGB2GRAY) for each in pictures)
         features = np.stack([bio_inspired_features(each) for each in grey])
         self.boxes.copy_(torch.from_numpy(choose_patches(features, ages, self.patches)))

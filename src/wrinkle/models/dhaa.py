@@ -152,6 +152,7 @@ class DHAA(AgeModel):
         classified = self.sub_networks if sub_losses else ()
         self.sub_classifiers = nn.ModuleDict({n: nn.Linear(FEATURES, ages) for n in classified})
         initialise(self.sub_classifiers)
+        self.auxiliary = ("sub_logits",) if classified else ()
         self.classifiers = ("DHAA", *(f"{ON_PAPER[n[0]]}-{n[1]}" for n in classified))
 
     def forward(self, images: Tensor, key_points: Tensor | None = None) -> Output:

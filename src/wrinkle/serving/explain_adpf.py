@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from wrinkle.layers import crop_patches, patch_boxes, patch_maps
-from wrinkle.models.adpf import ADPF, AttentionNet, FusionNet
+from wrinkle.models.adpf import ADPF, AttentionNet
 from wrinkle.models.base import AgeModel
 from wrinkle.serving.drawing import TARGET, draw_distributions, show, to_pixels, visible
 
@@ -22,14 +22,12 @@ def look(model: AgeModel, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
     AttentionNet alone has no patches: shown are those that its maps would cut out.
     """
     pixels = pixels.to(model.ages.device)
-    maps = None
     if isinstance(model, ADPF):
         maps = model.ranked_maps(pixels).cpu()
     elif isinstance(model, AttentionNet):
         maps = model.maps(pixels)[:, model.rmhha.ranking()].cpu()
-    if isinstance(model, FusionNet):
-        return model.find_patches(pixels).cpu(), maps
-    assert maps is not None
+    else:
+        return model.find_patches(pixels).cpu(), None
     return patch_boxes(maps, pixels.shape[-1]), maps
 
 

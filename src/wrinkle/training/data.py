@@ -23,6 +23,8 @@ from wrinkle.layers import patch_maps
 from wrinkle.training import recipe
 from wrinkle.training.augment import draw_motion, generator, mirror_matrix, vary_pixels
 
+NO_PATCHES = np.zeros((0, 0, 2, 3))
+
 
 class Item(NamedTuple):
     """One face; a batch of faces has a leading dimension B on everything.
@@ -70,7 +72,7 @@ class Faces(Dataset[Item]):
         patches: np.ndarray | None = None,
     ) -> None:
         self.store, self.size, self.augment, self.seed = store, size, augment, seed
-        self.patches = np.zeros((len(store), 0, 0, 4)) if patches is None else patches
+        self.patches = patches
         self.key_points = np.asarray(store.key_points, np.float64)
         self.views = view_matrix(self.key_points, size, zoom)
         self.ages = np.asarray(store.ages, np.float32)
@@ -83,13 +85,16 @@ class Faces(Dataset[Item]):
     def __getitem__(self, draw: Draw) -> Item:
         row = draw.row
         crop, matrix, mirrored = self.store.image(row), self.views[row], False
-        patches = patch_maps(torch.from_numpy(self.patches[row])).double().numpy()
+        patches = NO_PATCHES
+        if self.patches is not None:
+            patches = patch_maps(torch.from_numpy(self.patches[row])).double().numpy()
         if self.augment is not None:
             random = generator(self.seed, *draw)
             motion, mirrored = draw_motion(random, self.augment, self.size)
             matrix = compose(motion, matrix)
             crop = vary_pixels(random, self.augment.photometric, crop)
-            patches = moved_patches(patches, motion, mirrored, self.size)
+            if self.patches is not None:
+                patches = moved_patches(patches, motion, mirrored, self.size)
         points = transform(matrix, self.key_points[row])
         if mirrored:
             points = points[MIRRORED]
@@ -107,8 +112,6 @@ class Faces(Dataset[Item]):
 def moved_patches(patches: np.ndarray, motion: np.ndarray, mirrored: bool, size: int) -> np.ndarray:
     """Maps (2, n, 2, 3) of patches in a plain view and its mirror picture → (1, n, 2, 3) in the
     view after `motion` (2, 3), which is in pixels and has mirrored it or not."""
-    if not len(patches):
-        return patches
     if mirrored:
         motion = compose(motion, mirror_matrix(size))  # from the mirror picture on
     to_pixels = np.array([[size / 2, 0, size / 2], [0, size / 2, size / 2]])

@@ -61,7 +61,8 @@ def train(
     root = Path(runs) / recipe.name
     store = Store(recipe.data.store)
     every = get_protocol(recipe.data.protocol).folds(store.columns)
-    chosen = [every[number] for number in parse_folds(folds, len(every))]
+    numbers = parse_folds(folds, len(every))
+    chosen = [every[number] for number in numbers]
     # Told so, Accelerate joins several processes on CPUs; else each would train for itself.
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     if accelerator.device.type == "cpu":
@@ -75,7 +76,12 @@ def train(
     if accelerator.is_main_process:
         write_folder(root, recipe, fingerprint(store), command, folds or "")
     if recipe.first is not None:
-        train(recipe.first, folds, runs, command)
+        begun = [
+            any((root / f.name / n).exists() for n in (RESULT_FILE, STATE_FILE)) for f in every
+        ]
+        fresh = [n for n in numbers if not begun[n]]
+        if fresh:
+            train(recipe.first, format_folds(fresh), runs, command)
     for fold in chosen:
         if not (root / fold.name / RESULT_FILE).exists():
             first = None
@@ -175,6 +181,13 @@ def parse_folds(text: str | None, count: int) -> list[int]:
             raise WrinkleError(f"folds {text!r}: {part.strip()} is not within 1-{count}")
         numbers.update(range(low - 1, high))
     return sorted(numbers)
+
+
+def format_folds(numbers: list[int]) -> str:
+    """0-based ascending fold numbers as `parse_folds` reads them, neighbours as a range."""
+    starts = [n for n in numbers if n - 1 not in numbers]
+    ends = [n for n in numbers if n + 1 not in numbers]
+    return ",".join(f"{a + 1}-{b + 1}" for a, b in zip(starts, ends, strict=True))
 
 
 def limited(fold: Fold, recipe: Recipe) -> Fold:

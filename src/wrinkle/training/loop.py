@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -34,7 +35,6 @@ from wrinkle.evaluation.predict_store import predict_store
 from wrinkle.faces.align import TEMPLATE_VERSION, face_input
 from wrinkle.losses import LOSSES
 from wrinkle.models import AgeModel, Output, create_model
-from wrinkle.models.adpf import AttentionNet
 from wrinkle.models.bio_inspired import FixedPatchFusion
 from wrinkle.models.init import fill, load_initial
 from wrinkle.protocols import Fold
@@ -60,15 +60,18 @@ from wrinkle.training.optim import create_optimizer, learning_rate_factor, set_l
 from wrinkle.training.patches import (
     PATCHES_FILE,
     find_patches,
-    learn_patches,
+    plain_views,
     read_patches,
     write_patches,
 )
 
 MODEL_FILE = "model.safetensors"
 STATE_FILE = "state.safetensors"
-AUXILIARY = ("sub_logits", "maps")
-"""What losses take of a network's further outputs."""
+AUXILIARY = {
+    "sub_logits": "sub-networks with classifiers of their own",
+    "maps": "a network of attention maps",
+}
+"""What losses take of a network's further outputs, and what a network has that gives it."""
 SHOW_EVERY = 10
 """Steps between looks at the loss: each look waits for the GPU."""
 
@@ -203,13 +206,21 @@ class Run:
         self.patches: np.ndarray | None = None
         if not self.network.patches:
             return
-        network, fold, view = self.network, self.fold, self.recipe.input
-        workers, rows = self.recipe.training.workers, np.union1d(fold.train, fold.validation)
+        network, fold = self.network, self.fold
+        rows = np.union1d(fold.train, fold.validation)
         if self.main and not (self.folder / PATCHES_FILE).exists():
+            views = partial(
+                plain_views,
+                self.store,
+                view=self.recipe.input,
+                device=self.device,
+                workers=self.recipe.training.workers,
+                between=stop.check,
+            )
             if isinstance(network, FixedPatchFusion):
-                learn_patches(network, self.store, fold.train, view, workers, stop.check)
-            boxes = find_patches(network, self.store, rows, view, self.device, workers, stop.check)
-            write_patches(self.folder, rows, boxes)
+                ages = np.asarray(self.store.ages)[fold.train]
+                network.learn_patches(views(fold.train, what="features"), ages)
+            write_patches(self.folder, rows, find_patches(network, views(rows, what="patches")))
         self.accelerator.wait_for_everyone()
         self.patches = self.faces.patches = read_patches(self.folder, len(self.store))
         for each in (network, self.average):
@@ -450,7 +461,8 @@ def build_network(
             f"input.zoom is {recipe.input.zoom:g}; this {recipe.model.name} is for {network.zoom:g}"
         )
     create_loss(recipe.loss, network)
-    check_first_stage(recipe, network)
+    if first is None:
+        check_first_stage(recipe, network)
     if recipe.init != "none" and not started:
         load_initial(network, recipe.init, recipe.init_classifier)
     if first is not None and not started:
@@ -499,22 +511,15 @@ def create_loss(choice: recipe.Loss, network: AgeModel) -> Callable[[Output, Ite
     for name in choice.fields:
         if name not in known:
             raise WrinkleError(f"unknown field loss.{name}; choices: {', '.join(known) or 'none'}")
-    has_subs, wants_subs = len(network.classifiers) > 1, "sub_logits" in from_network
-    if has_subs != wants_subs:
-        raise WrinkleError(
-            f"loss '{choice.name}' "
-            + (
-                "is for sub-networks with classifiers of their own, which this model lacks"
-                if wants_subs
-                else "would leave the sub-networks' classifiers untrained: loss.name=dhaa, or "
-                "model.sub_losses=false"
+    for name in from_network:
+        if name not in network.auxiliary:
+            raise WrinkleError(
+                f"loss '{choice.name}' is for {AUXILIARY[name]}, and this model has none"
             )
-        )
-
-    if "maps" in from_network and not isinstance(network, AttentionNet):
+    if "sub_logits" in network.auxiliary and "sub_logits" not in from_network:
         raise WrinkleError(
-            f"loss '{choice.name}' is for a network of attention maps (adpf_attention), which this "
-            "model is not"
+            f"loss '{choice.name}' would leave the sub-networks' classifiers untrained: "
+            "loss.name=dhaa, or model.sub_losses=false"
         )
 
     def loss(output: Output, batch: Item, ages: Tensor) -> Tensor:

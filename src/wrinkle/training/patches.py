@@ -1,7 +1,7 @@
 """Where a network with patches looks, found once per picture and kept for all epochs."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,6 @@ from tqdm import tqdm
 from wrinkle.datasets.store import Store
 from wrinkle.faces.align import face_input
 from wrinkle.models import AgeModel
-from wrinkle.models.bio_inspired import FixedPatchFusion
 from wrinkle.training import recipe
 from wrinkle.training.checkpoint import read_tensors, write_tensors
 from wrinkle.training.data import Draw, Faces, create_loader, read_batches
@@ -21,42 +20,19 @@ PATCHES_FILE = "patches.safetensors"
 
 
 @torch.inference_mode()
-def find_patches(
-    network: AgeModel,
-    store: Store,
-    rows: np.ndarray,
-    view: recipe.Input,
-    device: torch.device,
-    workers: int,
-    between: Callable[[], None],
-) -> Tensor:
-    """Boxes in the plain views of `rows` and in their mirror pictures, (N, 2, n, 4) in [−1, 1].
+def find_patches(network: AgeModel, views: Iterable[Tensor]) -> Tensor:
+    """Boxes in plain views and in their mirror pictures, (N, 2, n, 4) in [−1, 1].
 
-    between: called after every batch; what it raises ends the work in order.
+    views: batches (B, 3, S, S) in [0, 1], as `plain_views` gives them.
     """
     boxes = [torch.zeros(0, 2, network.patches, 4)]
     network.eval()
-    views = plain_views(store, rows, view, device, workers, between, "patches")
-    mean, std = (torch.tensor(v, device=device).view(3, 1, 1) for v in (network.mean, network.std))
     for pictures in views:
+        mean, std = (pictures.new_tensor(v).view(3, 1, 1) for v in (network.mean, network.std))
         images = (pictures - mean) / std
         both = [network.find_patches(each) for each in (images, images.flip(-1))]
         boxes.append(torch.stack(both, 1).cpu())
     return torch.cat(boxes)
-
-
-def learn_patches(
-    network: FixedPatchFusion,
-    store: Store,
-    rows: np.ndarray,
-    view: recipe.Input,
-    workers: int,
-    between: Callable[[], None],
-) -> None:
-    """Let a network with fixed patches choose them from the faces and ages of `rows`."""
-    views = plain_views(store, rows, view, torch.device("cpu"), workers, between, "features")
-    pictures = (face.permute(1, 2, 0).numpy() for batch in views for face in batch)
-    network.learn_patches(pictures, np.asarray(store.ages)[rows])
 
 
 def plain_views(
@@ -69,7 +45,10 @@ def plain_views(
     what: str,
     batch: int = 64,
 ) -> Iterator[Tensor]:
-    """Faces of `rows` without augmentation, (B, 3, S, S) in [0, 1], with a progress bar."""
+    """Faces of `rows` without augmentation, (B, 3, S, S) in [0, 1], with a progress bar for `what`.
+
+    between: called after every batch; what it raises ends the work in order.
+    """
     faces = Faces(store, view.size, view.zoom)
     starts = range(0, len(rows), batch)
     draws = [[Draw(0, int(row), 0) for row in rows[start : start + batch]] for start in starts]

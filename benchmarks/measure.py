@@ -1,0 +1,27 @@
+"""What several benchmarks measure with."""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+
+def in_turn(tasks: Sequence[Callable[[], object]], rounds: int) -> list[float]:
+    """Median seconds of each task over rounds in which all take a turn, after one to warm up."""
+    times: list[list[float]] = [[] for _ in tasks]
+    for number in range(rounds + 1):
+        for task, own in zip(tasks, times, strict=True):
+            began = time.perf_counter()
+            task()
+            if number:
+                own.append(time.perf_counter() - began)
+    return [statistics.median(own) for own in times]
+
+
+def peak_memory() -> float:
+    """MiB, the most this process has held so far.
+
+    Not getrusage: what a process starts with there is its parent's size.
+    """
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
