@@ -147,7 +147,8 @@ def test_patches_are_looked_for_once_a_picture(
     )
     recipe = load_recipe(two_stages, ["training.epochs=3"])
     train(recipe, "1", tmp_path)
-    assert sum(looked) == 2 * len(Store(recipe.data.store))
+    blank = 1  # on which the recipe is tried out before anything is written
+    assert sum(looked) == 2 * len(Store(recipe.data.store)) + blank
 
 
 def test_found_patches_are_those_the_network_finds_itself(two_stages: Path, tmp_path: Path) -> None:
@@ -204,6 +205,13 @@ def test_predecessor_learns_its_places_from_the_training_part(
         (["first=none.yaml"], "none.yaml: cannot read the recipe"),
         (["first=null", "init=none.safetensors"], "no such file of starting weights"),
         (["first=null", "first.training.epochs=1"], "this recipe has no first stage"),
+        (["first.loss.diversity=cosin"], "form is 'cosin'; choices: literal, rectified, cosine"),
+        (["first.loss.diversity_weight=-1"], "diversity_weight is -1"),
+        (["first.loss.lambda=1"], r"unknown field loss\.lambda; choices: sigma, diversity_weight"),
+        (["first.model.heads=99"], "heads is 99"),
+        (["first.init=none.pth"], "none.pth: no such file"),
+        (["loss.sigma=-1"], "sigma is -1"),
+        (["model.ranks=2"], "adpf has no field 'ranks'"),
         (["loss={name: attention_net}"], "attention_net' is for a network of attention maps"),
     ],
 )
@@ -213,8 +221,8 @@ def test_what_does_not_go_together_is_one_line(
     with pytest.raises(WrinkleError, match=line) as caught:
         train(load_recipe(two_stages, overrides), "1", tmp_path / "runs")
     assert "\n" not in str(caught.value)
-    # Nothing was trained before it was said.
-    assert not list(tmp_path.rglob("model.safetensors"))
+    # Nothing was trained before it was said, no folder left for the mended command to stumble on.
+    assert not list(tmp_path.rglob("model.safetensors")) + list(tmp_path.rglob("recipe.yaml"))
 
 
 def test_overrides_of_data_hold_for_both_stages(two_stages: Path, tmp_path: Path) -> None:

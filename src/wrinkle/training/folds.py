@@ -21,7 +21,7 @@ from wrinkle.evaluation.metrics import cumulative_score, mean_absolute_error
 from wrinkle.evaluation.predict_store import predict_store
 from wrinkle.protocols import Fold, get_protocol
 from wrinkle.training.checkpoint import load_model, replace_file
-from wrinkle.training.loop import MODEL_FILE, STATE_FILE, Run, build_network
+from wrinkle.training.loop import MODEL_FILE, STATE_FILE, Run, try_out
 from wrinkle.training.memory import keep_freed_memory
 from wrinkle.training.patches import PATCHES_FILE
 from wrinkle.training.recipe import Recipe, flatten
@@ -70,7 +70,9 @@ def train(
     check_folder(root, recipe, fingerprint(store))
     accelerator.wait_for_everyone()
     if not (root / "recipe.yaml").exists():
-        build_network(recipe)  # what does not fit together leaves no folder behind
+        for stage in (recipe, recipe.first):
+            if stage is not None:
+                try_out(stage)  # what does not fit together leaves no folder behind
     accelerator.wait_for_everyone()
     command = command or shlex.join(sys.argv)
     if accelerator.is_main_process:

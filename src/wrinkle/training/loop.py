@@ -32,7 +32,7 @@ from tqdm import tqdm
 from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
 from wrinkle.evaluation.predict_store import predict_store
-from wrinkle.faces.align import TEMPLATE_VERSION, face_input
+from wrinkle.faces.align import TEMPLATE, TEMPLATE_VERSION, face_input
 from wrinkle.losses import LOSSES
 from wrinkle.models import AgeModel, Output, create_model
 from wrinkle.models.bio_inspired import FixedPatchFusion
@@ -468,6 +468,17 @@ def build_network(
     if first is not None and not started:
         load_initial(network, str(first))
     return network
+
+
+@torch.inference_mode()
+def try_out(recipe: recipe.Recipe) -> None:
+    """The recipe's start, network and loss on a blank face; WrinkleError for what does not fit."""
+    network = build_network(recipe).eval()
+    size, zero = recipe.input.size, torch.zeros(1)
+    points = torch.tensor(TEMPLATE[None], dtype=torch.float32)
+    output = network(torch.zeros(1, 3, size, size), points)
+    blank = Item(zero, zero, points, zero, zero, zero)
+    create_loss(recipe.loss, network)(output, blank, network.ages)
 
 
 def create_network(recipe: recipe.Recipe) -> AgeModel:
