@@ -1,9 +1,10 @@
 """From attention maps to patches of the picture, section III.C of the ADPF paper: each map is
 resized to the picture, the contour of its highlighted area found, and the picture cropped there.
 
-Open in the paper, chosen here: an area is highlighted where the map is nearer to its maximum than
-to its mean; of several areas the one with the largest sum of the map's excess over its mean counts;
-no side is shorter than a third of the picture's.
+Open in the paper, chosen here: no side of a patch is shorter than a third of the picture's. So a
+map is first averaged over windows of that size, and what is narrower, at the border above all, does
+not decide. An area is then highlighted where the map is nearer to its maximum than to its mean; of
+several areas the one with the largest sum of the map's excess over its mean counts.
 """
 
 import cv2
@@ -16,6 +17,7 @@ from wrinkle.layers.aligned_region_pooling import as_size, sample
 
 SMALLEST = 1 / 3
 """Shortest side of a patch over the picture's."""
+WHOLE = (-1.0, -1.0, 1.0, 1.0)
 
 
 def patch_boxes(maps: Tensor, size: int | tuple[int, int]) -> Tensor:
@@ -37,20 +39,32 @@ def patch_boxes(maps: Tensor, size: int | tuple[int, int]) -> Tensor:
 
 def _box(attention: np.ndarray, height: int, width: int) -> tuple[float, ...]:
     low, high = float(attention.min()), float(attention.max())
-    # Flat up to rounding, which a map of large values may have instead of a shape.
-    if not high - low > 1e-6 * max(abs(low), abs(high)) or not np.isfinite(high - low):
-        return -1.0, -1.0, 1.0, 1.0
+    if not np.isfinite(high - low) or high == low:
+        return WHOLE
     # A range of 1 first: the squares and sums of huge values would overflow.
-    scaled = (attention / (high - low)).astype(np.float32)
-    resized = cv2.resize(scaled, (width, height), interpolation=cv2.INTER_LINEAR)
+    windows = _window_means((attention / (high - low)).astype(np.float32))
+    # Flat up to rounding, which a map of large values may have instead of a shape.
+    if not np.ptp(windows) > 1e-6 * max(1.0, np.abs(windows).max()):
+        return WHOLE
+    reach = [w / whole for w, whole in zip(windows.shape, attention.shape, strict=True)]
+    rows, columns = max(1, round(reach[0] * height)), max(1, round(reach[1] * width))
+    resized = cv2.resize(windows, (columns, rows), interpolation=cv2.INTER_LINEAR)
     resized -= resized.mean()
     lit = (resized >= resized.max() / 2).astype(np.uint8)
     contours, _ = cv2.findContours(lit, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     weights = [_weight(resized, contour) for contour in contours]
     x, y, w, h = cv2.boundingRect(contours[int(np.argmax(weights))])
-    x1, x2 = _side(x, x + w, width)
-    y1, y2 = _side(y, y + h, height)
+    x1, x2 = _side(x / columns, (x + w) / columns, reach[1])
+    y1, y2 = _side(y / rows, (y + h) / rows, reach[0])
     return x1, y1, x2, y2
+
+
+def _window_means(attention: np.ndarray) -> np.ndarray:
+    """(H, W) → means over all windows of the smallest patch's size that lie within."""
+    h, w = (max(1, round(SMALLEST * length)) for length in attention.shape)
+    means = cv2.blur(attention, (w, h), anchor=(0, 0), borderType=cv2.BORDER_REPLICATE)
+    inside: np.ndarray = means[: attention.shape[0] - h + 1, : attention.shape[1] - w + 1]
+    return inside
 
 
 def _weight(resized: np.ndarray, contour: np.ndarray) -> float:
@@ -61,13 +75,13 @@ def _weight(resized: np.ndarray, contour: np.ndarray) -> float:
     return float((resized[y : y + h, x : x + w] * inside).sum())
 
 
-def _side(first: float, last: float, length: int) -> tuple[float, float]:
-    """Pixels [first, last) of `length` → [−1, 1], widened to the shortest side, in the picture."""
-    least = SMALLEST * length
-    if last - first < least:
-        middle = min(max((first + last) / 2, least / 2), length - least / 2)
-        first, last = middle - least / 2, middle + least / 2
-    return 2 * first / length - 1, 2 * last / length - 1
+def _side(first: float, last: float, reach: float) -> tuple[float, float]:
+    """Shares [first, last) of what the windows' middles reach of the picture → [−1, 1] of the
+    picture, widened to the shortest side, within the picture."""
+    middle, half = (first + last - 1) * reach, (last - first) * reach
+    half = min(max(half, SMALLEST), 1.0)
+    middle = min(max(middle, half - 1), 1 - half)
+    return middle - half, middle + half
 
 
 def patch_maps(boxes: Tensor) -> Tensor:
