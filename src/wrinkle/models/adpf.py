@@ -8,6 +8,7 @@ path. Names are the paper's: X, a_n, HA_n, P_n; `blocks` are the yellow ones of 
 attention (those of a ResNet-18, fewer and at higher resolution) and the patches' size.
 """
 
+import math
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import ClassVar
@@ -130,17 +131,18 @@ class FusionNet(AgeModel):
         self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        # Three halvings of the resolution, spread over the blocks; the first two double channels.
+        # Three halvings of the resolution, spread over the blocks; each doubles the channels.
         halvings = [3 * k // patches for k in range(patches + 1)]
-        before = [width * 2 ** min(h, 2) for h in halvings]
+        strides = [1 + (h < h_next) for h, h_next in pairwise(halvings)]
+        c = [width * 2**h for h in halvings]
         self.blocks = nn.ModuleList(
-            make_layer(BasicBlock, 2 * before[k], before[k + 1], 2, 1 + (h < h_next))
-            for k, (h, h_next) in enumerate(pairwise(halvings))
+            BasicBlock(2 * c[k], c[k + 1], stride) for k, stride in enumerate(strides)
         )
         self.patch_blocks = nn.ModuleList(
-            patch_block(width, c, stride=2 if c > width else 1) for c in before[:-1]
+            patch_block(width, channels, stride=2 if channels > width else 1) for channels in c[:-1]
         )
-        self.fc = nn.Linear(before[-1], len(self.ages))
+        side = -(-input_size // (4 * math.prod(strides)))
+        self.fc = nn.Linear(c[-1] * side**2, len(self.ages))
         initialise(self)
         self.quiet_patches()
 
@@ -148,11 +150,10 @@ class FusionNet(AgeModel):
     def quiet_patches(self) -> None:
         """Let patches say little at first: else half of what each block reads is noise to it, and
         of the face little reaches the last one."""
-        for layer in self.blocks:
-            unit = layer[0]  # type: ignore[index]
-            for convolution in (unit.conv1, unit.downsample[0]):
-                half = convolution.in_channels // 2
-                convolution.weight[:, half:] *= QUIET
+        for block in self.blocks:
+            for name, weight in block.named_parameters():
+                if name in ("conv1.weight", "downsample.0.weight"):
+                    weight[:, weight.shape[1] // 2 :] *= QUIET
 
     def forward(
         self, images: Tensor, key_points: Tensor | None = None, patches: Tensor | None = None
@@ -172,8 +173,8 @@ class FusionNet(AgeModel):
             p = F.adaptive_avg_pool2d(p, x.shape[-2:])
             x = block(torch.cat([x, p], 1))
         with torch.autocast(x.device.type, enabled=False):
-            pooled = x.mean((2, 3), dtype=self.fc.weight.dtype)
-            return Output(scores(self.fc(pooled), self.rectified), {})
+            outputs = self.fc(x.flatten(1).to(self.fc.weight.dtype))
+            return Output(scores(outputs, self.rectified), {})
 
 
 class ADPF(FusionNet):
@@ -212,12 +213,12 @@ class ADPF(FusionNet):
 
 
 def patch_block(width: int, channels: int, stride: int) -> nn.Sequential:
-    """What a patch passes through before it joins the face: a 7×7 convolution, two blocks."""
+    """What a patch passes through before it joins the face: a 7×7 convolution, a residual block."""
     return nn.Sequential(
         nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False),
         nn.BatchNorm2d(width),
         nn.ReLU(inplace=True),
-        *make_layer(BasicBlock, width, channels, 2, stride),
+        BasicBlock(width, channels, stride),
     )
 
 
@@ -271,7 +272,7 @@ def adpf(
     patch_size: int = 64,
     ranking: bool = True,
 ) -> ADPF:
-    """ADPF whole: about 14 M parameters; ages 0–100.
+    """ADPF whole: 13 M parameters; ages 0–100.
 
     patch_size: side in pixels that every patch is resized to. ranking: whether the scales order the
     patches (Table VII). distribution: FusionNet's. The rest as `adpf_attention`, whose checkpoint
