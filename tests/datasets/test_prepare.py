@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import EXAMPLES, KNOWN_AGES
+from wrinkle.datasets import DATASETS, read_dataset
 from wrinkle.datasets import prepare as module
 from wrinkle.datasets.fgnet import five_points
 from wrinkle.datasets.prepare import prepare
@@ -355,6 +356,55 @@ def test_the_labels_face_is_the_one_at_the_hand_placed_points(tmp_path: Path) ->
     with pytest.raises(ImageError, match="beyond the picture"):
         module._choose(job, beyond, [])
     assert module._choose(replace(job, five_points=None), beyond, [large, right]) is large
+
+
+PHOTOGRAPH = (EXAMPLES / "joe_biden_2010.jpg").read_bytes()
+
+
+def cut_out() -> bytes:
+    """The face of `PHOTOGRAPH` with little around it, as datasets of faces have it."""
+    picture = cv2.imdecode(np.frombuffer(PHOTOGRAPH, np.uint8), cv2.IMREAD_COLOR)
+    face = picture[35:225, 125:285]
+    return cv2.imencode(".jpg", cv2.resize(face, (160, 190)))[1].tobytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "expected"),
+    [
+        ("morph2", {"Album2/009055_0M54.JPG": PHOTOGRAPH}, ("009055_0M54.JPG", 54, None, "009055")),
+        (
+            "cacd",
+            {"CACD2000/53_Robin_Williams_0001.jpg": cut_out()},
+            ("53_Robin_Williams_0001.jpg", 53, None, "Robin_Williams"),
+        ),
+        (
+            "lap2015",
+            {"valid/004113.jpg": PHOTOGRAPH, "valid_gt.csv": b"image,mean,stdv\n004113.jpg,35,4\n"},
+            ("validation/004113.jpg", 35, 4, None),
+        ),
+        ("afad", {"18/111/1234-0.jpg": cut_out()}, ("18/111/1234-0.jpg", 18, None, None)),
+        (
+            "agedb",
+            {"7_JoeBiden_67_m.jpg": cut_out()},
+            ("7_JoeBiden_67_m.jpg", 67, None, "JoeBiden"),
+        ),
+    ],
+)
+def test_pictures_of_other_datasets_are_packed(
+    tmp_path: Path, name: str, files: dict[str, bytes], expected: tuple[Any, ...]
+) -> None:
+    for file, content in files.items():
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_bytes(content)
+    rows, dropped = read_dataset(name, tmp_path)
+    assert dropped == []
+    job = module._Job(tmp_path, 64, "mtcnn", DATASETS[name].five_points)
+    module._make_part(job, 0, rows)
+    table, left_out = module._read_part(module._part(tmp_path, 0))
+    assert left_out == []
+    (packed,) = table.select(["name", "age", "age_deviation", "person"]).to_pylist()
+    assert tuple(packed.values()) == expected
+    assert table["source"].to_pylist() == [name]
 
 
 @pytest.mark.slow

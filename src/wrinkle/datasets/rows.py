@@ -1,6 +1,7 @@
 """What every dataset is turned into: a row per labelled picture, and a reason for each refusal."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -49,3 +50,27 @@ def parse_age(text: str) -> float | None:
     except ValueError:
         return None
     return age if math.isfinite(age) and 0 <= age <= MAX_AGE else None
+
+
+def parse_deviation(text: str) -> float | None:
+    """Standard deviation in years, or None when `text` is not a finite number of at least 0."""
+    try:
+        deviation = float(text)
+    except ValueError:
+        return None
+    return deviation if math.isfinite(deviation) and deviation >= 0 else None
+
+
+def sort_out(found: Iterable[Row | Dropped]) -> tuple[list[Row], list[Dropped]]:
+    """What a reader found, parted into rows and refusals; a name met again is a refusal."""
+    rows: dict[str, Row] = {}
+    dropped = []
+    for entry in found:
+        if isinstance(entry, Dropped):
+            dropped.append(entry)
+        elif entry.name in rows:
+            also = f"also {rows[entry.name].path}"
+            dropped.append(Dropped(entry.name, "same name twice", also))
+        else:
+            rows[entry.name] = entry
+    return list(rows.values()), dropped
