@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.protocols.tables import table
+from tests.protocols.tables import sizes, table
 from wrinkle.datasets import read_dataset
 from wrinkle.errors import WrinkleError
 from wrinkle.protocols import get_protocol
@@ -52,6 +52,14 @@ def test_what_the_store_lacks():
         get_protocol("fgnet-lopo:-1")
 
 
+def test_sizes_are_those_of_82_people_in_1002_pictures():
+    published = get_protocol("fgnet-lopo").sizes
+    assert list(published) == [f"{person:03}" for person in range(1, 83)]
+    assert sum(test for _, _, test in published.values()) == 1002
+    assert {train + test for train, _, test in published.values()} == {1002}
+    assert get_protocol("fgnet-lopo:8").sizes == {}
+
+
 @pytest.mark.data
 def test_the_real_one(data_root):
     rows, _ = read_dataset("fgnet", data_root / "fgnet")
@@ -61,3 +69,4 @@ def test_the_real_one(data_root):
     assert sum(len(fold.test) for fold in folds) == 1002
     assert all(len(fold.validation) == 0 for fold in folds)
     assert all(len(fold.train) + len(fold.test) == 1002 for fold in folds)
+    assert {fold.name: sizes(fold) for fold in folds} == get_protocol("fgnet-lopo").sizes

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from tests.protocols.tables import table
 from wrinkle.errors import WrinkleError
-from wrinkle.protocols.fold import Fold, checked, deal, shuffled
+from wrinkle.protocols.fold import Fold, assignment_checksum, checked, deal, fill, shuffled
 
 FOUR = table(names=list("abcd"), persons=["p", "p", "q", None], digests=["1", "2", "1", None])
 
@@ -57,3 +57,37 @@ def test_hands_are_level(sizes, count):
     assert sorted(key for hand in hands for key in hand) == sorted(sizes)
     weights = [sum(sizes[key] for key in hand) for hand in hands]
     assert max(weights) - min(weights) <= max(sizes.values())
+
+
+@given(
+    sizes=st.dictionaries(st.text(min_size=1, max_size=4), st.integers(1, 9), min_size=1),
+    quotas=st.lists(st.integers(1, 20), min_size=1, max_size=4),
+)
+def test_filled_hands_hold_what_was_asked_or_nothing_is_dealt(sizes, quotas):
+    order = shuffled(sizes, 0)
+    try:
+        hands = fill(order, sizes, quotas)
+    except WrinkleError:
+        assert sum(sizes.values()) < sum(quotas) or max(sizes.values()) > 1
+        return
+    assert [sum(sizes[key] for key in hand) for hand in hands] == quotas
+    dealt = [key for hand in hands for key in hand]
+    assert len(dealt) == len(set(dealt))
+    assert set(dealt) <= set(sizes)
+
+
+def test_groups_go_whole_to_the_first_hand_with_room():
+    sizes = {"a": 3, "b": 2, "c": 2, "d": 1, "e": 1}
+    assert fill("abcde", sizes, [4, 4]) == [["a", "d"], ["b", "c"]]
+    with pytest.raises(WrinkleError, match="take another"):
+        fill("abc", sizes, [4])
+
+
+def test_the_checksum_of_a_split_is_of_names_and_places_only():
+    names = list("abcd")
+    (fold,) = _fold([0, 1], [2], [3])
+    (moved,) = _fold([2, 3], [1], [0])  # the same, where the rows come backwards
+    assert assignment_checksum([fold], names) == assignment_checksum([moved], names[::-1])
+    (other,) = _fold([0, 2], [1], [3])
+    assert assignment_checksum([fold], names) != assignment_checksum([other], names)
+    assert assignment_checksum([fold], names).startswith("db5f026b5ecd9748")

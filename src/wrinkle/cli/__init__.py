@@ -15,10 +15,12 @@ VERBS = {
     "predict": "ages of the faces in photographs",
     "prepare": "pack a dataset's faces into one file",
     "train": "train a recipe, any of its folds, and gather their scores",
-    "evaluate": "score a model on a packed dataset",
+    "evaluate": "score systems on a packed dataset, and compare them",
+    "calibrate": "make a model's intervals hold on faces whose ages are known",
     "explain": "draw what a model looks at in a face, and what each of its parts says",
     "models": "networks and trained models at hand",
     "datasets": "datasets that can be read, their terms, how to obtain them",
+    "protocols": "ways to split a dataset, their sizes, and what of them a store holds",
     "recipes": "recipes at hand, or the text of one",
     "doctor": "what is installed, which device is used, whether the model file is whole",
 }

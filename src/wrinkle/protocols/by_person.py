@@ -35,4 +35,6 @@ def protocol(folds: int = 5, seed: int = 0) -> Protocol:
         source="wrinkle",
         checksum=None,
         folds=split,
+        dataset=None,
+        shares_people=False,
     )

@@ -15,6 +15,18 @@ import pyarrow as pa
 from wrinkle.errors import WrinkleError
 from wrinkle.protocols.fold import Fold, Protocol, checked, persons, shuffled
 
+# How many of the 1,002 pictures show persons 001 to 082.
+_PICTURES = (
+    *(15, 16, 12, 12, 11, 12, 9, 15, 13, 12, 14, 15, 12, 10, 13, 13, 13, 11, 10, 13, 12, 13, 12),
+    *(11, 12, 11, 11, 11, 13, 11, 13, 12, 11, 13, 14, 13, 12, 14, 14, 14, 10, 13, 11, 10, 13, 13),
+    *(14, 16, 10, 8, 11, 11, 13, 13, 8, 8, 10, 11, 9, 12, 13, 12, 10, 6, 15, 12, 10, 10, 11, 11),
+    *(13, 14, 16, 16, 10, 18, 16, 16, 14, 14, 12, 11),
+)
+_SIZES = {
+    f"{person:03}": (sum(_PICTURES) - tested, 0, tested)
+    for person, tested in enumerate(_PICTURES, 1)
+}
+
 
 def protocol(people: int = 0, seed: int = 0) -> Protocol:
     """One fold a person, in the order of their names. The `people` who validate follow the one
@@ -50,8 +62,11 @@ def protocol(people: int = 0, seed: int = 0) -> Protocol:
     validation = f"{people} others validate, seed {seed}" if people else "no validation"
     return Protocol(
         name=f"fgnet-lopo:{people}:{seed}" if people else "fgnet-lopo",
-        description=f"leave one person out, {validation}",
+        description=f"leave one person out (FG-NET: 82 folds over 1,002 pictures), {validation}",
         source="Geng, Zhou, Smith-Miles, TPAMI 2007 (the FG-NET protocol)",
         checksum=None,
         folds=split,
+        dataset="fgnet",
+        shares_people=False,
+        sizes={} if people else _SIZES,
     )

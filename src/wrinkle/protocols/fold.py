@@ -1,8 +1,8 @@
 """The two records of this room, and the checks that every protocol's folds pass."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations
 
 import numpy as np
@@ -21,6 +21,10 @@ class Fold:
     test: np.ndarray
 
 
+Sizes = tuple[int, int, int]
+"""Pictures that train, validate and test."""
+
+
 @dataclass(frozen=True)
 class Protocol:
     """A published or stated way to split a dataset.
@@ -28,6 +32,11 @@ class Protocol:
     source: the citation. checksum: sha256 of the packaged list's text, where there is one.
     folds: table with the columns name, age, person, gender, group, source, digest → folds, already
     checked. It raises WrinkleError when the table lacks what the protocol needs.
+    dataset: what `wrinkle prepare` calls it; None: any.
+    shares_people: whether a person's pictures may lie on two sides; None: the dataset does not say
+    who is who.
+    sizes: fold → its sizes over the whole dataset; empty where they depend on the data.
+    names: the pictures of all parts, where a list names them.
     """
 
     name: str
@@ -35,6 +44,17 @@ class Protocol:
     source: str
     checksum: str | None
     folds: Callable[[pa.Table], list[Fold]]
+    dataset: str | None
+    shares_people: bool | None
+    sizes: Mapping[str, Sizes] = field(default_factory=dict)
+    names: Callable[[], Iterable[str]] | None = None
+
+    @property
+    def people(self) -> str:
+        """What a reader of any table under this protocol must know of its people."""
+        if self.shares_people is None:
+            return "unknown (the dataset does not say who is who, so some may be shared)"
+        return "shared (some both train and test)" if self.shares_people else "on one side only"
 
 
 def checked(
@@ -82,6 +102,17 @@ def persons(table: pa.Table) -> list[str]:
     return column
 
 
+def assignment_checksum(folds: Iterable[Fold], names: Sequence[str]) -> str:
+    """sha256 of who is where: the same for the same split, in whatever order the rows come."""
+    lines = [
+        f"{fold.name}\t{part}\t{names[row]}\n"
+        for fold in folds
+        for part in ("train", "validation", "test")
+        for row in getattr(fold, part)
+    ]
+    return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
+
+
 def shuffled(keys: Iterable[str], seed: int) -> list[str]:
     """`keys` in an order that depends on the seed and on themselves, not on how they came.
 
@@ -102,6 +133,24 @@ def deal(sizes: dict[str, int], count: int, seed: int) -> list[list[str]]:
         lightest = weights.index(min(weights))
         hands[lightest].append(key)
         weights[lightest] += sizes[key]
+    return hands
+
+
+def fill(order: Iterable[str], sizes: Mapping[str, int], quotas: Sequence[int]) -> list[list[str]]:
+    """Hands of exactly `quotas` rows: groups, whole and in `order`, go to the first with room.
+
+    Groups that fit nowhere are in no hand. WrinkleError when a hand cannot be filled.
+    """
+    hands: list[list[str]] = [[] for _ in quotas]
+    room = list(quotas)
+    for key in order:
+        for number, free in enumerate(room):
+            if sizes[key] <= free:
+                hands[number].append(key)
+                room[number] -= sizes[key]
+                break
+    if any(room):
+        raise WrinkleError("this seed deals people so that the sizes do not come out: take another")
     return hands
 
 

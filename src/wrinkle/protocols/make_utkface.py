@@ -9,11 +9,9 @@
    so that the three parts have the same ages.
 """
 
-import gzip
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from hashlib import sha256
 from pathlib import Path
 
 import cv2
@@ -23,6 +21,7 @@ from wrinkle.datasets import Row, read_dataset
 from wrinkle.datasets.duplicates import find_duplicates
 from wrinkle.errors import WrinkleError
 from wrinkle.protocols.fold import shuffled
+from wrinkle.protocols.packed import write_list
 from wrinkle.protocols.utkface import LIST, PARTS
 
 SEED = 0
@@ -81,15 +80,14 @@ def main(root: str, out: str | None = None) -> None:
     text = "".join(
         f"# {heading}\n" + "".join(f"{name}\n" for name in sorted(part) if part[name] == heading)
         for heading in PARTS
-    ).encode("ascii")
+    )
     path = Path(out) if out else Path(__file__).parent / "lists" / LIST
-    # No time stamp: the same pictures give the same file.
-    path.write_bytes(gzip.compress(text, mtime=0))
+    checksum = write_list(path, text)
     several = Counter(np.unique(clusters, return_counts=True)[1].tolist())
     del several[1]
     print(f"parts: {dict(Counter(part.values()))}")
     print(f"clusters of near-identical pictures: {several.total()}, by size {dict(several)}")
-    print(f"CHECKSUM = {sha256(text).hexdigest()!r}")
+    print(f"CHECKSUM = {checksum!r}")
 
 
 def _grey(path: Path) -> np.ndarray:
