@@ -38,10 +38,9 @@ def test_scores_are_those_of_the_predictions(
     assert done.code == 0
     assert done.err == []
     first, second, *table = done.out.splitlines()
-    assert first == (
-        f"5 faces: MAE {np.abs(error).mean():.2f} years, "
-        f"CS(5) {100 * (np.abs(error) <= 5).mean():.1f} %, bias {error.mean():+.2f} years"
-    )
+    assert first.startswith(f"5 faces: MAE {np.abs(error).mean():.2f} years (95 %: ")
+    assert f"CS(5) {100 * (np.abs(error) <= 5).mean():.1f} % (" in first
+    assert f"bias {error.mean():+.2f} years (" in first
     epsilon = 1 - np.exp(-(error**2) / (2 * 2.5**2))
     assert second == f"5 of them with an age deviation: ε-error {epsilon.mean():.3f}"
     text = "\n".join(table)
@@ -87,7 +86,7 @@ def test_parts_of_a_fold(
     [
         (["--split", "test", "--fold", "9"], "no fold '9'; choose one of 1, 2, 3, 4"),
         (["--split", "test", "--protocol", "luck"], "unknown protocol 'luck'"),
-        (["--split", "test", "--protocol", "utkface"], "0 of the store's 5 names are in the list"),
+        (["--split", "test", "--protocol", "utkface"], "0 of the store's 5 names are"),
         (["--device", "gpu"], "device 'gpu' is not to be had here"),
         (["--predictions", "no/folder/x.csv"], "cannot write no/folder/x.csv"),
     ],
@@ -135,7 +134,7 @@ def test_every_classifier_is_scored(
 ) -> None:
     done = wrinkle("evaluate", dhaa_model, example_store, "--classifiers")
     assert done.code == 0
-    first, table = done.out.split("\n", 1)[0], done.out.partition("classifier\n")[2].splitlines()
+    first, table = done.out.split("\n", 1)[0], done.out.partition("classifier")[2].splitlines()[1:]
     rows = {line.split()[0]: line.split()[1:] for line in table}
     assert list(rows) == ["DHAA", *(f"{b}-{k}" for b in ("G", "L", "GL") for k in "123")]
     # The first is the model's own.
@@ -144,3 +143,50 @@ def test_every_classifier_is_scored(
     assert len({row[1] for row in rows.values()}) > 3
     done = wrinkle("evaluate", small_model, example_store, "--classifiers")
     assert done.out.rstrip().splitlines()[-1].split()[0] == "final"
+
+
+def test_anybodys_predictions_stand_beside_a_models(
+    wrinkle: Command, small_model: Path, example_store: Path, predictions: Path, tmp_path: Path
+) -> None:
+    own = predictions.read_text().splitlines()
+    theirs = tmp_path / "theirs.csv"
+    lines = ["name,predicted,low,high"]
+    for line in own[1:5]:  # one picture is missing
+        name, age, _ = line.rsplit(",", 2)
+        lines.append(f"{name},{float(age) + 1},{float(age) - 2},{float(age) + 3}")
+    theirs.write_text("\n".join(lines) + "\n")
+    alone = wrinkle("evaluate", theirs, example_store)
+    assert alone.code == 0
+    assert alone.out.startswith("4 faces: MAE 1.00 years (95 %: 1.00–1.00)")
+    assert "90 % intervals hold 100.0 % of the ages" in alone.out
+    done = wrinkle("evaluate", small_model, theirs, example_store)
+    assert done.code == 0
+    *_, head, _, _, first, second = done.out.splitlines()
+    assert head == f"4 faces that all systems have; differences to {small_model}"
+    assert first.startswith(str(small_model))
+    assert second.split()[:2] == ["theirs", "1.00"]
+    part = wrinkle("evaluate", theirs, example_store, "--split", "test", "--protocol", "random:5:0")
+    assert part.out.startswith("1 faces") or part.err == [
+        f"wrinkle: {theirs} holds no picture of the test part"
+    ]
+
+
+def test_bad_predictions_are_one_line(
+    wrinkle: Command, small_model: Path, example_store: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("name,predicted\nnobody.jpg,30\n")
+    done = wrinkle("evaluate", small_model, path, example_store)
+    assert (done.code, len(done.err)) == (2, 1)
+    assert "line 2: the store has no picture 'nobody.jpg'" in done.err[0]
+    path.write_text("name,predicted\n")
+    done = wrinkle("evaluate", path, example_store)
+    assert done.err == [f"wrinkle: {path} holds no predictions"]
+    both = wrinkle("evaluate", path, path, example_store, "--predictions", tmp_path / "y.csv")
+    assert both.err == ["wrinkle: --predictions writes those of one system; name one"]
+
+
+def test_challenge(wrinkle: Command, small_model: Path, example_store: Path) -> None:
+    done = wrinkle("evaluate", small_model, example_store, "--challenge")
+    # The examples' people are 40 to 79 years old.
+    assert (done.code, done.err) == (2, ["wrinkle: no face is 14 to 17 or 18 to 30 years old"])

@@ -81,6 +81,19 @@ def test_csv_has_a_row_per_face_and_one_for_none(predict: Command, blank: Path) 
     assert (empty["path"], empty["error"]) == (str(blank), "no face found")
 
 
+def test_the_probability_of_an_age(predict: Command, small_model: Path) -> None:
+    face = AgeEstimator.load(small_model).predict(PORTRAIT)[0][0]
+    for age in (0, 40, 100):
+        chance = face.at_least(age)
+        line = predict(PORTRAIT, "--at-least", age).out
+        percent = float(line.partition(f", at least {age}: ")[2].split(" %")[0])
+        assert percent == pytest.approx(100 * chance, abs=0.5)
+        row = json.loads(predict(PORTRAIT, "--at-least", age, "--json").out)["faces"][0]
+        assert row[f"at_least_{age}"] == pytest.approx(chance, abs=1e-4)
+        (cells,) = csv.DictReader(predict(PORTRAIT, "--at-least", age, "--csv").out.splitlines())
+        assert float(cells[f"at_least_{age}"]) == pytest.approx(chance, abs=1e-4)
+
+
 def test_two_faces_are_numbered(predict: Command, tmp_path: Path) -> None:
     portrait = np.asarray(Image.open(PORTRAIT))
     small = np.asarray(Image.open(PORTRAIT).resize((256, 300)))

@@ -18,10 +18,12 @@ from PIL import Image
 from tests.conftest import EXAMPLES, KNOWN_AGES
 from wrinkle import AgeEstimator, Face, ImageError, WrinkleError
 from wrinkle.datasets.store import Store
+from wrinkle.evaluation.conformal import Calibration
 from wrinkle.evaluation.predict_store import predict_store
 from wrinkle.faces.decode import decode
 from wrinkle.serving import estimator as serving
 from wrinkle.serving.estimator import MEMORY_PIXELS, choose_device, interval
+from wrinkle.training.checkpoint import amend
 
 PORTRAIT = EXAMPLES / "grace_hopper_1984.jpg"
 
@@ -316,6 +318,26 @@ def test_interval_contains_the_median_and_widens_with_its_share(weights: np.ndar
     narrow_low, narrow_high = interval(distribution, 0.5)
     assert low <= narrow_low <= median <= narrow_high <= high
     assert 0 <= low <= high <= len(distribution) - 1
+
+
+def test_a_calibrated_model_gives_its_calibrations_figures(
+    estimator: AgeEstimator, small_model: Path, tmp_path: Path
+) -> None:
+    calibration = Calibration(np.linspace(-0.4, 0.8, 101), 101, "made up")
+    path = tmp_path / "calibrated.safetensors"
+    amend(small_model, path, calibration=calibration.to_header())
+    (before,), (after,) = (
+        each.predict(PORTRAIT)[0] for each in (estimator, AgeEstimator.load(path))
+    )
+    assert after.age == before.age
+    assert after.interval != before.interval
+    low, high = calibration.interval(after.distribution[None])[0]
+    assert after.interval == pytest.approx((low, high))
+    chance = after.at_least(40)
+    assert chance == pytest.approx(calibration.at_least(after.distribution[None], 40)[0])
+    # Not calibrated: of the distribution, an age a being [a − ½, a + ½).
+    assert before.at_least(40) == pytest.approx(before.distribution[40:].sum(), abs=1e-5)
+    assert before.at_least(0) == 1
 
 
 def test_interval_of_a_certain_age() -> None:

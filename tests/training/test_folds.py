@@ -7,8 +7,10 @@ import torch
 from tests.training import tiny
 from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
+from wrinkle.evaluation.conformal import Calibration
 from wrinkle.evaluation.metrics import mean_absolute_error
 from wrinkle.protocols import Fold
+from wrinkle.training.checkpoint import load_model
 from wrinkle.training.folds import Result, format_folds, format_table, limited, parse_folds, train
 from wrinkle.training.recipe import load_recipe
 
@@ -65,14 +67,21 @@ def test_any_subset_and_one_table(drawn_recipe: Path, tmp_path: Path) -> None:
     assert "mean ± deviation of 2 of 4 folds" in table
 
     lines = (folder / "3" / "predictions.csv").read_text().splitlines()
-    assert lines[0] == "name,age,predicted"
+    assert lines[0] == "name,age,predicted,low,high"
     rows = [line.split(",") for line in lines[1:]]
     assert len(rows) == 64
     store = Store(recipe.data.store)
     ages = dict(zip(store.columns["name"].to_pylist(), store.ages, strict=True))
-    assert all(float(age) == ages[name] for name, age, _ in rows)
+    assert all(float(age) == ages[name] for name, age, *_ in rows)
     error = mean_absolute_error([float(r[2]) for r in rows], [float(r[1]) for r in rows])
     assert error == pytest.approx(third.mae, abs=1e-3)
+
+    _, header = load_model(folder / "3" / "model.safetensors")
+    calibration = Calibration.from_header(header)
+    assert calibration is not None
+    assert (calibration.faces, calibration.data) == (64, "validation part of random:4, fold 3")
+    inside = [float(low) <= float(age) <= float(high) for _, age, _, low, high in rows]
+    assert 0.75 < np.mean(inside) <= 1
 
 
 def test_a_folder_of_another_recipe(drawn_recipe: Path, tmp_path: Path, drawn_store: Path) -> None:

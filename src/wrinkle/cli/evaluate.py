@@ -1,81 +1,101 @@
-"""Score a model on a packed dataset: MAE, CS(5), bias, ε-error; by age decade, gender and group.
+"""Score systems on a packed dataset: MAE, CS(5), bias, ε-error, coverage of intervals; by age
+decade, gender and group; each with its 95 % interval. Several are compared on the same pictures.
 
-Without --split all faces count, the model's own training pictures too if they are among them.
+A system is a model, or a CSV file of anybody's predictions (columns name and predicted, and low and
+high where it gives 90 % intervals). Without --split all faces count, a model's own training
+pictures too if they are among them.
 """
 
 import argparse
-import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wrinkle.cli.options import at_least
+from wrinkle.cli.options import add_split, at_least, split_rows
 from wrinkle.errors import WrinkleError
 
 if TYPE_CHECKING:
-    import numpy as np
+    from wrinkle.datasets.store import Store
+    from wrinkle.evaluation.predictions import Predictions
+
+CHALLENGES = range(18, 31)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("model", help="a packaged model's name or a model file")
+    add("systems", nargs="+", metavar="system", help="a packaged model, a model file, a CSV file")
     add("store", help="a file made by `wrinkle prepare`")
-    add("--split", default="all", choices=["train", "validation", "test", "all"])
-    add("--protocol", help="what splits the faces (default: what the model was trained with)")
-    add("--fold", help="the fold's name (default: the model's own)")
-    add("--predictions", type=Path, metavar="CSV", help="write name, age and predicted age")
-    add("--classifiers", action="store_true", help="MAE of each classifier of the model as well")
+    add_split(parser, "all")
+    add("--predictions", type=Path, metavar="CSV", help="write a single system's predictions")
+    add("--classifiers", action="store_true", help="MAE of each classifier of a model as well")
+    add("--challenge", action="store_true", help="age assurance: who passes at 18, 19, … 30 years")
     add("--device", help="cpu, cuda, cuda:1 …; the GPU if there is one by default")
     add("--batch", type=at_least(1), default=64, help="faces per step (default: 64)")
     add("--workers", type=at_least(0), default=1, help="processes that decode faces (default: 1)")
 
 
 def run(args: argparse.Namespace) -> int:
+    from wrinkle.datasets.store import Store
+    from wrinkle.evaluation.assurance import challenge_table
+    from wrinkle.evaluation.predictions import in_common, to_csv
+    from wrinkle.evaluation.scores import comparison_table, score_table
+
+    if args.predictions is not None and len(args.systems) > 1:
+        raise WrinkleError("--predictions writes those of one system; name one")
+    store = Store(args.store)
+    found = [_predict(args, system, store) for system in args.systems]
+    if args.predictions is not None:
+        try:
+            args.predictions.write_bytes(to_csv(found[0][0]))
+        except OSError as error:
+            raise WrinkleError(f"cannot write {args.predictions}: {error.strerror}") from error
+    for predictions, classifiers in found:
+        if len(found) > 1:
+            print(f"\n{predictions.system}")
+        print(score_table(predictions))
+        if classifiers:
+            print(classifiers)
+        if args.challenge:
+            print("\n" + challenge_table(predictions, CHALLENGES))
+    if len(found) > 1:
+        print("\n" + comparison_table(in_common([predictions for predictions, _ in found])))
+    return 0
+
+
+def _predict(
+    args: argparse.Namespace, system: str, store: "Store"
+) -> "tuple[Predictions, str | None]":
+    """A system's predictions for the faces that are asked for, and its classifiers' table."""
     import numpy as np
 
-    from wrinkle.datasets.store import Store
+    from wrinkle.evaluation.conformal import Calibration
     from wrinkle.evaluation.predict_store import predict_store
-    from wrinkle.evaluation.scores import classifier_table, score_table
-    from wrinkle.protocols import get_protocol
+    from wrinkle.evaluation.predictions import Predictions, read_predictions
+    from wrinkle.evaluation.scores import classifier_table
     from wrinkle.serving.estimator import choose_device
     from wrinkle.serving.packaged import model_file
     from wrinkle.training.checkpoint import load_model
 
+    if system.endswith(".csv"):
+        predictions = read_predictions(system, store.columns)
+        if args.split == "all":
+            return predictions, None
+        names = store.columns["name"].take(split_rows(args, store, None, None)).to_pylist()
+        inside = np.isin(predictions.rows["name"].to_pylist(), names)
+        if not inside.any():
+            raise WrinkleError(f"{system} holds no picture of the {args.split} part")
+        return predictions.take(np.flatnonzero(inside)), None
     device = choose_device(args.device)
-    model, header = load_model(model_file(args.model), device)
-    store = Store(args.store)
-    rows = np.arange(len(store))
-    if args.split != "all":
-        provenance = header["provenance"]
-        folds = get_protocol(args.protocol or provenance["split"]).folds(store.columns)
-        names = [fold.name for fold in folds]
-        wanted = args.fold or provenance["fold"]
-        if wanted not in names:
-            raise WrinkleError(f"no fold {wanted!r}; choose one of {', '.join(names)}")
-        rows = getattr(folds[names.index(wanted)], args.split)
-        if not len(rows):
-            raise WrinkleError(f"the {args.split} part of fold {wanted} is empty")
+    model, header = load_model(model_file(system), device)
+    provenance = header["provenance"]
+    rows = split_rows(args, store, provenance["split"], provenance["fold"])
     probabilities = predict_store(
         model, header, store, rows, device, args.batch, workers=args.workers, every_classifier=True
     )
     every = probabilities.astype(np.float64) @ np.array(header["ages"])
-    predicted = every[:, 0]
-    chosen = store.columns.take(rows)
-    if args.predictions is not None:
-        _write(args.predictions, chosen["name"].to_pylist(), chosen["age"].to_pylist(), predicted)
-    print(score_table(predicted, chosen))
+    calibration = Calibration.from_header(header)
+    interval = None if calibration is None else calibration.interval(probabilities[:, 0])
+    predictions = Predictions(system, store.columns.take(rows), every[:, 0], interval)
+    classifiers = None
     if args.classifiers:
-        print(classifier_table(model.classifiers, every, chosen))
-    return 0
-
-
-def _write(path: Path, names: list[str], ages: list[float], predicted: "np.ndarray") -> None:
-    try:
-        with path.open("w", newline="", encoding="utf-8") as file:
-            table = csv.writer(file, lineterminator="\n")
-            table.writerow(["name", "age", "predicted"])
-            table.writerows(
-                [name, f"{age:g}", f"{value:.3f}"]
-                for name, age, value in zip(names, ages, predicted.tolist(), strict=True)
-            )
-    except OSError as error:
-        raise WrinkleError(f"cannot write {path}: {error.strerror}") from error
+        classifiers = classifier_table(model.classifiers, every, predictions.actual)
+    return predictions, classifiers

@@ -1,7 +1,7 @@
 """Estimate the age of every face in photographs.
 
-A line per face: file, age in years, the interval that holds 90 % of the estimate's distribution,
-and where the face is. A picture that cannot be read costs a line on standard error, no more.
+A line per face: file, age in years, the interval that holds the age in 90 % of cases, and where the
+face is. A picture that cannot be read costs a line on standard error, no more.
 """
 
 import argparse
@@ -28,6 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="a JSON object per picture and line")
     form.add_argument("--csv", action="store_true", help="CSV, a row per face")
+    add(
+        "--at-least",
+        type=at_least(0),
+        metavar="AGE",
+        help="add the probability of this age or more",
+    )
     add("--annotate", metavar="DIR", type=Path, help="write pictures with boxes and ages to DIR")
     add("--batch", type=at_least(1), default=32, help="pictures worked on at a time (default: 32)")
     add("--device", help="cpu, cuda, cuda:1 …; the GPU if there is one by default")
@@ -98,16 +104,18 @@ def _shows_progress(pictures: int) -> bool:
 
 
 def _writer(args: argparse.Namespace) -> Callable[["Prediction"], None]:
+    age = args.at_least
     if args.json:
-        return lambda p: print(json.dumps(as_dict(p)))
+        return lambda p: print(json.dumps(as_dict(p, age)))
     if args.csv:
-        table = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
+        columns = COLUMNS if age is None else [*COLUMNS[:5], f"at_least_{age}", *COLUMNS[5:]]
+        table = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
         table.writeheader()
-        return lambda p: table.writerows(_rows(p))
-    return lambda p: sys.stdout.writelines(f"{line}\n" for line in _lines(p))
+        return lambda p: table.writerows(_rows(p, age))
+    return lambda p: sys.stdout.writelines(f"{line}\n" for line in _lines(p, age))
 
 
-def _lines(prediction: "Prediction") -> Iterator[str]:
+def _lines(prediction: "Prediction", at_least: int | None) -> Iterator[str]:
     from wrinkle.faces.decode import printable
 
     for face in prediction.faces:
@@ -115,34 +123,43 @@ def _lines(prediction: "Prediction") -> Iterator[str]:
         x1, y1, x2, y2 = face.box
         where = f"{x2 - x1:.0f}×{y2 - y1:.0f} at {x1:.0f},{y1:.0f}"
         name = printable(str(prediction.source))
-        yield f"{name}: {face.age:.0f} years (90 %: {low:.0f}–{high:.0f}), {where}"
+        chance = "" if at_least is None else f", at least {at_least}: {_percent(face, at_least)}"
+        yield f"{name}: {face.age:.0f} years (90 %: {low:.0f}–{high:.0f}){chance}, {where}"
 
 
-def _rows(prediction: "Prediction") -> Iterator[dict[str, object]]:
+def _percent(face: "Face", age: int) -> str:
+    """Never "100 %" or "0 %" of what is not certain."""
+    chance = 100 * face.at_least(age)
+    return f"{chance:.1f} %" if chance < 5 or chance > 95 else f"{chance:.0f} %"
+
+
+def _rows(prediction: "Prediction", at_least: int | None) -> Iterator[dict[str, object]]:
     path = str(prediction.source)
     if not prediction.faces:
         yield {"path": path, "error": prediction.error or "no face found"}
     for number, face in enumerate(prediction.faces, 1):
-        flat = _flat(face)
+        flat = _flat(face, at_least)
         box = dict(zip(("x1", "y1", "x2", "y2"), flat.pop("box"), strict=True))
         flat.pop("key_points")
         yield {"path": path, "face": number, **flat, **box}
 
 
-def as_dict(prediction: "Prediction") -> dict[str, Any]:
-    """What `--json` prints of a picture."""
+def as_dict(prediction: "Prediction", at_least: int | None = None) -> dict[str, Any]:
+    """What `--json` prints of a picture; at_least: an age whose probability is added."""
     faces = [
-        {**_flat(face), "distribution": [round(float(p), 5) for p in face.distribution]}
+        {**_flat(face, at_least), "distribution": [round(float(p), 5) for p in face.distribution]}
         for face in prediction.faces
     ]
     return {"path": str(prediction.source), "faces": faces, "error": prediction.error}
 
 
-def _flat(face: "Face") -> dict[str, Any]:
+def _flat(face: "Face", at_least: int | None) -> dict[str, Any]:
+    chance = {} if at_least is None else {f"at_least_{at_least}": round(face.at_least(at_least), 4)}
     return {
         "age": round(face.age, 2),
         "low": round(face.interval[0], 1),
         "high": round(face.interval[1], 1),
+        **chance,
         "score": round(face.score, 4),
         "box": [round(float(v), 1) for v in face.box],
         "key_points": [[round(float(v), 1) for v in point] for point in face.key_points],

@@ -1,72 +1,195 @@
-"""Scores of one set of predictions as a table for people."""
+"""Scores of systems on the same faces, with their uncertainty, as rows and as tables for people."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 
-from wrinkle.evaluation.metrics import (
-    GroupRow,
-    age_decades,
-    bias,
-    by_group,
-    cumulative_score,
-    epsilon_error,
-    mean_absolute_error,
-)
+from wrinkle.evaluation.metrics import age_decades, bias, epsilon_error, mean_absolute_error
+from wrinkle.evaluation.predictions import INTERVAL, Predictions
+from wrinkle.evaluation.uncertainty import Estimate, compare, estimates
 
 CUMULATIVE = 5
 """Years: the field reports CS(5)."""
+COLUMNS = ("age", "gender", "group")
+"""Labels by which scores are told apart; age by its decade."""
 
 
-def score_table(predicted: np.ndarray, rows: pa.Table) -> str:
-    """MAE, CS(5), bias and ε-error over all, then by age decade, gender and group.
+@dataclass(frozen=True)
+class Score:
+    """How well some of the faces are estimated.
 
-    Args:
-        predicted: (N,) years.
-        rows: N rows of a store's `columns`.
+    column, value: which faces; ("", "all") for all of them. people: how many, where they are known.
+    mae, bias: years. cs5, coverage: shares in [0, 1]; coverage: of the ages that lie in the
+    system's interval, None where it gives none.
     """
-    actual = rows["age"].to_numpy()
-    lines = [
-        f"{len(actual):,} faces: MAE {mean_absolute_error(predicted, actual):.2f} years, "
-        f"CS({CUMULATIVE}) {100 * cumulative_score(predicted, actual, CUMULATIVE):.1f} %, "
-        f"bias {bias(predicted, actual):+.2f} years"
-    ]
-    deviation = rows["age_deviation"].to_numpy().astype(float)  # NaN where there is none
+
+    column: str
+    value: str
+    faces: int
+    people: int | None
+    mae: Estimate
+    bias: Estimate
+    cs5: Estimate
+    coverage: Estimate | None
+
+
+def score(predictions: Predictions) -> list[Score]:
+    """Scores over all faces, then by age decade, gender and group, each with its 95 % interval.
+
+    The bootstrap draws people where the store knows them.
+    """
+    return _score(predictions, list(subsets(predictions)))
+
+
+def score_all(predictions: Predictions) -> Score:
+    """The first row of `score` alone."""
+    return _score(predictions, [next(subsets(predictions))])[0]
+
+
+def _score(predictions: Predictions, parts: list[tuple[str, str, np.ndarray]]) -> list[Score]:
+    error = predictions.predicted - predictions.actual
+    quantities = [np.abs(error), error, np.abs(error) <= CUMULATIVE]
+    if predictions.interval is not None:
+        low, high = predictions.interval.T
+        quantities.append((low <= predictions.actual) & (predictions.actual <= high))
+    members = np.stack([inside for _, _, inside in parts], 1)
+    k = len(quantities)
+    people = known_people(predictions)
+    found = estimates(
+        np.tile(np.stack(quantities, 1).astype(np.float64), len(parts)),
+        np.repeat(members, k, 1),
+        people,
+    )
+    scores = []
+    for number, (column, value, inside) in enumerate(parts):
+        count = None
+        if people is not None:
+            count = len({people[i] for i in np.flatnonzero(inside)})
+        mae, mean_bias, cs5, *rest = found[number * k : (number + 1) * k]
+        coverage = rest[0] if rest else None
+        scores.append(Score(column, value, int(inside.sum()), count, mae, mean_bias, cs5, coverage))
+    return scores
+
+
+def subsets(predictions: Predictions) -> Iterator[tuple[str, str, np.ndarray]]:
+    """(column, value, (N,) bool): all faces, then each decade, gender and group that is there."""
+    yield "", "all", np.ones(len(predictions.predicted), bool)
+    actual = predictions.actual
+    labels = {"age": np.array(age_decades(actual))}
+    for column in COLUMNS[1:]:
+        names = [name or "unknown" for name in predictions.rows[column].to_pylist()]
+        if set(names) != {"unknown"}:
+            labels[column] = np.array(names)
+    for column, values in labels.items():
+        present, counts = np.unique(values, return_counts=True)
+        order = (
+            np.argsort([actual[values == v].min() for v in present])
+            if column == "age"
+            else np.argsort(-counts, kind="stable")
+        )
+        for value in present[order]:
+            yield column, str(value), values == value
+
+
+def known_people(predictions: Predictions) -> list[str | None] | None:
+    """Who is in each picture, within its dataset; None where nobody is known."""
+    people = predictions.rows["person"].to_pylist()
+    if not any(people):
+        return None
+    sources = predictions.rows["source"].to_pylist()
+    return [p and f"{s} {p}" for s, p in zip(sources, people, strict=True)]
+
+
+def score_table(predictions: Predictions) -> str:
+    """`score` as text, the ε-error where labels have a deviation."""
+    rows = score(predictions)
+    lines = [_headline(predictions, rows[0])]
+    deviation = predictions.rows["age_deviation"].to_numpy().astype(float)  # NaN: there is none
     known = deviation > 0
     if known.any():
-        error = epsilon_error(predicted[known], actual[known], deviation[known])
+        error = epsilon_error(
+            predictions.predicted[known], predictions.actual[known], deviation[known]
+        )
         lines.append(f"{known.sum():,} of them with an age deviation: ε-error {error:.3f}")
-    lines += ["", f"{'':<14}{'faces':>7}{'MAE':>8}{'bias':>8}"]
-    order = np.argsort(actual, kind="stable")
-    decades = np.array(age_decades(actual))
-    lines += _lines("age", by_group(predicted[order], actual[order], decades[order].tolist()))
-    for column in ("gender", "group"):
-        names = [name or "unknown" for name in rows[column].to_pylist()]
-        if set(names) != {"unknown"}:
-            groups = by_group(predicted, actual, names)
-            lines += _lines(column, sorted(groups, key=lambda row: -row.faces))
+    with_coverage = rows[0].coverage is not None
+    head = f"{'':<14}{'faces':>7}{'MAE':>8}{'95 %':>16}{'bias':>8}{f'CS({CUMULATIVE}) %':>9}"
+    lines += ["", head + (f"{'coverage %':>12}" if with_coverage else "")]
+    column = ""
+    for row in rows[1:]:
+        if row.column != column:
+            column = row.column
+            lines.append(column)
+        between = f"{row.mae.low:.2f}–{row.mae.high:.2f}"
+        line = (
+            f"  {row.value:<12}{row.faces:>7,}{row.mae.value:>8.2f}{between:>16}"
+            f"{row.bias.value:>+8.2f}{100 * row.cs5.value:>9.1f}"
+        )
+        lines.append(line + (f"{100 * row.coverage.value:>12.1f}" if row.coverage else ""))
     return "\n".join(lines)
 
 
-def classifier_table(names: Sequence[str], predicted: np.ndarray, rows: pa.Table) -> str:
+def _headline(predictions: Predictions, row: Score) -> str:
+    people = "" if row.people is None else f" of {row.people:,} people"
+    text = (
+        f"{row.faces:,} faces{people}: MAE {row.mae.value:.2f} years "
+        f"(95 %: {row.mae.low:.2f}–{row.mae.high:.2f}), "
+        f"CS({CUMULATIVE}) {100 * row.cs5.value:.1f} % "
+        f"({100 * row.cs5.low:.1f}–{100 * row.cs5.high:.1f}), "
+        f"bias {row.bias.value:+.2f} years ({row.bias.low:+.2f} to {row.bias.high:+.2f})"
+    )
+    if row.coverage is None or predictions.interval is None:
+        return text
+    width = float(np.diff(predictions.interval, axis=1).mean())
+    return (
+        f"{text}\n{100 * INTERVAL:.0f} % intervals hold {100 * row.coverage.value:.1f} % of the "
+        f"ages ({100 * row.coverage.low:.1f}–{100 * row.coverage.high:.1f}); mean width "
+        f"{width:.1f} years"
+    )
+
+
+def comparison_table(systems: Sequence[Predictions]) -> str:
+    """Several systems on the same faces, the first against each other one, in pairs.
+
+    systems: as `in_common` gives them.
+    """
+    faces = len(systems[0].predicted)
+    lines = [f"{faces:,} faces that all systems have; differences to {systems[0].system}", ""]
+    width = max(len(each.system) for each in systems) + 2
+    lines.append(
+        f"{'':<{width}}{'MAE':>8}{'95 %':>16}{'bias':>8}{'CS(5) %':>9}"
+        f"{'difference':>12}{'95 %':>18}{'p':>8}{'nearer %':>10}"
+    )
+    for system in systems:
+        row = score_all(system)
+        line = (
+            f"{system.system:<{width}}{row.mae.value:>8.2f}"
+            f"{f'{row.mae.low:.2f}–{row.mae.high:.2f}':>16}"
+            f"{row.bias.value:>+8.2f}{100 * row.cs5.value:>9.1f}"
+        )
+        if system is not systems[0]:
+            found = compare(
+                system.predicted, systems[0].predicted, system.actual, known_people(system)
+            )
+            low, high = found.difference.low, found.difference.high
+            line += (
+                f"{found.difference.value:>+12.2f}{f'{low:+.2f} to {high:+.2f}':>18}"
+                f"{found.p:>8.3g}{100 * found.wins:>10.1f}"
+            )
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def classifier_table(names: Sequence[str], predicted: np.ndarray, actual: np.ndarray) -> str:
     """MAE and bias of each of a model's classifiers.
 
     Args:
         names: K classifiers.
         predicted: (N, K) years.
-        rows: N rows of a store's `columns`.
+        actual: (N,) years.
     """
-    actual = rows["age"].to_numpy()
-    scores = [
-        GroupRow(name, len(actual), mean_absolute_error(guess, actual), bias(guess, actual))
-        for name, guess in zip(names, predicted.T, strict=True)
-    ]
-    return "\n".join(_lines("classifier", scores))
-
-
-def _lines(title: str, rows: Sequence[GroupRow]) -> list[str]:
-    return [title] + [
-        f"  {row.group!s:<12}{row.faces:>7,}{row.mean_absolute_error:>8.2f}{row.bias:>+8.2f}"
-        for row in rows
-    ]
+    lines = [f"{'classifier':<14}{'faces':>7}{'MAE':>8}{'bias':>8}"]
+    for name, guess in zip(names, predicted.T, strict=True):
+        mae, mean = mean_absolute_error(guess, actual), bias(guess, actual)
+        lines.append(f"  {name:<12}{len(actual):>7,}{mae:>8.2f}{mean:>+8.2f}")
+    return "\n".join(lines)

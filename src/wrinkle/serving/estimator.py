@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from wrinkle.errors import ImageError, WrinkleError
+from wrinkle.evaluation.conformal import Calibration
 from wrinkle.faces.align import crop_face, face_input, transform, view_matrix
 from wrinkle.faces.decode import count_pixels, decode
 from wrinkle.faces.detection import Detection, create_detector
@@ -42,9 +43,19 @@ class Face:
     age: float
     """Years: the mean of the distribution."""
     interval: tuple[float, float]
-    """Years: the distribution's central 90 %."""
+    """Years: 90 %, calibrated where the model is (`calibration`), else the distribution's own."""
     distribution: np.ndarray = field(repr=False)
-    """(A,) float32, sums to 1: probability of each whole age 0, 1, …, A − 1."""
+    """(A,) float32, sums to 1: the network's probability of each whole age 0, 1, …, A − 1."""
+    calibration: Calibration | None = field(default=None, repr=False)
+    """The model's, on faces that it was not trained on."""
+
+    def at_least(self, age: float) -> float:
+        """P(whoever this is has turned `age`), in [0, 1]; calibrated where the model is."""
+        if self.calibration is not None:
+            return float(self.calibration.at_least(self.distribution[None], age)[0])
+        edges = np.arange(len(self.distribution) + 1) - 0.5
+        below = np.concatenate([[0.0], np.cumsum(self.distribution, dtype=np.float64)])
+        return float(1 - np.interp(age - 0.5, edges, below / below[-1]))
 
 
 @dataclass(slots=True)
@@ -73,6 +84,7 @@ class AgeEstimator:
         self.device = torch.device(device)
         self.model = prepare_for_inference(model, self.device)
         self.header = header
+        self.calibration = Calibration.from_header(header)
         self.detector = create_detector(detector, str(device))
 
     @classmethod
@@ -147,7 +159,10 @@ class AgeEstimator:
             ]
         )
         following = iter(distributions)
-        return [[_face(face, next(following)) for face in found] for found in detections]
+        return [
+            [_face(face, next(following), self.calibration) for face in found]
+            for found in detections
+        ]
 
     @torch.inference_mode()
     def _distributions(self, faces: list[tuple[np.ndarray, Detection]]) -> np.ndarray:
@@ -208,9 +223,14 @@ def interval(distribution: np.ndarray, share: float = 0.9) -> tuple[float, float
     return float(max(low, 0)), float(min(high, len(distribution) - 1))
 
 
-def _face(found: Detection, distribution: np.ndarray) -> Face:
+def _face(found: Detection, distribution: np.ndarray, calibration: Calibration | None) -> Face:
     age = float(distribution @ np.arange(len(distribution)))
-    return Face(found.box, found.score, found.key_points, age, interval(distribution), distribution)
+    if calibration is None:
+        ends = interval(distribution)
+    else:
+        low, high = calibration.interval(distribution[None])[0]
+        ends = float(low), float(high)
+    return Face(found.box, found.score, found.key_points, age, ends, distribution, calibration)
 
 
 def _read(source: Picture) -> Prediction:

@@ -35,6 +35,8 @@ def pack(
     """
     model, header = load_model(source)
     card = {key: header[key] for key in ("model", "input", "ages", "provenance")}
+    if average is None and "calibration" in header:
+        card["calibration"] = header["calibration"]
     card["provenance"]["scores"] = scores
     card["provenance"] = without_folders(card["provenance"])
     if average is not None:

@@ -89,6 +89,12 @@ def write_tensors(path: str | Path, tensors: dict[str, Tensor], header: dict[str
     replace_file(Path(path), save(plain, {KEY: json.dumps(header, ensure_ascii=False)}))
 
 
+def amend(path: str | Path, out: str | Path, **fields: Any) -> None:
+    """Write the model file `path` to `out` with some fields of its header set anew."""
+    tensors, header = read_tensors(path, "model")
+    write_tensors(out, tensors, {**header, **fields})
+
+
 def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and header of a file by `write_tensors`, checked against its checksum."""
     path = Path(path)

@@ -17,10 +17,13 @@ from accelerate import Accelerator
 
 from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
+from wrinkle.evaluation.conformal import LEAST_FACES, calibrate
 from wrinkle.evaluation.metrics import cumulative_score, mean_absolute_error
 from wrinkle.evaluation.predict_store import predict_store
+from wrinkle.evaluation.predictions import Predictions
+from wrinkle.evaluation.predictions import to_csv as predictions_csv
 from wrinkle.protocols import Fold, get_protocol
-from wrinkle.training.checkpoint import load_model, replace_file
+from wrinkle.training.checkpoint import amend, load_model, replace_file
 from wrinkle.training.loop import MODEL_FILE, STATE_FILE, Run, try_out
 from wrinkle.training.memory import keep_freed_memory
 from wrinkle.training.patches import PATCHES_FILE
@@ -129,36 +132,43 @@ def train_fold(
 def test_fold(
     recipe: Recipe, store: Store, fold: Fold, folder: Path, accelerator: Accelerator
 ) -> Result:
-    """Test part of a fold under the model file in `folder`; writes predictions.csv."""
+    """Calibrate the model file in `folder` on the fold's validation part, test it on the test part;
+    writes predictions.csv."""
     model, header = load_model(folder / MODEL_FILE, accelerator.device)
     training = recipe.training
-    probabilities = predict_store(
-        model,
-        header,
-        store,
-        fold.test,
-        accelerator.device,
-        training.batch,
-        training.mirror_average,
-        training.workers,
-        every_classifier=True,
-    )
+
+    def predict(part: np.ndarray) -> np.ndarray:
+        return predict_store(
+            model,
+            header,
+            store,
+            part,
+            accelerator.device,
+            training.batch,
+            training.mirror_average,
+            training.workers,
+            every_classifier=True,
+        )
+
+    probabilities = predict(fold.test)
     every = probabilities.astype(np.float64) @ np.asarray(header["ages"])
-    predicted = every[:, 0]
-    actual = store.ages[fold.test].astype(np.float64)
-    names = store.columns["name"].take(fold.test).to_pylist()
-    rows = [
-        (name, f"{age:g}", *(f"{guess:.3f}" for guess in guesses))
-        for name, age, guesses in zip(names, actual, every, strict=True)
-    ]
-    head = ("name", "age", "predicted", *model.classifiers[1:])
-    replace_file(folder / "predictions.csv", to_csv([head, *rows]))
+    interval = None
+    if len(fold.validation) >= LEAST_FACES:
+        data = f"validation part of {recipe.data.protocol}, fold {fold.name}"
+        ages = store.ages[fold.validation]
+        calibration = calibrate(predict(fold.validation)[:, 0], ages, data)
+        amend(folder / MODEL_FILE, folder / MODEL_FILE, calibration=calibration.to_header())
+        interval = calibration.interval(probabilities[:, 0])
+    tested = Predictions(recipe.name, store.columns.take(fold.test), every[:, 0], interval)
+    others = dict(zip(model.classifiers[1:], every.T[1:], strict=True))
+    replace_file(folder / "predictions.csv", predictions_csv(tested, others))
+    actual = tested.actual
     provenance = header["provenance"]
     return Result(
         fold=fold.name,
         n=len(actual),
-        mae=float(mean_absolute_error(predicted, actual)),
-        cs5=float(cumulative_score(predicted, actual, 5)),
+        mae=float(mean_absolute_error(tested.predicted, actual)),
+        cs5=float(cumulative_score(tested.predicted, actual, 5)),
         validation_mae=provenance["scores"].get("validation_mae"),
         epochs=provenance["epochs"],
         classifiers={

@@ -1,0 +1,88 @@
+"""Age assurance: who would be let through, or asked for a document, were an estimate the guard.
+
+Figures as NIST reports them (Hanaoka, Ngan, Yang, Quinn, Hom, Grother, "Face Analysis Technology
+Evaluation: Age Estimation and Verification", NIST IR 8525, 2024): under "Challenge T" whoever is
+estimated below T must show a document. The false positive rate is the share of people too young
+who are estimated at T or older; the true positive rate that of people old enough who are.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from wrinkle.errors import WrinkleError
+from wrinkle.evaluation.predictions import Predictions
+from wrinkle.evaluation.scores import known_people
+from wrinkle.evaluation.uncertainty import Estimate, estimates
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """Rates in [0, 1] at one threshold in years, each with its 95 % interval; NaN without faces."""
+
+    threshold: float
+    false_positive_rate: Estimate
+    true_positive_rate: Estimate
+
+
+def challenge(
+    predictions: Predictions,
+    thresholds: Sequence[float],
+    too_young: tuple[int, int] = (14, 17),
+    old_enough: tuple[int, int] = (18, 30),
+) -> list[Challenge]:
+    """Rates for each threshold.
+
+    too_young, old_enough: first and last age in whole years of those counted for the false and the
+    true positive rate; 14 to 17 is NIST's. WrinkleError for a range that is none, ranges that
+    overlap, and where no face lies in either.
+    """
+    for first, last in (too_young, old_enough):
+        if not 0 <= first <= last:
+            raise WrinkleError(f"ages {first} to {last} are no range of ages")
+    if too_young[1] >= old_enough[0]:
+        raise WrinkleError(
+            f"ages {too_young[0]} to {too_young[1]} overlap with {old_enough[0]} to {old_enough[1]}"
+        )
+    whole = np.floor(predictions.actual)
+    young, old = ((low <= whole) & (whole <= high) for low, high in (too_young, old_enough))
+    if not (young | old).any():
+        raise WrinkleError(
+            f"no face is {too_young[0]} to {too_young[1]} or {old_enough[0]} to {old_enough[1]} "
+            "years old"
+        )
+    passes = (predictions.predicted[:, None] >= np.asarray(thresholds, np.float64)).astype(float)
+    count = len(thresholds)
+    members = np.stack([young] * count + [old] * count, 1)
+    found = estimates(np.hstack([passes, passes]), members, known_people(predictions))
+    return [
+        Challenge(float(t), fpr, tpr)
+        for t, fpr, tpr in zip(thresholds, found[:count], found[count:], strict=True)
+    ]
+
+
+def challenge_table(
+    predictions: Predictions,
+    thresholds: Sequence[float],
+    too_young: tuple[int, int] = (14, 17),
+    old_enough: tuple[int, int] = (18, 30),
+) -> str:
+    """`challenge` as text."""
+    whole = np.floor(predictions.actual)
+    counts = [
+        int(((low <= whole) & (whole <= high)).sum()) for low, high in (too_young, old_enough)
+    ]
+    lines = [
+        f"estimated at T or older: {counts[0]:,} faces of {too_young[0]} to {too_young[1]} years "
+        f"(false positives), {counts[1]:,} of {old_enough[0]} to {old_enough[1]} (true positives)",
+        "",
+        f"{'Challenge T':<14}{'FPR %':>8}{'95 %':>14}{'TPR %':>9}{'95 %':>14}",
+    ]
+    for row in challenge(predictions, thresholds, too_young, old_enough):
+        cells = [
+            f"{100 * rate.value:.1f}{f'{100 * rate.low:.1f}–{100 * rate.high:.1f}':>14}"
+            for rate in (row.false_positive_rate, row.true_positive_rate)
+        ]
+        lines.append(f"  {row.threshold:<12g}{cells[0]:>22}{cells[1]:>23}")
+    return "\n".join(lines)

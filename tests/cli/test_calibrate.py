@@ -1,0 +1,54 @@
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from tests.cli.conftest import Command
+from wrinkle.datasets.store import write_table
+from wrinkle.training.checkpoint import read_tensors
+
+
+@pytest.fixture
+def sixty(example_store: Path, tmp_path: Path) -> Path:
+    """The five examples twelve times, under other names."""
+    table = pa.ipc.open_file(pa.memory_map(str(example_store))).read_all()
+    many = pa.concat_tables([table] * 12)
+    names = [f"{number}.jpg" for number in range(60)]
+    many = many.set_column(0, many.schema.field("name"), pa.array(names))
+    write_table(tmp_path / "sixty.arrow", many, {"format": 1, "size": 256, "dataset": "folder"})
+    return tmp_path / "sixty.arrow"
+
+
+def test_intervals_hold_where_they_were_calibrated(
+    wrinkle: Command, small_model: Path, sixty: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "calibrated.safetensors"
+    before = wrinkle("evaluate", small_model, sixty).out
+    done = wrinkle("calibrate", small_model, sixty, out, "--split", "all")
+    assert (done.code, done.err) == (0, [])
+    assert done.out.startswith(f"{out}: calibrated on 60 faces (all faces of sixty.arrow)")
+    after = wrinkle("evaluate", out, sixty).out
+    assert "intervals hold" not in before
+    first, second, *_ = after.splitlines()
+    # Each of the five people is a fifth; both ends lie on one of them, up to rounding.
+    assert float(second.partition("hold ")[2].split()[0]) >= 60
+    assert first == before.splitlines()[0]
+    tensors, header = read_tensors(small_model, "model")
+    again, amended = read_tensors(out, "model")
+    assert amended.pop("calibration")["faces"] == 60
+    assert {**header, "sha256": ""} == {**amended, "sha256": ""}
+    assert all(tensors[name].equal(again[name]) for name in tensors)
+
+
+def test_what_cannot_be_done_is_one_line(
+    wrinkle: Command, small_model: Path, example_store: Path, sixty: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "x.safetensors"
+    for options, message in (
+        ((example_store, out, "--split", "all"), "5 faces are too few to calibrate; 50 at least"),
+        ((sixty, out, "--split", "train"), "not calibrated on the faces that it was trained on"),
+    ):
+        done = wrinkle("calibrate", small_model, *options)
+        assert (done.code, len(done.err)) == (2, 1)
+        assert message in done.err[0]
+    assert not out.exists()

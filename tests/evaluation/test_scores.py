@@ -1,0 +1,105 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from wrinkle.evaluation.predictions import Predictions
+from wrinkle.evaluation.scores import (
+    comparison_table,
+    known_people,
+    score,
+    score_all,
+    score_table,
+)
+
+AGES = [5.0, 15, 16, 25, 25, 38]
+PREDICTED = np.array([7.0, 15, 10, 26, 22, 30])  # errors 2, 0, −6, 1, −3, −8
+GENDERS = ["female", "female", "male", "male", None, "female"]
+
+
+def predictions(**columns: list) -> Predictions:
+    count = len(AGES)
+    labels = {
+        "name": [str(n) for n in range(count)],
+        "age": AGES,
+        "age_deviation": pa.nulls(count, pa.float32()),
+        "person": pa.nulls(count, pa.string()),
+        "gender": pa.nulls(count, pa.string()),
+        "group": pa.nulls(count, pa.string()),
+        "source": ["folder"] * count,
+        **columns,
+    }
+    return Predictions("mine", pa.table(labels), PREDICTED)
+
+
+def test_all_and_every_part_by_hand() -> None:
+    found = {(row.column, row.value): row for row in score(predictions(gender=GENDERS))}
+    assert list(found) == [
+        ("", "all"),
+        *(("age", decade) for decade in ("0–9", "10–19", "20–29", "30–39")),
+        *(("gender", gender) for gender in ("female", "male", "unknown")),
+    ]
+    whole = found["", "all"]
+    assert (whole.faces, whole.people) == (6, None)
+    assert whole.mae.value == pytest.approx(20 / 6)
+    assert whole.bias.value == pytest.approx(-14 / 6)
+    assert whole.cs5.value == pytest.approx(4 / 6)
+    assert whole.coverage is None
+    women = found["gender", "female"]
+    assert (women.faces, women.mae.value, women.bias.value) == (3, pytest.approx(10 / 3), -2)
+    teens = found["age", "10–19"]
+    assert (teens.mae.value, teens.mae.low, teens.mae.high) == (3, 0, 6)
+    assert score_all(predictions(gender=GENDERS)) == whole
+
+
+def test_coverage_of_the_systems_intervals() -> None:
+    from dataclasses import replace
+
+    ends = np.stack([PREDICTED - 3, PREDICTED + 3], 1)  # holds errors of at most 3: 4 of 6
+    row = score_all(replace(predictions(), interval=ends))
+    assert row.coverage is not None
+    assert row.coverage.value == pytest.approx(4 / 6)
+    text = score_table(replace(predictions(), interval=ends))
+    assert "90 % intervals hold 66.7 % of the ages" in text
+    assert "mean width 6.0 years" in text
+
+
+def test_people_are_drawn_whole_and_known_by_dataset() -> None:
+    system = predictions(person=["1", "1", "1", "2", "2", None])
+    assert known_people(system) == ["folder 1"] * 3 + ["folder 2"] * 2 + [None]
+    row = score_all(system)
+    assert row.people == 3
+    # With everybody drawn whole, three draws of 1 are one of the samples: errors 2, 0, 6.
+    assert row.mae.low == pytest.approx(2)  # three draws of 2: 1 and 3
+    assert row.mae.high == pytest.approx(8)
+    assert "6 faces of 3 people" in score_table(system)
+
+
+def test_table_shows_every_part_and_the_epsilon_error() -> None:
+    lines = score_table(predictions(gender=GENDERS, age_deviation=[2.0] * 6)).splitlines()
+    assert lines[0].startswith("6 faces: MAE 3.33 years (95 %: ")
+    assert "CS(5) 66.7 %" in lines[0]
+    assert "bias -2.33 years" in lines[0]
+    error = PREDICTED - AGES
+    expected = (1 - np.exp(-(error**2) / 8)).mean()
+    assert lines[1] == f"6 of them with an age deviation: ε-error {expected:.3f}"
+    assert [line.strip() for line in lines if line.strip() in ("age", "gender")] == [
+        "age",
+        "gender",
+    ]
+    women = next(line for line in lines if line.startswith("  female"))
+    assert women.split()[1:3] == ["3", "3.33"]
+    assert women.split()[-2:] == ["-2.00", "66.7"]
+
+
+def test_systems_beside_each_other() -> None:
+    from dataclasses import replace
+
+    mine = predictions()
+    other = replace(mine, system="theirs", predicted=np.array(AGES) + 1)
+    first, *_, ours, theirs = comparison_table([mine, other]).splitlines()
+    assert first == "6 faces that all systems have; differences to mine"
+    assert ours.split()[:2] == ["mine", "3.33"]
+    cells = theirs.split()
+    assert cells[:2] == ["theirs", "1.00"]
+    assert "-2.33" in cells  # 1 − 20/6
+    assert cells[-1] == "75.0"  # nearer in 4 of 6, one tie: |1| against 2, 0, 6, 1, 3, 8
