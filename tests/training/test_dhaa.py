@@ -59,9 +59,9 @@ def test_it_learns_and_every_classifier_is_scored(drawn_recipe: Path, tmp_path: 
     assert list(result.classifiers) == names
     assert result.classifiers["DHAA"] == pytest.approx(result.mae)
     head, *rows = (folder / "predictions.csv").read_text().splitlines()
-    assert head == ",".join(["name", "age", "predicted", *names[1:]])
+    assert head == ",".join(["name", "age", "predicted", "low", "high", *names[1:]])
     table = [[float(value) for value in row.split(",")[1:]] for row in rows]
-    error = sum(abs(row[5] - row[0]) for row in table) / len(table)
+    error = sum(abs(row[7] - row[0]) for row in table) / len(table)
     assert result.classifiers["L-1"] == pytest.approx(error, abs=1e-3)
     text = (tmp_path / "drawn" / "results.md").read_text()
     assert f"| L-1 | {result.classifiers['L-1']:.3f} |" in text

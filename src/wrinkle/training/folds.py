@@ -26,7 +26,7 @@ from wrinkle.protocols import Fold, get_protocol
 from wrinkle.training.checkpoint import amend, load_model, replace_file
 from wrinkle.training.loop import MODEL_FILE, STATE_FILE, Run, try_out
 from wrinkle.training.memory import keep_freed_memory
-from wrinkle.training.patches import PATCHES_FILE
+from wrinkle.training.patches import PATCHES_FILE, read_patches
 from wrinkle.training.recipe import Recipe, flatten
 
 RESULT_FILE = "result.json"
@@ -137,7 +137,7 @@ def test_fold(
     model, header = load_model(folder / MODEL_FILE, accelerator.device)
     training = recipe.training
 
-    def predict(part: np.ndarray) -> np.ndarray:
+    def predict(part: np.ndarray, patches: np.ndarray | None = None) -> np.ndarray:
         return predict_store(
             model,
             header,
@@ -148,6 +148,7 @@ def test_fold(
             training.mirror_average,
             training.workers,
             every_classifier=True,
+            patches=patches,
         )
 
     probabilities = predict(fold.test)
@@ -156,7 +157,9 @@ def test_fold(
     if len(fold.validation) >= LEAST_FACES:
         data = f"validation part of {recipe.data.protocol}, fold {fold.name}"
         ages = store.ages[fold.validation]
-        calibration = calibrate(predict(fold.validation)[:, 0], ages, data)
+        known = (folder / PATCHES_FILE).exists()
+        patches = read_patches(folder, len(store)) if known else None
+        calibration = calibrate(predict(fold.validation, patches)[:, 0], ages, data)
         amend(folder / MODEL_FILE, folder / MODEL_FILE, calibration=calibration.to_header())
         interval = calibration.interval(probabilities[:, 0])
     tested = Predictions(recipe.name, store.columns.take(fold.test), every[:, 0], interval)
