@@ -49,17 +49,16 @@ def store_hashes(store: Store) -> np.ndarray:
     return perceptual_hash(np.stack(small)) if small else np.zeros(0, np.uint64)
 
 
-def near_pairs(hashes: np.ndarray, near: int = NEAR) -> np.ndarray:
-    """All pairs of rows of (N,) uint64 whose hashes differ in fewer than `near` bits, exactly.
+def near_pairs(hashes: np.ndarray) -> np.ndarray:
+    """All pairs of rows of (N,) uint64 whose hashes differ in fewer than `NEAR` bits, exactly.
 
     Returns (P, 2) int64, first < second, ascending. Rows with the same hash stand for one another:
     each is paired with the first of them alone, and only that one with rows of other hashes.
-    near: at most `NEAR`.
     """
     unique, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
     pairs = [np.zeros((0, 2), np.int64)]
     for a, b in _candidates(unique):
-        pairs.append(np.stack([a, b], 1)[np.bitwise_count(unique[a] ^ unique[b]) < near])
+        pairs.append(np.stack([a, b], 1)[np.bitwise_count(unique[a] ^ unique[b]) < NEAR])
     among = first[np.unique(np.sort(np.concatenate(pairs), axis=1), axis=0)]
     rows = np.arange(len(hashes))
     again = rows != first[inverse]

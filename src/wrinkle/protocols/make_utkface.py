@@ -1,7 +1,7 @@
 """Makes the packaged list of UTKFace:  python -m wrinkle.protocols.make_utkface ROOT [OUT]
 
 1. Byte-identical pictures are dropped but for one, or wholly where their ages differ (left-out).
-2. Pictures whose 64-bit perceptual hashes differ in fewer than NEAR bits form clusters, and a
+2. Pictures whose 64-bit perceptual hashes differ in fewer than 6 bits form clusters, and a
    cluster goes to one part whole. Looked at, pairs 0 or 2 bits apart are one photograph, scaled,
    cropped or compressed anew; pairs 4 bits apart are so in about half the cases, and keeping two
    people together by mistake costs nothing. At 8 bits a thousand strangers would hang together.
@@ -19,13 +19,13 @@ import numpy as np
 
 from wrinkle.datasets import Row, read_dataset
 from wrinkle.datasets.duplicates import find_duplicates
+from wrinkle.datasets.near_duplicates import near_pairs
 from wrinkle.errors import WrinkleError
 from wrinkle.protocols.fold import shuffled
 from wrinkle.protocols.packed import write_list
 from wrinkle.protocols.utkface import LIST, PARTS
 
 SEED = 0
-NEAR = 6
 _DEAL = ("train",) * 8 + ("validation", "test")
 
 
@@ -38,11 +38,10 @@ def perceptual_hash(image: np.ndarray) -> np.ndarray:
     return low > np.median(low[1:])
 
 
-def cluster(hashes: np.ndarray, near: int = NEAR) -> np.ndarray:
+def cluster(hashes: np.ndarray) -> np.ndarray:
     """(N,) int64: for each row of (N, 64) bool the lowest row that it is linked to by steps of
-    fewer than `near` differing bits.
+    fewer than NEAR differing bits.
     """
-    signs = hashes.astype(np.float32) * 2 - 1
     parent = np.arange(len(hashes))
 
     def root(row: int) -> int:
@@ -50,11 +49,10 @@ def cluster(hashes: np.ndarray, near: int = NEAR) -> np.ndarray:
             parent[row] = row = parent[parent[row]]
         return row
 
-    for start in range(0, len(hashes), 1024):
-        differing = (64 - signs[start : start + 1024] @ signs.T) / 2
-        for first, second in np.argwhere(differing < near):
-            a, b = root(int(first) + start), root(int(second))
-            parent[max(a, b)] = min(a, b)
+    whole = np.packbits(hashes, axis=-1).view(">u8")[:, 0].astype(np.uint64)
+    for first, second in near_pairs(whole).tolist():
+        a, b = root(first), root(second)
+        parent[max(a, b)] = min(a, b)
     return np.array([root(row) for row in range(len(hashes))], dtype=np.int64)
 
 
