@@ -94,6 +94,11 @@ def test_the_probability_of_an_age(predict: Command, small_model: Path) -> None:
         assert float(cells[f"at_least_{age}"]) == pytest.approx(chance, abs=1e-4)
 
 
+def test_no_probability_is_printed_as_certain(predict: Command) -> None:
+    assert ", at least 0: 99.9 %," in predict(PORTRAIT, "--at-least", 0).out
+    assert ", at least 500: 0.1 %," in predict(PORTRAIT, "--at-least", 500).out
+
+
 def test_two_faces_are_numbered(predict: Command, tmp_path: Path) -> None:
     portrait = np.asarray(Image.open(PORTRAIT))
     small = np.asarray(Image.open(PORTRAIT).resize((256, 300)))

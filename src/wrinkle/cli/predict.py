@@ -128,8 +128,8 @@ def _lines(prediction: "Prediction", at_least: int | None) -> Iterator[str]:
 
 
 def _percent(face: "Face", age: int) -> str:
-    """Never "100 %" or "0 %" of what is not certain."""
-    chance = 100 * face.at_least(age)
+    """Never "100 %" or "0 %": nothing about an age is certain."""
+    chance = min(max(100 * face.at_least(age), 0.1), 99.9)
     return f"{chance:.1f} %" if chance < 5 or chance > 95 else f"{chance:.0f} %"
 
 
