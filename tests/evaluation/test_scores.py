@@ -68,6 +68,7 @@ def test_people_are_drawn_whole_and_known_by_dataset() -> None:
     assert known_people(system) == ["folder 1"] * 3 + ["folder 2"] * 2 + [None]
     row = score_all(system)
     assert row.people == 3
+    assert score_all(predictions(person=["1", "1", None, None, None, None])).people == 5
     # With everybody drawn whole, three draws of 1 are one of the samples: errors 2, 0, 6.
     assert row.mae.low == pytest.approx(2)  # three draws of 2: 1 and 3
     assert row.mae.high == pytest.approx(8)

@@ -19,7 +19,8 @@ COLUMNS = ("age", "gender", "group")
 class Score:
     """How well some of the faces are estimated.
 
-    column, value: which faces; ("", "all") for all of them. people: how many, where they are known.
+    column, value: which faces; ("", "all") for all of them. people: how many, where people are
+    known; somebody unknown counts as one more.
     mae, bias: years. cs5, coverage: shares in [0, 1]; coverage: of the ages that lie in the
     system's interval, None where it gives none.
     """
@@ -65,7 +66,8 @@ def _score(predictions: Predictions, parts: list[tuple[str, str, np.ndarray]]) -
     for number, (column, value, inside) in enumerate(parts):
         count = None
         if people is not None:
-            count = len({people[i] for i in np.flatnonzero(inside)})
+            here = [people[i] for i in np.flatnonzero(inside)]
+            count = len(set(here) - {None}) + here.count(None)
         mae, mean_bias, cs5, *rest = found[number * k : (number + 1) * k]
         coverage = rest[0] if rest else None
         scores.append(Score(column, value, int(inside.sum()), count, mae, mean_bias, cs5, coverage))
