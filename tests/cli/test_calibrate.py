@@ -5,7 +5,7 @@ import pytest
 
 from tests.cli.conftest import Command
 from wrinkle.datasets.store import write_table
-from wrinkle.training.checkpoint import read_tensors
+from wrinkle.training.checkpoint import amend, read_tensors
 
 
 @pytest.fixture
@@ -44,11 +44,19 @@ def test_what_cannot_be_done_is_one_line(
     wrinkle: Command, small_model: Path, example_store: Path, sixty: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "x.safetensors"
-    for options, message in (
-        ((example_store, out, "--split", "all"), "5 faces are too few to calibrate; 50 at least"),
-        ((sixty, out, "--split", "train"), "not calibrated on the faces that it was trained on"),
+    trained = tmp_path / "trained.safetensors"
+    amend(small_model, trained, provenance={"data": "folder", "split": "random:4", "fold": "1"})
+    for model, store, part, message in (
+        (small_model, example_store, "all", "5 faces are too few to calibrate; 50 at least"),
+        (trained, sixty, "train", "was trained on 24 of these 24 faces"),
+        (trained, sixty, "all", "was trained on 24 of these 60 faces"),
     ):
-        done = wrinkle("calibrate", small_model, *options)
+        done = wrinkle("calibrate", model, store, out, "--split", part)
         assert (done.code, len(done.err)) == (2, 1)
         assert message in done.err[0]
     assert not out.exists()
+    # Who evaluates is told the same.
+    lines = wrinkle("evaluate", trained, sixty, "--split", "train").out.splitlines()
+    assert lines[-1].endswith("was trained on 24 of these faces.")
+    assert "People in training and test: shared (some both train and test)." in lines
+    assert "trained on" not in wrinkle("evaluate", trained, sixty, "--split", "test").out

@@ -147,3 +147,21 @@ def test_mistakes_are_one_line(wrinkle: Command, tmp_path: Path) -> None:
         assert (done.code, done.out) == (2, "")
         (complaint,) = done.err
         assert complaint.startswith(f"wrinkle: {line}")
+
+
+def test_what_training_and_test_share(
+    wrinkle: Command, example_store: Path, tmp_path: Path
+) -> None:
+    leaks = tmp_path / "leaks.csv"
+    done = wrinkle("protocols", "show", "random:5", example_store, "--leaks", leaks)
+    assert done.code == 0
+    assert done.out.splitlines()[-1].endswith("Both in training and test: nothing found.")
+    assert leaks.read_text() == "fold,kind,test,train,detail\n"
+    nowhere = tmp_path / "no" / "leaks.csv"
+    done = wrinkle("protocols", "show", "random:5", example_store, "--leaks", nowhere)
+    assert (done.code, done.err[-1]) == (
+        2,
+        f"wrinkle: cannot write {nowhere}: No such file or directory",
+    )
+    done = wrinkle("protocols", "show", "random:5", "--leaks", leaks)
+    assert (done.code, len(done.err)) == (2, 1)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
 from wrinkle.evaluation.conformal import Calibration
 from wrinkle.evaluation.metrics import mean_absolute_error
-from wrinkle.protocols import Fold
+from wrinkle.protocols import Fold, get_protocol
 from wrinkle.training.checkpoint import load_model
 from wrinkle.training.folds import Result, format_folds, format_table, limited, parse_folds, train
 from wrinkle.training.recipe import load_recipe
@@ -109,11 +110,9 @@ def test_a_folder_of_other_data(drawn_recipe: Path, tmp_path: Path) -> None:
 def test_best_needs_a_validation_part(
     drawn_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Protocol:
-        def folds(self, table: object) -> list[Fold]:
-            return [Fold("only", np.arange(64), np.arange(0), np.arange(64, 96))]
-
-    monkeypatch.setattr("wrinkle.training.folds.get_protocol", lambda spec: Protocol())
+    fold = Fold("only", np.arange(64), np.arange(0), np.arange(64, 96))
+    protocol = replace(get_protocol("random:4"), folds=lambda table: [fold])
+    monkeypatch.setattr("wrinkle.training.folds.get_protocol", lambda spec: protocol)
     with pytest.raises(WrinkleError, match=r"choose is 'best'.*no validation part.*'last'"):
         train(load_recipe(drawn_recipe), None, tmp_path)
     overrides = ["training.choose=last", "training.epochs=1", "name=last"]
@@ -127,6 +126,43 @@ def test_starts_from_a_trained_model(drawn_recipe: Path, tmp_path: Path) -> None
     overrides = [f"init={start}", "training.epochs=1", "optimizer.lr=1e-6", "name=b"]
     (second,) = train(load_recipe(drawn_recipe, overrides), "1", tmp_path)
     assert second.mae == pytest.approx(first.mae, abs=0.1)
+
+
+def test_a_start_that_has_seen_the_test_pictures(drawn_recipe: Path, tmp_path: Path) -> None:
+    train(load_recipe(drawn_recipe, ["training.epochs=1", "name=a"]), "1", tmp_path)
+    recipe = load_recipe(drawn_recipe, [f"init={tmp_path / 'a/1/model.safetensors'}", "name=b"])
+    with pytest.raises(WrinkleError, match=r"has learned from 64 of the 64 pictures that fold 2"):
+        train(recipe, "1-2", tmp_path)
+    assert not (tmp_path / "b").exists()
+
+
+def test_what_both_sides_share_is_listed_once(
+    drawn_recipe: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The drawn store's 16 people lie on both sides of random:4, which is known for it."""
+    recipe = load_recipe(drawn_recipe, ["training.epochs=1"])
+    train(recipe, "1", tmp_path)
+    line = (tmp_path / "drawn" / "results.md").read_text().splitlines()[-1]
+    assert line.startswith("People: shared (some both train and test). Both in training and test: ")
+    assert line in capsys.readouterr().err
+    rows = (tmp_path / "drawn" / "integrity.csv").read_text().splitlines()
+    assert sum(",person," in row for row in rows) > 40
+    monkeypatch.setattr("wrinkle.training.integrity.find_leaks", None)
+    train(recipe, "2", tmp_path)
+    assert (tmp_path / "drawn" / "results.md").read_text().splitlines()[-1] == line
+
+
+def test_shared_people_where_nobody_expects_them(
+    drawn_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    protocol = replace(get_protocol("random:4"), shares_people=None)
+    monkeypatch.setattr("wrinkle.training.folds.get_protocol", lambda spec: protocol)
+    with pytest.raises(WrinkleError, match=r"tests \d+ people who train as well, such as p"):
+        train(load_recipe(drawn_recipe), "1", tmp_path)
+    assert not (tmp_path / "drawn").exists()
 
 
 @pytest.mark.parametrize(

@@ -24,21 +24,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    import numpy
+
     from wrinkle.datasets.store import Store
     from wrinkle.evaluation.conformal import calibrate
     from wrinkle.evaluation.predict_store import predict_store
     from wrinkle.serving.estimator import choose_device
     from wrinkle.serving.packaged import model_file
     from wrinkle.training.checkpoint import amend, load_model
+    from wrinkle.training.integrity import learned
 
-    if args.split == "train":
-        raise WrinkleError("a model is not calibrated on the faces that it was trained on")
     device = choose_device(args.device)
     source = model_file(args.model)
     model, header = load_model(source, device)
     store = Store(args.store)
     provenance = header["provenance"]
     rows = split_rows(args, store, provenance["split"], provenance["fold"])
+    trained = numpy.isin(rows, learned(provenance, store, ["train"])).sum()
+    if trained:
+        raise WrinkleError(
+            f"{args.model} was trained on {trained:,} of these {len(rows):,} faces, on which its "
+            "errors are too small to calibrate by: take others, --split validation for one"
+        )
     distributions = predict_store(
         model, header, store, rows, device, args.batch, workers=args.workers
     )

@@ -2,8 +2,8 @@
 decade, gender and group; each with its 95 % interval. Several are compared on the same pictures.
 
 A system is a model, or a CSV file of anybody's predictions (columns name and predicted, and low and
-high where it gives 90 % intervals). Without --split all faces count, a model's own training
-pictures too if they are among them.
+high where it gives 90 % intervals). Without --split all faces count; a line says how many of them a
+model was trained on.
 """
 
 import argparse
@@ -48,12 +48,12 @@ def run(args: argparse.Namespace) -> int:
             args.predictions.write_bytes(to_csv(found[0][0]))
         except OSError as error:
             raise WrinkleError(f"cannot write {args.predictions}: {error.strerror}") from error
-    for predictions, classifiers in found:
+    for predictions, notes in found:
         if len(found) > 1:
             print(f"\n{predictions.system}")
         print(score_table(predictions))
-        if classifiers:
-            print(classifiers)
+        for note in notes:
+            print(note)
         if args.challenge:
             print("\n" + challenge_table(predictions, CHALLENGES))
     if len(found) > 1:
@@ -63,27 +63,39 @@ def run(args: argparse.Namespace) -> int:
 
 def _predict(
     args: argparse.Namespace, system: str, store: "Store"
-) -> "tuple[Predictions, str | None]":
-    """A system's predictions for the faces that are asked for, and its classifiers' table."""
+) -> "tuple[Predictions, list[str]]":
+    """A system's predictions for the faces that are asked for, and what must be said of them."""
+    return _read(args, system, store) if system.endswith(".csv") else _run(args, system, store)
+
+
+def _read(args: argparse.Namespace, file: str, store: "Store") -> "tuple[Predictions, list[str]]":
+    import numpy as np
+
+    from wrinkle.evaluation.predictions import read_predictions
+
+    predictions = read_predictions(file, store.columns)
+    if args.split == "all":
+        return predictions, []
+    rows = split_rows(args, store, None, None)
+    names = store.columns["name"].take(rows).to_pylist()
+    inside = np.isin(predictions.rows["name"].to_pylist(), names)
+    if not inside.any():
+        raise WrinkleError(f"{file} holds no picture of the {args.split} part")
+    return predictions.take(np.flatnonzero(inside)), [_people(args.protocol)]
+
+
+def _run(args: argparse.Namespace, system: str, store: "Store") -> "tuple[Predictions, list[str]]":
     import numpy as np
 
     from wrinkle.evaluation.conformal import Calibration
     from wrinkle.evaluation.predict_store import predict_store
-    from wrinkle.evaluation.predictions import Predictions, read_predictions
+    from wrinkle.evaluation.predictions import Predictions
     from wrinkle.evaluation.scores import classifier_table
     from wrinkle.serving.estimator import choose_device
     from wrinkle.serving.packaged import model_file
     from wrinkle.training.checkpoint import load_model
+    from wrinkle.training.integrity import learned
 
-    if system.endswith(".csv"):
-        predictions = read_predictions(system, store.columns)
-        if args.split == "all":
-            return predictions, None
-        names = store.columns["name"].take(split_rows(args, store, None, None)).to_pylist()
-        inside = np.isin(predictions.rows["name"].to_pylist(), names)
-        if not inside.any():
-            raise WrinkleError(f"{system} holds no picture of the {args.split} part")
-        return predictions.take(np.flatnonzero(inside)), None
     device = choose_device(args.device)
     model, header = load_model(model_file(system), device)
     provenance = header["provenance"]
@@ -95,7 +107,18 @@ def _predict(
     calibration = Calibration.from_header(header)
     interval = None if calibration is None else calibration.interval(probabilities[:, 0])
     predictions = Predictions(system, store.columns.take(rows), every[:, 0], interval)
-    classifiers = None
+    notes = []
     if args.classifiers:
-        classifiers = classifier_table(model.classifiers, every, predictions.actual)
-    return predictions, classifiers
+        notes.append(classifier_table(model.classifiers, every, predictions.actual))
+    if args.split != "all":
+        notes.append(_people(args.protocol or provenance["split"]))
+    trained = np.isin(rows, learned(provenance, store, ["train"])).sum()
+    if trained:
+        notes.append(f"{system} was trained on {trained:,} of these faces.")
+    return predictions, notes
+
+
+def _people(protocol: str) -> str:
+    from wrinkle.protocols import get_protocol
+
+    return f"People in training and test: {get_protocol(protocol).people}."

@@ -3,10 +3,12 @@
 wrinkle protocols
 wrinkle protocols show morph2-s1-s2-s3
 wrinkle protocols show utkface utkface.arrow
+wrinkle protocols show random:5 fgnet.arrow --leaks shared.csv   # what training and test share
 """
 
 import argparse
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wrinkle.errors import WrinkleError
@@ -23,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("action", nargs="?", choices=["show"], help="show one protocol instead of listing all")
     add("name", nargs="?", help="the protocol, with its numbers if it takes any: by-person:5")
     add("store", nargs="?", help="a file made by `wrinkle prepare`: split it, say what is missing")
+    add("--leaks", type=Path, metavar="CSV", help="list what its training and test parts share")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -36,6 +39,8 @@ def run(args: argparse.Namespace) -> int:
     if args.name is None:
         raise WrinkleError("show which protocol? `wrinkle protocols` lists them")
     protocol = get_protocol(args.name)
+    if args.leaks and not args.store:
+        raise WrinkleError("--leaks looks into a store: name one behind the protocol")
     store = Store(args.store) if args.store else None
     folds = protocol.folds(store.columns) if store else []
     print(f"{protocol.name}\n{_about(protocol)}")
@@ -45,6 +50,8 @@ def run(args: argparse.Namespace) -> int:
         _print_folds(protocol.sizes, folds)
     if store:
         _print_store(protocol, store, folds)
+    if store and args.leaks:
+        _write_leaks(protocol, store, folds, args.leaks)
     return 0
 
 
@@ -98,3 +105,14 @@ def _print_store(protocol: "Protocol", store: "Store", folds: "list[Fold]") -> N
         absent = [n for n in (protocol.names or list)() if n.lower() not in held]
         print(line + (f", such as {', '.join(absent[:3])}" if absent else ""))
     print(f"split: sha256 {assignment_checksum(folds, names)} of who is where")
+
+
+def _write_leaks(protocol: "Protocol", store: "Store", folds: "list[Fold]", path: Path) -> None:
+    from wrinkle.protocols.integrity import find_leaks, leaks_csv, summary
+
+    leaks = find_leaks(store, folds)
+    try:
+        path.write_bytes(leaks_csv(leaks))
+    except OSError as error:
+        raise WrinkleError(f"cannot write {path}: {error.strerror}") from error
+    print(summary(protocol, leaks, len(folds)))

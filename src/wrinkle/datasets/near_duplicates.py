@@ -12,6 +12,7 @@ from itertools import combinations, pairwise
 import cv2
 import numpy as np
 from PIL import Image
+from tqdm import tqdm
 
 from wrinkle.datasets.store import Store
 
@@ -44,8 +45,10 @@ def small_grey(image: np.ndarray) -> np.ndarray:
 
 def store_hashes(store: Store) -> np.ndarray:
     """Hash of every face crop of a store, (N,) uint64; on all cores."""
+    rows = range(len(store))
     with ThreadPoolExecutor(cv2.getNumberOfCPUs()) as pool:
-        small = list(pool.map(lambda row: small_grey(store.image(row)), range(len(store))))
+        every = pool.map(lambda row: small_grey(store.image(row)), rows)
+        small = list(tqdm(every, "hashes", len(rows), leave=False, unit="face", disable=None))
     return perceptual_hash(np.stack(small)) if small else np.zeros(0, np.uint64)
 
 

@@ -81,8 +81,10 @@ def checked(
             for column, code in codes.items():
                 shared = np.intersect1d(code[a], code[b])
                 if shared[shared >= 0].size:
+                    one, other = (rows[code[rows] == shared[-1]][0] for rows in (a, b))
                     raise WrinkleError(
-                        f"fold {fold.name}: {first} and {second} share a {column}"
+                        f"fold {fold.name}: {first} and {second} share a {column}, "
+                        f"{table['name'][int(one)]} and {table['name'][int(other)]} for one"
                         " (prepare the data again, which removes duplicates)"
                     )
     return folds

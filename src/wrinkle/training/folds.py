@@ -7,7 +7,7 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -24,28 +24,22 @@ from wrinkle.evaluation.predictions import Predictions
 from wrinkle.evaluation.predictions import to_csv as predictions_csv
 from wrinkle.protocols import Fold, get_protocol
 from wrinkle.training.checkpoint import amend, load_model, replace_file
-from wrinkle.training.loop import MODEL_FILE, STATE_FILE, Run, try_out
+from wrinkle.training.integrity import check_integrity, check_start
+from wrinkle.training.loop import Run, try_out
 from wrinkle.training.memory import keep_freed_memory
 from wrinkle.training.patches import PATCHES_FILE, read_patches
 from wrinkle.training.recipe import Recipe, flatten
-
-RESULT_FILE = "result.json"
-
-
-@dataclass(frozen=True)
-class Result:
-    """One fold's test part: pictures, mean absolute error in years, share [0, 1] within 5 years.
-
-    classifiers: the MAE of each of the model's classifiers, where it has several.
-    """
-
-    fold: str
-    n: int
-    mae: float
-    cs5: float
-    validation_mae: float | None
-    epochs: int
-    classifiers: dict[str, float] = field(default_factory=dict)
+from wrinkle.training.run_folder import (
+    MODEL_FILE,
+    PREDICTIONS_FILE,
+    RECIPE_FILE,
+    RESULT_FILE,
+    RUN_FILE,
+    STATE_FILE,
+    Result,
+    read_note,
+    read_result,
+)
 
 
 def train(
@@ -63,7 +57,8 @@ def train(
     """
     root = Path(runs) / recipe.name
     store = Store(recipe.data.store)
-    every = get_protocol(recipe.data.protocol).folds(store.columns)
+    protocol = get_protocol(recipe.data.protocol)
+    every = protocol.folds(store.columns)
     numbers = parse_folds(folds, len(every))
     chosen = [every[number] for number in numbers]
     # Told so, Accelerate joins several processes on CPUs; else each would train for itself.
@@ -71,15 +66,18 @@ def train(
     if accelerator.device.type == "cpu":
         keep_freed_memory()
     check_folder(root, recipe, fingerprint(store))
+    check_start(recipe.init, store, chosen)
     accelerator.wait_for_everyone()
-    if not (root / "recipe.yaml").exists():
+    if not (root / RECIPE_FILE).exists():
         for stage in (recipe, recipe.first):
             if stage is not None:
                 try_out(stage)  # what does not fit together leaves no folder behind
     accelerator.wait_for_everyone()
     command = command or shlex.join(sys.argv)
     if accelerator.is_main_process:
-        write_folder(root, recipe, fingerprint(store), command, folds or "")
+        parts, writer = [limited(fold, recipe) for fold in every], folds or ""
+        integrity = check_integrity(root, store, protocol, parts, writer)
+        write_folder(root, recipe, fingerprint(store), command, integrity, writer)
     if recipe.first is not None:
         begun = [
             any((root / f.name / n).exists() for n in (RESULT_FILE, STATE_FILE)) for f in every
@@ -164,7 +162,7 @@ def test_fold(
         interval = calibration.interval(probabilities[:, 0])
     tested = Predictions(recipe.name, store.columns.take(fold.test), every[:, 0], interval)
     others = dict(zip(model.classifiers[1:], every.T[1:], strict=True))
-    replace_file(folder / "predictions.csv", predictions_csv(tested, others))
+    replace_file(folder / PREDICTIONS_FILE, predictions_csv(tested, others))
     actual = tested.actual
     provenance = header["provenance"]
     return Result(
@@ -228,16 +226,16 @@ def fingerprint(store: Store) -> str:
 
 def check_folder(root: Path, recipe: Recipe, data: str) -> None:
     """WrinkleError when `root` holds a run of another recipe or of other data."""
-    if not (root / "recipe.yaml").exists():
+    if not (root / RECIPE_FILE).exists():
         return
-    old = flatten(yaml.safe_load((root / "recipe.yaml").read_text(encoding="utf-8")))
+    old = flatten(yaml.safe_load((root / RECIPE_FILE).read_text(encoding="utf-8")))
     new = recipe.resolved()
     differences = [
         f"{field} is {old.get(field)!r} there, {new.get(field)!r} here"
         for field in dict.fromkeys([*new, *old])
         if old.get(field) != new.get(field) and field.removeprefix("first.") not in Recipe.INERT
     ]
-    if json.loads((root / "run.json").read_text(encoding="utf-8"))["data"] != data:
+    if read_note(root)["data"] != data:
         differences.append(f"{recipe.data.store} holds other pictures or labels than then")
     if differences:
         raise WrinkleError(
@@ -246,14 +244,12 @@ def check_folder(root: Path, recipe: Recipe, data: str) -> None:
         )
 
 
-def write_folder(root: Path, recipe: Recipe, data: str, command: str, writer: str) -> None:
-    note = json.dumps({"command": command, "data": data}).encode()
-    replace_file(root / "run.json", note, writer)
-    replace_file(root / "recipe.yaml", f"# {command}\n{recipe.to_yaml()}".encode(), writer)
-
-
-def read_result(folder: Path) -> Result:
-    return Result(**json.loads((folder / RESULT_FILE).read_text(encoding="utf-8")))
+def write_folder(
+    root: Path, recipe: Recipe, data: str, command: str, integrity: str, writer: str
+) -> None:
+    note = {"command": command, "data": data, "integrity": integrity}
+    replace_file(root / RUN_FILE, json.dumps(note).encode(), writer)
+    replace_file(root / RECIPE_FILE, f"# {command}\n{recipe.to_yaml()}".encode(), writer)
 
 
 def write_table(root: Path, names: list[str], writer: str) -> None:
@@ -264,6 +260,7 @@ def write_table(root: Path, names: list[str], writer: str) -> None:
     rows = [[getattr(result, name) for name in fields] for result in results]
     replace_file(root / "results.csv", to_csv([fields, *rows]), writer)
     text = format_table(results, len(names)) + format_classifiers(results)
+    text += f"\n{read_note(root)['integrity']}\n"
     replace_file(root / "results.md", text.encode(), writer)
     if done != [name for name in names if (root / name / RESULT_FILE).exists()]:
         write_table(root, names, writer)  # others have ended meanwhile

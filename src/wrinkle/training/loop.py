@@ -64,9 +64,8 @@ from wrinkle.training.patches import (
     read_patches,
     write_patches,
 )
+from wrinkle.training.run_folder import HISTORY_FILE, MODEL_FILE, STATE_FILE
 
-MODEL_FILE = "model.safetensors"
-STATE_FILE = "state.safetensors"
 AUXILIARY = {
     "sub_logits": "sub-networks with classifiers of their own",
     "maps": "a network of attention maps",
@@ -410,7 +409,7 @@ class Run:
         table = csv.DictWriter(text, list(self.progress.history[0]))
         table.writeheader()
         table.writerows(self.progress.history)
-        replace_file(self.folder / "history.csv", text.getvalue().encode())
+        replace_file(self.folder / HISTORY_FILE, text.getvalue().encode())
 
     @contextmanager
     def _writer(self, first_step: int) -> Iterator[SummaryWriter | None]:

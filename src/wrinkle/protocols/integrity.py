@@ -1,0 +1,120 @@
+"""Does anything of the test part train? People, identical files, and near-identical pictures.
+
+Two pictures are near-identical when their crops' perceptual hashes differ in fewer than
+`wrinkle.datasets.near_duplicates.NEAR` bits. That finds a photograph that was saved again, scaled
+or brightened; now and then it also joins two strangers, so it is a list to look at, not an error.
+Somebody on both sides is one, unless the protocol is known for it.
+"""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, fields
+
+import numpy as np
+
+from wrinkle.datasets.near_duplicates import near_pairs, store_hashes
+from wrinkle.datasets.store import Store
+from wrinkle.errors import WrinkleError
+from wrinkle.protocols.fold import Fold, Protocol
+
+KINDS = {"person": "people", "file": "identical files", "near": "near-identical pictures"}
+
+
+@dataclass(frozen=True)
+class Leak:
+    """A picture of a fold's test part and one that trains or validates beside it.
+
+    kind: "person": the same person, told once for each; "file": the same file; "near": the
+    training picture whose hash is nearest, `detail` being the bits in which they differ.
+    """
+
+    fold: str
+    kind: str
+    test: str
+    train: str
+    detail: str
+
+
+def find_leaks(store: Store, folds: Sequence[Fold]) -> list[Leak]:
+    """Whatever the test part of each fold shares with what trains or validates beside it.
+
+    Every person once a fold; every test picture at most once as a file, else as near-identical.
+    """
+    table = store.columns
+    names = table["name"].to_pylist()
+    sources, people = table["source"].to_pylist(), table["person"].to_pylist()
+    person = [p and (s, p) for s, p in zip(sources, people, strict=True)]
+    digests = table["digest"].to_pylist()
+    neighbours = Neighbours(store_hashes(store))
+    leaks = []
+    for fold in folds:
+        test, train = fold.test.tolist(), [*fold.train.tolist(), *fold.validation.tolist()]
+        by_person = {person[row]: row for row in reversed(train) if person[row]}
+        shared = {person[row]: row for row in reversed(test) if person[row] in by_person}
+        pairs = [("person", row, by_person[who], who[1]) for who, row in sorted(shared.items())]
+        by_digest = {digests[row]: row for row in reversed(train)}
+        same = {row: by_digest[digests[row]] for row in test if digests[row] in by_digest}
+        pairs += [("file", row, other, digests[row]) for row, other in same.items()]
+        near = neighbours.nearest(fold.test, np.array(train, np.int64))
+        pairs += [("near", row, other, str(bits)) for row, other, bits in near if row not in same]
+        leaks += [Leak(fold.name, kind, names[a], names[b], what) for kind, a, b, what in pairs]
+    return leaks
+
+
+class Neighbours:
+    """Which pictures are near which, for any number of folds: N pictures' hashes, (N,) uint64."""
+
+    def __init__(self, hashes: np.ndarray) -> None:
+        unique, self.code = np.unique(hashes, return_inverse=True)
+        pairs = near_pairs(unique)
+        own = np.arange(len(unique))
+        a = np.concatenate([own, pairs[:, 0], pairs[:, 1]])
+        b = np.concatenate([own, pairs[:, 1], pairs[:, 0]])
+        bits = np.bitwise_count(unique[a] ^ unique[b]).astype(np.int64)
+        order = np.lexsort([bits, a])
+        self.a, self.b, self.bits = a[order], b[order], bits[order]
+
+    def nearest(self, test: np.ndarray, train: np.ndarray) -> list[tuple[int, int, int]]:
+        """(test row, the training row nearest to it, bits) of those test rows that have one."""
+        first = np.full(len(self.code), -1)  # hash → the first training row that has it
+        first[self.code[train[::-1]]] = train[::-1]
+        found = first[self.b] >= 0
+        a, b, bits = self.a[found], self.b[found], self.bits[found]
+        hashes, place = np.unique(a, return_index=True)
+        nearest = dict(zip(hashes.tolist(), place.tolist(), strict=True))
+        rows = [(row, nearest.get(code)) for row, code in zip(test, self.code[test], strict=True)]
+        return [(int(r), int(first[b[i]]), int(bits[i])) for r, i in rows if i is not None]
+
+
+def check_people(protocol: Protocol, leaks: Sequence[Leak]) -> None:
+    """WrinkleError where somebody trains and tests though the protocol is not known for that."""
+    shared = [leak for leak in leaks if leak.kind == "person"]
+    if protocol.shares_people or not shared:
+        return
+    leak = shared[0]
+    count = sum(each.fold == leak.fold for each in shared)
+    raise WrinkleError(
+        f"fold {leak.fold} of {protocol.name} tests {count:,} people who train as well, such as "
+        f"{leak.detail} ({leak.test}, {leak.train}): take a protocol that keeps people apart, "
+        "by-person:5 for one"
+    )
+
+
+def summary(protocol: Protocol, leaks: Sequence[Leak], folds: int) -> str:
+    """One line for a table: who and what is on both sides."""
+    counts = Counter(leak.kind for leak in leaks)
+    here = [f"{counts[kind]:,} {name}" for kind, name in KINDS.items() if counts[kind]]
+    found = ", ".join(here) or "nothing found"
+    over = f" (over {folds} folds)" if folds > 1 and here else ""
+    return f"People: {protocol.people}. Both in training and test: {found}{over}."
+
+
+def leaks_csv(leaks: Sequence[Leak]) -> bytes:
+    """fold, kind, test, train, detail."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow([field.name for field in fields(Leak)])
+    table.writerows(map(astuple, leaks))
+    return text.getvalue().encode()

@@ -1,0 +1,69 @@
+"""Before a run: does anything of the test part train, now or before in the model it starts from?"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wrinkle.datasets.store import Store
+from wrinkle.errors import WrinkleError
+from wrinkle.protocols import Fold, Protocol, get_protocol
+from wrinkle.protocols.integrity import check_people, find_leaks, leaks_csv, summary
+from wrinkle.training.checkpoint import read_tensors, replace_file
+from wrinkle.training.run_folder import LEAKS_FILE, RUN_FILE, read_note
+
+
+def check_integrity(
+    root: Path, store: Store, protocol: Protocol, folds: Sequence[Fold], writer: str = ""
+) -> str:
+    """One line for tables on what training and test share; all of it goes to `root`/integrity.csv.
+
+    What was looked for once is not looked for again. WrinkleError for people on both sides where
+    the protocol is not known for it.
+    """
+    if (root / RUN_FILE).exists():
+        return str(read_note(root)["integrity"])
+    leaks = find_leaks(store, folds)
+    check_people(protocol, leaks)
+    line = summary(protocol, leaks, len(folds))
+    replace_file(root / LEAKS_FILE, leaks_csv(leaks), writer)
+    if leaks:
+        print(f"wrinkle: {line} They are listed in {root / LEAKS_FILE}", file=sys.stderr)
+    return line
+
+
+def check_start(init: str, store: Store, folds: Sequence[Fold]) -> None:
+    """WrinkleError where the model file that a run starts from has learned from test pictures."""
+    try:
+        header = read_tensors(init, "model")[1]
+    except WrinkleError:  # none, ImageNet, another program's file, or what `load_initial` refuses
+        return
+    known = learned(header["provenance"], store)
+    for fold in folds:
+        seen = np.intersect1d(fold.test, known)
+        if len(seen):
+            raise WrinkleError(
+                f"init {init} has learned from {len(seen):,} of the {len(fold.test):,} pictures "
+                f"that fold {fold.name} tests, such as {store.columns['name'][int(seen[0])]}: "
+                "start from a model of other data, or of this fold's own training part"
+            )
+
+
+def learned(
+    provenance: dict[str, Any], store: Store, parts: Sequence[str] = ("train", "validation")
+) -> np.ndarray:
+    """Rows of the store that a model was trained or chosen by, as far as its file says so.
+
+    parts: of the fold that it was trained on.
+    """
+    nothing = np.zeros(0, np.int64)
+    if provenance.get("data") != store.info.get("dataset"):
+        return nothing
+    try:
+        folds = get_protocol(provenance["split"]).folds(store.columns)
+    except WrinkleError:  # the same dataset, but other pictures of it, which cannot be split so
+        return nothing
+    rows = [getattr(f, part) for f in folds if f.name == provenance["fold"] for part in parts]
+    return np.unique(np.concatenate([nothing, *rows]))
