@@ -1,0 +1,88 @@
+"""Compare finished runs in one table, beside what papers publish under the same protocol.
+
+wrinkle table recipes/fgnet/*_lopo.yaml
+wrinkle table fgnet/dhaa_lopo fgnet/res18_ex_lopo --format latex --output fgnet.tex
+wrinkle table --published fgnet-lopo        # published figures alone; without a name all of them
+
+A recipe is looked for in its folder of runs; a table tells for each how many folds are done.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wrinkle.cli.recipes import recipe_file
+from wrinkle.errors import WrinkleError
+
+if TYPE_CHECKING:
+    from wrinkle.evaluation.runs import Run
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("recipes", nargs="*", metavar="recipe", help="a YAML file, a listed name, a run's folder")
+    add("--published", action="store_true", help="published figures alone, under protocols named")
+    add("--format", choices=["markdown", "latex", "csv"], default="markdown")
+    add("--runs", type=Path, default=Path("runs"), help="where runs lie (default: runs)")
+    add("--output", type=Path, metavar="FILE", help="write there, not to standard output")
+
+
+def run(args: argparse.Namespace) -> int:
+    from wrinkle.evaluation import table_formats
+    from wrinkle.evaluation.published import published_by_protocol
+    from wrinkle.evaluation.table import published_table, tables
+
+    bad: list[WrinkleError] = []
+    if args.published:
+        found = [published_table(rows) for rows in published_by_protocol(args.recipes)]
+    else:
+        runs, bad = _runs(args.recipes, args.runs)
+        found = tables(runs)
+    formats = {"latex": table_formats.latex, "csv": table_formats.to_csv}
+    text = formats.get(args.format, table_formats.markdown)(found)
+    if args.output is None:
+        print(text, end="")
+        return 1 if bad else 0
+    try:
+        args.output.write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise WrinkleError(f"cannot write {args.output}: {error.strerror}") from error
+    return 1 if bad else 0
+
+
+def _runs(names: list[str], root: Path) -> "tuple[list[Run], list[WrinkleError]]":
+    """The runs of recipes, and what is wrong with the others, complained about already.
+
+    WrinkleError when there is no run at all.
+    """
+    from wrinkle.evaluation.runs import read_run
+
+    if not names:
+        raise WrinkleError("a table of what? name recipes or folders of runs, or say --published")
+    found, bad = {}, []
+    for name in names:
+        try:
+            folder = _folder(name, root)
+            found[folder.resolve()] = read_run(folder)
+        except WrinkleError as error:
+            bad.append(error)
+    if not found and len(bad) == 1:
+        raise bad[0]
+    for each in bad:
+        print(f"wrinkle: {each}", file=sys.stderr)
+    if not found:
+        raise WrinkleError(f"none of the {len(names)} recipes has a finished fold in {root}")
+    return list(found.values()), bad
+
+
+def _folder(name: str, root: Path) -> Path:
+    """The folder of a recipe's run, or `name` itself where it is one."""
+    from wrinkle.training.recipe import load_recipe
+    from wrinkle.training.run_folder import RECIPE_FILE
+
+    folder = Path(name) if Path(name).is_dir() else root / load_recipe(recipe_file(name)).name
+    if not (folder / RECIPE_FILE).is_file():
+        hint = "that folder holds no run" if Path(name).is_dir() else f"`wrinkle train {name}`"
+        raise WrinkleError(f"no run at {folder}: {hint}")
+    return folder

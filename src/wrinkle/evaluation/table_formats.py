@@ -1,0 +1,192 @@
+"""A comparison as Markdown, as LaTeX and as CSV."""
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+
+from wrinkle.evaluation.published import Published
+from wrinkle.evaluation.runs import OverFolds, Run, start
+from wrinkle.evaluation.table import Table
+from wrinkle.evaluation.uncertainty import Estimate
+
+WORDS = ("method", "start", "source")
+"""Columns set to the left; the others hold numbers."""
+NAMED = 3
+"""A run that is not whole names its finished folds up to this many."""
+LATEX = {
+    "\\": r"\textbackslash{}",
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "ε": r"$\varepsilon$",
+    "–": "--",
+}
+SHOWN = (
+    *("method", "MAE", "MAE over folds", "CS(5) %", "CS(5) % over folds", "ε-error", "pictures"),
+    *("folds", "start", "epochs", "seed", "parameters", "source"),
+)
+"""Columns for people, as far as any row fills them."""
+PEOPLE = {True: "shared", False: "apart", None: "unknown"}
+COLUMNS = (
+    *("protocol", "people", "data", "kind", "method", "start", "limit", "epochs", "seed"),
+    *("folds_done", "folds", "pictures"),
+    *("mae", "mae_low", "mae_high", "mae_mean", "mae_deviation"),
+    *("cs5", "cs5_low", "cs5_high", "cs5_mean", "cs5_deviation"),
+    *("epsilon", "epsilon_low", "epsilon_high"),
+    *("parameters", "drawn", "run", "paper", "where", "note"),
+)
+"""Columns of the CSV file, all of them always."""
+
+
+def markdown(tables: Sequence[Table]) -> str:
+    """A heading, a table and a list of notes for each."""
+    parts = []
+    for table in tables:
+        head, rows = _shown(table)
+        lines = [f"| {' | '.join(_markdown_cell(c) for c in row)} |" for row in (head, *rows)]
+        rule = "|".join("---" if name in WORDS else "---:" for name in head)
+        lines.insert(1, f"|{rule}|")
+        notes = "\n".join(f"- {note}" for note in table.notes)
+        parts += [f"### {table.title}", table.about, "\n".join(lines), notes]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def latex(tables: Sequence[Table]) -> str:
+    r"""A `table` for each, its notes in the caption; for documents with `\usepackage{booktabs}`."""
+    return "\n".join(map(_latex, tables))
+
+
+def to_csv(tables: Sequence[Table]) -> str:
+    """A row for each method of all tables, plain numbers; MAE in years, CS(5) in per cent."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for table in tables:
+        writer.writerows(_run_record(run) for run in table.runs)
+        writer.writerows(_published_record(table, row) for row in table.published)
+    return text.getvalue()
+
+
+def _latex(table: Table) -> str:
+    head, rows = _shown(table)
+    first, *lines = [" & ".join(map(_latex_text, row)) + r" \\" for row in (head, *rows)]
+    if table.runs and table.published:
+        lines.insert(len(table.runs), r"\midrule")
+    about = f"{table.title}: {table.about}." if table.about else f"{table.title}."
+    caption = " ".join([about, *table.notes])
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\centering\footnotesize",
+            rf"\caption{{{_latex_text(caption)}}}",
+            rf"\begin{{tabular}}{{{''.join('l' if name in WORDS else 'r' for name in head)}}}",
+            *(r"\toprule", first, r"\midrule", *lines, r"\bottomrule"),
+            *(r"\end{tabular}", r"\end{table}", ""),
+        ]
+    )
+
+
+def _latex_text(text: str) -> str:
+    return "".join(LATEX.get(character, character) for character in text)
+
+
+def _markdown_cell(text: str) -> str:
+    return text.replace("|", r"\|")
+
+
+def _shown(table: Table) -> tuple[list[str], list[list[str]]]:
+    """Headings and cells, without the columns in which no row says anything."""
+    rows = [*map(_run_cells, table.runs), *map(_published_cells, table.published)]
+    head = [name for name in SHOWN if any(row.get(name) for row in rows)]
+    return head, [[row.get(name) or "–" for name in head] for row in rows]
+
+
+def _run_cells(run: Run) -> dict[str, str]:
+    recipe = run.recipe
+    reduced = f" (reduced: {recipe.data.limit:,} pictures a part)" if recipe.data.limit else ""
+    return {
+        "method": recipe.name + reduced,
+        "MAE": _figure(run.mae, 3),
+        "MAE over folds": _spread(run.mae_over_folds, 3),
+        "CS(5) %": _figure(run.cs5, 1),
+        "CS(5) % over folds": _spread(run.cs5_over_folds, 1),
+        "ε-error": "" if run.epsilon is None else _figure(run.epsilon, 3),
+        "pictures": f"{run.pictures:,}",
+        "folds": _folds(run),
+        "start": start(recipe),
+        "epochs": str(recipe.training.epochs),
+        "seed": str(recipe.training.seed),
+        "parameters": f"{run.parameters / 1e6:.2f} M",
+        "source": "ours",
+    }
+
+
+def _published_cells(row: Published) -> dict[str, str]:
+    figures = {"MAE": row.mae, "CS(5) %": row.cs5, "ε-error": row.epsilon}
+    return {
+        "method": row.method,
+        **{name: str(value) for name, value in figures.items() if value is not None},
+        "start": row.start,
+        "source": f"published: {row.paper}, {row.where}",
+    }
+
+
+def _run_record(run: Run) -> dict[str, object]:
+    recipe = run.recipe
+    record: dict[str, object] = {
+        "protocol": run.protocol.name,
+        "people": PEOPLE[run.protocol.shares_people],
+        "data": recipe.data.store,
+        "kind": "ours",
+        "method": recipe.name,
+        "start": start(recipe),
+        "limit": recipe.data.limit,
+        "epochs": recipe.training.epochs,
+        "seed": recipe.training.seed,
+        "folds_done": len(run.done),
+        "folds": run.folds,
+        "pictures": run.pictures,
+        "parameters": run.parameters,
+        "drawn": run.drawn,
+        "run": run.folder,
+    }
+    for name, estimate in (("mae", run.mae), ("cs5", run.cs5), ("epsilon", run.epsilon)):
+        if estimate is not None:
+            values = ["" if math.isnan(value) else f"{value:.4f}" for value in estimate]
+            record |= dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
+    for name, (mean, deviation) in (("mae", run.mae_over_folds), ("cs5", run.cs5_over_folds)):
+        record[f"{name}_mean"] = f"{mean:.4f}"
+        record[f"{name}_deviation"] = "" if deviation is None else f"{deviation:.4f}"
+    return record
+
+
+def _published_record(table: Table, row: Published) -> dict[str, object]:
+    protocol = table.protocol
+    return {
+        "protocol": protocol.name if protocol else " ".join(row.protocols),
+        "people": PEOPLE[protocol.shares_people] if protocol else "",
+        "data": row.dataset,
+        "kind": "published",
+        **{name: getattr(row, name) for name in ("method", "start", "mae", "cs5", "epsilon")},
+        **{name: getattr(row, name) for name in ("paper", "where", "note")},
+    }
+
+
+def _figure(estimate: Estimate, digits: int) -> str:
+    value, low, high = (f"{each:.{digits}f}" for each in estimate)
+    return value if math.isnan(estimate.low) else f"{value} ({low}–{high})"
+
+
+def _spread(over_folds: OverFolds, digits: int) -> str:
+    mean, deviation = over_folds
+    return "" if deviation is None else f"{mean:.{digits}f} ± {deviation:.{digits}f}"
+
+
+def _folds(run: Run) -> str:
+    if len(run.done) == run.folds:
+        return str(run.folds)
+    count = "?" if run.folds is None else run.folds
+    names = f" ({', '.join(run.done)})" if len(run.done) <= NAMED else ""
+    return f"{len(run.done)} of {count} folds{names}"

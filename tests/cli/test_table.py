@@ -1,0 +1,120 @@
+import csv
+import io
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Command
+from tests.evaluation.hand_made import FOLDS, write_run
+from tests.training import tiny
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """runs/ in the working folder, with the finished run "drawn" of ./drawn.yaml."""
+    monkeypatch.chdir(tmp_path)
+    write_run(Path("runs"), Path("none.arrow"))
+    tiny.write_recipe(tmp_path, Path("none.arrow"))
+    return tmp_path / "runs"
+
+
+@pytest.mark.parametrize("named", ["drawn.yaml", "runs/drawn"])
+def test_a_recipe_or_its_runs_folder(wrinkle: Command, runs: Path, named: str) -> None:
+    done = wrinkle("table", named)
+    assert (done.code, done.err) == (0, [])
+    assert done.out.startswith("### random:4:0, none.arrow\n")
+    assert "| drawn | 4.400 (" in done.out
+    assert "- People: shared (some both train and test).\n" in done.out
+    assert wrinkle("table", named, named).out == done.out
+
+
+def test_runs_elsewhere_and_a_file(wrinkle: Command, runs: Path, tmp_path: Path) -> None:
+    runs.rename(tmp_path / "elsewhere")
+    done = wrinkle("table", "drawn.yaml")
+    assert done.code == 2
+    assert done.err == ["wrinkle: no run at runs/drawn: `wrinkle train drawn.yaml`"]
+    options = "--runs", "elsewhere", "--format", "csv"
+    shown = wrinkle("table", "drawn.yaml", *options)
+    done = wrinkle("table", "drawn.yaml", *options, "--output", "table.csv")
+    assert (done.code, done.out) == (0, "")
+    assert Path("table.csv").read_text(encoding="utf-8") == shown.out
+    (row,) = csv.DictReader(io.StringIO(shown.out))
+    assert (row["method"], row["mae"], row["run"]) == ("drawn", "4.4000", "elsewhere/drawn")
+    done = wrinkle("table", "drawn.yaml", *options, "--output", "no/folder/table.csv")
+    assert (done.code, len(done.err)) == (2, 1)
+    assert "cannot write no/folder/table.csv" in done.err[0]
+
+
+def test_what_is_missing_costs_a_line_each(wrinkle: Command, runs: Path, tmp_path: Path) -> None:
+    write_run(runs, Path("none.arrow"), {}, name="begun")
+    (tmp_path / "bad.yaml").write_text("model: [")
+    (tmp_path / "empty").mkdir()
+    bad = ["runs/begun", "utkface/res18_ex", "bad.yaml", "utkface/resnet", "empty"]
+    expected = [
+        "still training, no fold finished: runs/begun",
+        "no run at runs/utkface/res18_ex: `wrinkle train utkface/res18_ex`",
+        "bad.yaml: not YAML in line",
+        "no recipe 'utkface/resnet'",
+        "no run at empty: that folder holds no run",
+    ]
+    done = wrinkle("table", *bad[:3], "drawn.yaml", *bad[3:])
+    assert done.code == 1
+    assert "| drawn | 4.400 (" in done.out
+    assert len(done.err) == len(bad)
+    for line, part in zip(done.err, expected, strict=True):
+        assert line.startswith("wrinkle: ")
+        assert part in line
+    done = wrinkle("table", *bad)
+    assert (done.code, done.out) == (2, "")
+    assert done.err[-1] == "wrinkle: none of the 5 recipes has a finished fold in runs"
+    for name, part in zip(bad, expected, strict=True):
+        done = wrinkle("table", name)
+        assert (done.code, len(done.err)) == (2, 1)
+        assert part in done.err[0]
+
+
+def test_nothing_asked_for(wrinkle: Command) -> None:
+    done = wrinkle("table")
+    assert done.code == 2
+    (line,) = done.err
+    assert line.startswith("wrinkle: a table of what?")
+
+
+def test_published_alone(wrinkle: Command) -> None:
+    done = wrinkle("table", "--published", "fgnet-lopo")
+    assert (done.code, done.err) == (0, [])
+    assert "| DHAA | 2.595 | IMDB-WIKI | published: DHAA, IJCAI 2019, Table 4 |" in done.out
+    assert "| Res18+EX | 4.260 | ImageNet | published:" in done.out
+    assert done.out.count("###") == 1
+    assert wrinkle("table", "--published").out.count("###") > 5
+    done = wrinkle("table", "--published", "luck", "--format", "latex")
+    assert done.code == 2
+    assert done.err[0].startswith("wrinkle: no published figure at hand under 'luck'")
+
+
+def test_ours_beside_theirs(wrinkle: Command, runs: Path) -> None:
+    write_run(runs, Path("none.arrow"), {"004": FOLDS["1"]}, name="x", data__protocol="fgnet-lopo")
+    done = wrinkle("table", "runs/x", "runs/drawn", "--format", "latex")
+    assert done.code == 0
+    assert done.out.count(r"\begin{tabular}") == 2
+    assert r"1 of 82 folds (004)" in done.out
+    assert r"DHAA & 3.721" in done.out
+
+
+def test_from_training_to_a_table(
+    wrinkle: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("accelerate", reason="needs the extra train")
+    monkeypatch.chdir(tmp_path)
+    recipe = tiny.write_recipe(tmp_path, tiny.write_store(tmp_path / "drawn.arrow", 64))
+    short = "training.epochs=1", "data.limit=32", "name=trial"
+    assert wrinkle("train", recipe, *short, "--folds", "1,3").code == 0
+    by_training = Path("runs/trial/results.md").read_text(encoding="utf-8")
+    done = wrinkle("table", "runs/trial", "--format", "csv")
+    assert (done.code, done.err) == (0, [])
+    (row,) = csv.DictReader(io.StringIO(done.out))
+    assert f"{float(row['mae_mean']):.3f} ± {float(row['mae_deviation']):.3f}" in by_training
+    assert f"| all pictures | {row['pictures']} | {float(row['mae']):.3f} |" in by_training
+    assert (row["folds_done"], row["folds"], row["limit"]) == ("2", "4", "32")
+    assert (row["people"], row["drawn"]) == ("shared", "people")
+    assert float(row["mae_low"]) < float(row["mae"]) < float(row["mae_high"])
