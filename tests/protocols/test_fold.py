@@ -5,7 +5,15 @@ from hypothesis import strategies as st
 
 from tests.protocols.tables import table
 from wrinkle.errors import WrinkleError
-from wrinkle.protocols.fold import Fold, assignment_checksum, checked, deal, fill, shuffled
+from wrinkle.protocols.fold import (
+    Fold,
+    assignment_checksum,
+    checked,
+    deal,
+    fill,
+    limited,
+    shuffled,
+)
 
 FOUR = table(names=list("abcd"), persons=["p", "p", "q", None], digests=["1", "2", "1", None])
 
@@ -91,3 +99,12 @@ def test_the_checksum_of_a_split_is_of_names_and_places_only():
     (other,) = _fold([0, 2], [1], [3])
     assert assignment_checksum([fold], names) != assignment_checksum([other], names)
     assert assignment_checksum([fold], names).startswith("db5f026b5ecd9748")
+
+
+def test_a_limit_holds_for_every_part() -> None:
+    fold = Fold("1", np.arange(100), np.arange(100, 130), np.arange(130, 135))
+    small = limited(fold, 20, 0)
+    assert [len(part) for part in (small.train, small.validation, small.test)] == [20, 20, 5]
+    assert np.isin(small.train, fold.train).all()
+    assert not np.array_equal(small.train, limited(fold, 20, 1).train)
+    assert limited(fold, None, 0) is fold

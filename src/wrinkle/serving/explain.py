@@ -1,6 +1,7 @@
 """A figure of how a model comes to one face's age: what it looked at, and what each part says."""
 
 from os import PathLike
+from typing import Any
 
 import numpy as np
 import torch
@@ -84,14 +85,25 @@ def gallery(estimator: AgeEstimator, store: Store, count: int) -> Figure:
         raise WrinkleError(f"{count} faces of {len(store)} in {store.path}: give 1 to {len(store)}")
     order = np.argsort(store.ages, kind="stable")
     rows = order[((np.arange(count) + 0.5) * len(store) / count).astype(int)]
+    pixels, points, ages = store_inputs(store, rows, view)
+    device = estimator.device
+    found = model.predict(pixels.to(device), points.to(device))
+    predicted = model.expectation(found).cpu()
+    return draw_gallery(model, pixels, ages, predicted)
+
+
+def store_inputs(
+    store: Store, rows: np.ndarray, view: dict[str, Any]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Faces of a store as a network sees them: pixels (B, 3, S, S), key points (B, 5, 2) in
+    [−1, 1], ages (B,) in years.
+
+    view: "input" of the model file's header.
+    """
     faces = Faces(store, view["size"], view["zoom"])
     items = [faces[Draw(0, int(row), 0)] for row in rows]
     crops, matrices, points, ages = (
         torch.stack([getattr(item, name) for item in items])
         for name in ("crop", "matrix", "key_points", "age")
     )
-    pixels = face_input(crops, matrices, view["size"], view["mean"], view["std"])
-    device = estimator.device
-    found = model.predict(pixels.to(device), points.to(device))
-    predicted = model.expectation(found).cpu()
-    return draw_gallery(model, pixels, ages, predicted)
+    return face_input(crops, matrices, view["size"], view["mean"], view["std"]), points, ages

@@ -23,6 +23,7 @@ from wrinkle.evaluation.predict_store import predict_store
 from wrinkle.evaluation.predictions import Predictions
 from wrinkle.evaluation.predictions import to_csv as predictions_csv
 from wrinkle.protocols import Fold, get_protocol
+from wrinkle.protocols.fold import limited
 from wrinkle.training.checkpoint import amend, load_model, replace_file
 from wrinkle.training.integrity import check_integrity, check_start
 from wrinkle.training.loop import Run, try_out
@@ -75,7 +76,10 @@ def train(
     accelerator.wait_for_everyone()
     command = command or shlex.join(sys.argv)
     if accelerator.is_main_process:
-        parts, writer = [limited(fold, recipe) for fold in every], folds or ""
+        parts, writer = (
+            [limited(fold, recipe.data.limit, recipe.training.seed) for fold in every],
+            folds or "",
+        )
         integrity = check_integrity(root, store, protocol, parts, writer)
         write_folder(root, recipe, fingerprint(store), command, integrity, writer)
     if recipe.first is not None:
@@ -90,7 +94,7 @@ def train(
             first = None
             if recipe.first is not None:
                 first = Path(runs) / recipe.first.name / fold.name / MODEL_FILE
-            part = limited(fold, recipe)
+            part = limited(fold, recipe.data.limit, recipe.training.seed)
             train_fold(recipe, store, part, root / fold.name, accelerator, first)
         if accelerator.is_main_process:
             write_table(root, [fold.name for fold in every], folds or "")
@@ -201,19 +205,6 @@ def format_folds(numbers: list[int]) -> str:
     starts = [n for n in numbers if n - 1 not in numbers]
     ends = [n for n in numbers if n + 1 not in numbers]
     return ",".join(f"{a + 1}-{b + 1}" for a, b in zip(starts, ends, strict=True))
-
-
-def limited(fold: Fold, recipe: Recipe) -> Fold:
-    """The fold with at most `data.limit` rows in each part, drawn by the recipe's seed."""
-    limit = recipe.data.limit
-    if limit is None:
-        return fold
-
-    def part(rows: np.ndarray) -> np.ndarray:
-        random = np.random.Generator(np.random.Philox(key=recipe.training.seed))
-        return np.sort(random.permutation(rows)[:limit])
-
-    return Fold(fold.name, part(fold.train), part(fold.validation), part(fold.test))
 
 
 def fingerprint(store: Store) -> str:

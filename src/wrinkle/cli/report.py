@@ -1,0 +1,51 @@
+"""Report on runs, and on anybody's predictions beside them, as one HTML page that works offline.
+
+wrinkle report runs/adpf/fgnet_by_person_small/adpf runs/adpf/fgnet_by_person_small/res18_ex
+wrinkle report runs/utkface/dhaa others.csv --out compared
+
+A run is a folder that `wrinkle train` made; whatever folds are done are reported. A CSV file holds
+predictions of any system (columns name and predicted) for faces of the first run's store. Others
+are compared with the first. The figures also lie beside the page, as SVG and PDF.
+"""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from wrinkle.errors import WrinkleError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("systems", nargs="+", metavar="run", help="a run's folder, or a CSV file of predictions")
+    add("--out", type=Path, default=Path("report"), help="folder (default: report)")
+    add("--store", type=Path, help="the packed dataset, if it is not where the recipes say")
+    add("--no-pictures", action="store_true", help="show no faces, so that it can be passed on")
+
+
+def run(args: argparse.Namespace) -> int:
+    try:
+        from wrinkle.report.page import write_report
+    except ModuleNotFoundError as error:
+        missing = str(error.name).partition(".")[0]
+        raise WrinkleError(f"{missing} is missing: pip install 'wrinkle[report]'") from None
+    from wrinkle.datasets.store import Store
+    from wrinkle.report.systems import System, read_system, shortened
+
+    store = Store(args.store) if args.store else None
+    systems: list[System] = []
+    failed: list[WrinkleError] = []
+    for place in args.systems:
+        first = next((s.run.store for s in systems if s.run), None)
+        try:
+            systems.append(read_system(place, store or (first if place.endswith(".csv") else None)))
+        except WrinkleError as error:
+            failed.append(error)
+    if not systems:
+        raise failed[0]
+    for reason in failed:
+        print(f"wrinkle: left out: {reason}", file=sys.stderr)
+    command = shlex.join(["wrinkle", *sys.argv[1:]])
+    print(write_report(shortened(systems), args.out, command, not args.no_pictures))
+    return 1 if failed else 0

@@ -1,0 +1,221 @@
+"""Figures of systems beside one another. Each takes systems and returns a Matplotlib figure."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from wrinkle.evaluation.predictions import INTERVAL
+from wrinkle.evaluation.scores import Score
+from wrinkle.report.systems import Run, System
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")
+"""Okabe and Ito's, told apart by those who see fewer colours."""
+STYLE: dict[str, Any] = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "savefig.bbox": "tight",
+    "svg.hashsalt": "wrinkle",
+}
+FURTHEST = 15
+"""Years: where curves of cumulative scores end."""
+
+
+def colour(number: int) -> str:
+    return COLOURS[number % len(COLOURS)]
+
+
+def cumulative_scores(systems: Sequence[System]) -> Figure:
+    """CS(v) of each system over v, in per cent."""
+    figure, axes = canvas(5.2, 3.6)
+    years = np.arange(FURTHEST + 1)
+    for number, system in enumerate(systems):
+        error = np.abs(system.predictions.predicted - system.predictions.actual)
+        shares = 100 * (error[:, None] <= years).mean(0)
+        axes.plot(years, shares, marker="o", ms=3, color=colour(number), label=system.name)
+    axes.set(xlabel="error v, years", ylabel="CS(v), %", xlim=(0, FURTHEST), ylim=(0, 100))
+    axes.legend(loc="lower right")
+    return figure
+
+
+def predicted_against_true(systems: Sequence[System]) -> Figure:
+    """A panel for each system: every face a dot, the diagonal, and the mean of each true age."""
+    columns = min(len(systems), 3)
+    rows = -(-len(systems) // columns)
+    figure, panels = canvas(2.6 * columns, 2.7 * rows, rows, columns, squeeze=False)
+    oldest = max(float(s.predictions.actual.max()) for s in systems) + 2
+    for number, (axes, system) in enumerate(zip(panels.flat, systems, strict=False)):
+        actual, predicted = system.predictions.actual, system.predictions.predicted
+        light = min(0.6, max(0.1, 400 / len(actual)))
+        axes.scatter(
+            actual, predicted, s=5, lw=0, alpha=light, color=colour(number), rasterized=True
+        )
+        ages, code = np.unique(np.floor(actual), return_inverse=True)
+        means = np.bincount(code, predicted) / np.bincount(code)
+        axes.plot(ages, means, color="black", lw=1, label="mean")
+        axes.plot([0, oldest], [0, oldest], color="grey", lw=1, ls="--", label="right")
+        axes.set(xlim=(0, oldest), ylim=(0, oldest), aspect="equal")
+        axes.set(xlabel="true age", ylabel="predicted age", title=system.name)
+    panels.flat[0].legend(loc="upper left")
+    for axes in panels.flat[len(systems) :]:
+        axes.remove()
+    return figure
+
+
+def errors_by(scores: Sequence[Sequence[Score]], names: Sequence[str], column: str) -> Figure:
+    """MAE and bias of each system by one label, with 95 % intervals, and how many faces there are.
+
+    scores: of each system, `wrinkle.evaluation.scores.score`.
+    """
+    values = present(scores, column)
+    figure, (above, below) = canvas(max(5.2, 0.62 * len(values) + 0.6), 4.2, 2, 1, sharex=True)
+    for number, (rows, name) in enumerate(zip(scores, names, strict=True)):
+        whiskers(above, rows, column, values, number, len(scores), "mae", name)
+        whiskers(below, rows, column, values, number, len(scores), "bias", name)
+    below.axhline(0, color="grey", lw=1)
+    above.set(ylabel="MAE, years")
+    above.set_ylim(bottom=0)
+    below.set(ylabel="bias, years", xlabel=column)
+    faces = {row.value: row.faces for row in scores[0] if row.column == column}
+    labels = [f"{value}\n{faces.get(value, 0):,}" for value in values]
+    below.set_xticks(range(len(values)), labels)
+    above.legend(loc="best")
+    return figure
+
+
+def coverage(scores: Sequence[Sequence[Score]], names: Sequence[str]) -> Figure:
+    """The share of ages within each system's 90 % intervals, over all faces and by every label."""
+    values = [(row.column, row.value) for rows in scores for row in rows]
+    values = sorted(dict.fromkeys(values), key=values.index)
+    figure, axes = canvas(max(5.2, 0.3 * len(values) + 1.2), 3.2)
+    for number, (rows, name) in enumerate(zip(scores, names, strict=True)):
+        found = {(row.column, row.value): row.coverage for row in rows}
+        known = [(place, found[v]) for place, v in enumerate(values) if found.get(v)]
+        at = np.array([place for place, _ in known]) + shift(number, len(scores))
+        shares = 100 * np.array([estimate for _, estimate in known])
+        spread = np.abs(shares[:, 1:] - shares[:, :1]).T
+        axes.errorbar(at, shares[:, 0], spread, fmt="o", ms=4, color=colour(number), label=name)
+    axes.axhline(100 * INTERVAL, color="grey", lw=1, ls="--")
+    axes.set(ylabel="ages within the interval, %")
+    axes.set_ylim(top=100.5)
+    axes.set_xticks(range(len(values)), [v for _, v in values], rotation=45, ha="right")
+    axes.legend(loc="lower left")
+    return figure
+
+
+def age_histograms(run: Run) -> Figure:
+    """Ages that train, in the first fold that is done, and ages that test in any of them."""
+    assert run.store is not None
+    ages = run.store.ages
+    folds = [fold for fold in map(run.fold, (r.fold for r in run.results)) if fold]
+    train, test = ages[folds[0].train], ages[np.concatenate([fold.test for fold in folds])]
+    figure, axes = canvas(5.2, 3.0)
+    edges = np.arange(0, max(train.max(), test.max()) + 2)
+    for part, name, number in ((train, "training", 0), (test, "test", 1)):
+        label = f"{name}: {len(part):,} faces, mean {part.mean():.1f}"
+        axes.hist(part, edges, histtype="stepfilled", color=colour(number), alpha=0.25)
+        axes.hist(part, edges, histtype="step", color=colour(number), label=label)
+    axes.set(xlabel="age, years", ylabel="faces", xlim=(0, edges[-1]))
+    axes.legend()
+    return figure
+
+
+def training_curves(systems: Sequence[System]) -> Figure:
+    """Loss and validation MAE over the epochs: thin lines folds, thick ones their mean."""
+    figure, (left, right) = canvas(7.2, 3.0, 1, 2)
+    for number, system in enumerate(systems):
+        histories = list(system.run.history.values()) if system.run else []
+        for axes, quantity in ((left, "loss"), (right, "validation_mae")):
+            curves(axes, histories, quantity, colour(number), system.name)
+    left.set(xlabel="epoch", ylabel="loss")
+    right.set(xlabel="epoch", ylabel="validation MAE, years")
+    left.legend(loc="upper right")
+    return figure
+
+
+def curves(
+    axes: Axes,
+    histories: Sequence[list[dict[str, float | None]]],
+    quantity: str,
+    shade: str,
+    name: str,
+) -> None:
+    points: dict[float, list[float]] = {}
+    for history in histories:
+        known = [
+            (float(row["epoch"] or 0), float(value))
+            for row in history
+            if (value := row[quantity]) is not None
+        ]
+        for epoch, value in known:
+            points.setdefault(epoch, []).append(value)
+        if len(histories) > 1 and known:
+            axes.plot(*np.transpose(known), color=shade, lw=0.5, alpha=0.3)
+    epochs = sorted(points)
+    means = [np.mean(points[epoch]) for epoch in epochs]
+    axes.plot(epochs, means, color=shade, marker="o", ms=2.5, label=name)
+
+
+def classifiers(systems: Sequence[System]) -> Figure:
+    """MAE of every classifier of each run that has several, with the deviation over its folds."""
+    having = [s for s in systems if s.run and s.run.results[0].classifiers]
+    figure, panels = canvas(3.6 * len(having), 3.4, 1, len(having), squeeze=False)
+    for axes, system in zip(panels.flat, having, strict=True):
+        assert system.run is not None
+        names = list(system.run.results[0].classifiers)
+        every = np.array([[r.classifiers[n] for n in names] for r in system.run.results])
+        spread = every.std(0, ddof=1) if len(every) > 1 else None
+        shades = [colour(0) if n else colour(7) for n in range(len(names))]
+        shades[0] = colour(1)
+        axes.barh(names, every.mean(0), xerr=spread, color=shades, height=0.7)
+        axes.invert_yaxis()
+        axes.set(xlabel="MAE, years", title=system.name)
+    return figure
+
+
+def whiskers(
+    axes: Axes,
+    rows: Sequence[Score],
+    column: str,
+    values: Sequence[str],
+    number: int,
+    count: int,
+    quantity: str,
+    name: str,
+) -> None:
+    """A dot with its interval for each value that a system has."""
+    found = {row.value: getattr(row, quantity) for row in rows if row.column == column}
+    at = [place + shift(number, count) for place, v in enumerate(values) if v in found]
+    numbers = np.array([found[v] for v in values if v in found])
+    spread = np.abs(numbers[:, 1:] - numbers[:, :1]).T
+    axes.errorbar(at, numbers[:, 0], spread, fmt="o", ms=4, color=colour(number), label=name)
+
+
+def present(scores: Sequence[Sequence[Score]], column: str) -> list[str]:
+    """The values of a label that any system has, ages in their order."""
+    values = [row.value for rows in scores for row in rows if row.column == column]
+    unique = list(dict.fromkeys(values))
+    return sorted(unique, key=lambda v: int(v.split("–")[0])) if column == "age" else unique
+
+
+def shift(number: int, count: int) -> float:
+    """How far to the side one of `count` dots stands, so that none hides another."""
+    return (number - (count - 1) / 2) * min(0.12, 0.6 / count)
+
+
+def canvas(
+    width: float, height: float, rows: int = 1, columns: int = 1, **options: Any
+) -> tuple[Figure, Any]:
+    """A figure in inches, and its axes, in the report's style."""
+    with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
+        figure = Figure((width, height), layout="constrained")
+        axes = figure.subplots(rows, columns, **options)
+    return figure, axes

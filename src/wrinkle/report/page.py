@@ -1,0 +1,195 @@
+"""The page: tables and figures of systems, put into one HTML file that asks nobody for anything."""
+
+import base64
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
+from matplotlib.figure import Figure
+from tqdm import tqdm
+
+from wrinkle import __version__
+from wrinkle.datasets import DATASETS
+from wrinkle.errors import WrinkleError
+from wrinkle.evaluation.predictions import in_common
+from wrinkle.evaluation.runs import start
+from wrinkle.evaluation.scores import Score, known_people, score
+from wrinkle.evaluation.uncertainty import Comparison, Estimate, compare
+from wrinkle.models.base import AgeModel
+from wrinkle.models.cost import costs
+from wrinkle.report.drawings import Drawing, of_all, of_run
+from wrinkle.report.figures import STYLE
+from wrinkle.report.systems import Run, System
+from wrinkle.training.checkpoint import load_model, replace_file
+
+PAGE = "report.html"
+DPI = 150
+"""Of what is drawn in pixels within a figure: pictures, and dots by the thousand."""
+
+
+def write_report(
+    systems: Sequence[System], folder: Path, command: str, pictures: bool = True
+) -> Path:
+    """Write `folder`/report.html, and its figures as `folder`/figures/NAME.svg and .pdf.
+
+    The first system is the one that others are compared with. command: what makes the report
+    again. pictures: whether faces are shown. Returns the page.
+
+    Raises:
+        WrinkleError: two systems have one name, a model file is damaged, the folder cannot be
+            written.
+    """
+    names = [system.name for system in systems]
+    for name in names:
+        if names.count(name) > 1:
+            raise WrinkleError(f"two systems are called {name}: give one of them another name")
+    scores = [score(system.predictions) for system in systems]
+    models = {s.name: load_model(s.run.model_file) for s in systems if s.run}
+    shared = list(of_all(systems, scores))
+    own = {s.name: list(of_run(s, *models[s.name], pictures)) for s in systems if s.run}
+    drawn = draw([*shared, *(drawing for each in own.values() for drawing in each)], folder)
+    content = {
+        "version": __version__,
+        "command": command,
+        "summary": [summary(s, rows[0]) for s, rows in zip(systems, scores, strict=True)],
+        "compared": compared(systems),
+        "figures": [drawn[each.name] for each in shared if each.name in drawn],
+        "scores": list(zip(names, scores, strict=True)),
+        "runs": [
+            about(s.name, s.run, *models[s.name])
+            | {"figures": [drawn[each.name] for each in own[s.name] if each.name in drawn]}
+            for s in systems
+            if s.run
+        ],
+    }
+    replace_file(folder / PAGE, render(content).encode())
+    return folder / PAGE
+
+
+def render(content: dict[str, Any]) -> str:
+    environment = Environment(
+        loader=PackageLoader("wrinkle.report", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"years": years, "signed": signed, "percent": percent}
+    return environment.get_template("page.html").render(content)
+
+
+def draw(drawings: Iterable[Drawing], folder: Path) -> dict[str, dict[str, str]]:
+    """Make every figure and write it; name → title, caption and the picture as a data address."""
+    drawn = {}
+    for drawing in tqdm(list(drawings), "figures", unit="figure", disable=None):
+        with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
+            figure = drawing.make()
+            if figure is None:
+                continue
+            forms = {form: saved(figure, form) for form in {"svg", "pdf", drawing.shown_as}}
+        for form in ("svg", "pdf"):
+            replace_file(folder / "figures" / f"{drawing.name}.{form}", forms[form])
+        kind = {"svg": "svg+xml", "webp": "webp"}[drawing.shown_as]
+        shown = base64.b64encode(forms[drawing.shown_as]).decode()
+        drawn[drawing.name] = {
+            "name": drawing.name,
+            "title": drawing.title,
+            "caption": drawing.caption,
+            "address": f"data:image/{kind};base64,{shown}",
+            "width": f"{figure.get_figwidth():.1f}",
+        }
+    return drawn
+
+
+def saved(figure: Figure, form: str) -> bytes:
+    """A figure as a file that is the same whenever it is made."""
+    file = io.BytesIO()
+    date = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form)
+    figure.savefig(file, format=form, dpi=DPI, metadata=date)
+    return file.getvalue()
+
+
+def summary(system: System, row: Score) -> dict[str, Any]:
+    """A line of the first table."""
+    run = system.run
+    found: dict[str, Any] = {"name": system.name, "row": row, "run": run}
+    if run is not None:
+        mae = [result.mae for result in run.results]
+        found["folds"] = len(mae)
+        found["of"] = len(run.folds) if run.folds else None
+        found["mean"] = float(np.mean(mae))
+        found["deviation"] = float(np.std(mae, ddof=1)) if len(mae) > 1 else None
+    return found
+
+
+def compared(systems: Sequence[System]) -> dict[str, Any]:
+    """Every other system against the first on the faces that both have."""
+    first = systems[0]
+    rows: list[tuple[str, int, Comparison | None]] = []
+    for system in systems[1:]:
+        try:
+            theirs, ours = in_common([system.predictions, first.predictions])
+        except WrinkleError:
+            rows.append((system.name, 0, None))
+            continue
+        people = known_people(theirs)
+        found = compare(theirs.predicted, ours.predicted, theirs.actual, people)
+        rows.append((system.name, len(theirs.predicted), found))
+    return {"first": first.name, "rows": rows}
+
+
+def about(name: str, run: Run, model: AgeModel, header: dict[str, Any]) -> dict[str, Any]:
+    """What a run is: its network's cost, its data and their terms, what it took, its command."""
+    provenance = header["provenance"]
+    dataset = DATASETS.get(provenance["data"] or "")
+    return {
+        "name": name,
+        "run": run,
+        "costs": costs(model),
+        "model": header["model"]["name"],
+        "input": header["input"]["size"],
+        "dataset": dataset,
+        "data": provenance["data"],
+        "pictures": provenance["pictures"],
+        "start": start(run.recipe),
+        "device": provenance["device"],
+        "hours": sum(map(seconds, run.history.values(), pictures_of(run))) / 3600,
+        "recipe": run.recipe.to_yaml(),
+    }
+
+
+def pictures_of(run: Run) -> Iterator[int]:
+    """How many pictures each fold that is done trained on."""
+    for result in run.results:
+        fold = run.fold(result.fold)
+        yield len(fold.train) if fold else 0
+
+
+def seconds(history: Sequence[dict[str, float | None]], pictures: int) -> float:
+    """What a fold's epochs took, by the speed that each of them noted."""
+    return sum(pictures / (row["images_per_second"] or np.inf) for row in history)
+
+
+def years(estimate: Estimate) -> Markup:
+    return with_interval(f"{estimate.value:.2f}", f"{estimate.low:.2f} – {estimate.high:.2f}")
+
+
+def signed(estimate: Estimate) -> Markup:
+    """Of what may lie on either side of 0."""
+    value, low, high = (f"{number:+.2f}".replace("-", "−") for number in estimate)
+    return with_interval(value, f"{low} … {high}")
+
+
+def percent(estimate: Estimate | None) -> Markup:
+    if estimate is None:
+        return Markup()
+    value, low, high = (f"{100 * share:.1f}" for share in estimate)
+    return with_interval(value, f"{low} – {high}")
+
+
+def with_interval(value: str, interval: str) -> Markup:
+    return Markup("{}<br><small>{}</small>").format(value, interval)

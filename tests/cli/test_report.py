@@ -1,0 +1,29 @@
+import shutil
+from pathlib import Path
+
+from tests.cli.conftest import Command
+from tests.report.conftest import drawn_store, runs  # noqa: F401
+
+
+def test_a_report_of_a_run_and_a_file(wrinkle: Command, runs: Path, tmp_path: Path) -> None:  # noqa: F811
+    theirs = tmp_path / "theirs.csv"
+    theirs.write_text("name,predicted\n0003.jpg,30\n0001.jpg,40\n")
+    done = wrinkle("report", runs / "a", theirs, "--out", tmp_path / "out", "--no-pictures")
+    assert (done.code, done.err) == (0, [])
+    assert done.out == f"{tmp_path / 'out' / 'report.html'}\n"
+    assert "drawn/a" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_what_cannot_be_reported_is_left_out(wrinkle: Command, runs: Path, tmp_path: Path) -> None:  # noqa: F811
+    going = tmp_path / "going"
+    shutil.copytree(runs / "b", going)
+    (going / "1" / "result.json").unlink()
+    done = wrinkle("report", going, runs / "b", "--out", tmp_path / "out", "--no-pictures")
+    assert (done.code, len(done.err)) == (1, 1)
+    assert done.err[0].startswith(f"wrinkle: left out: {going}: no fold is done yet")
+    assert (tmp_path / "out" / "report.html").exists()
+    done = wrinkle("report", going, "--out", tmp_path / "none")
+    assert (done.code, len(done.err)) == (2, 1)
+    assert not (tmp_path / "none").exists()
+    done = wrinkle("report", runs / "b", "--out", runs / "b" / "recipe.yaml", "--no-pictures")
+    assert (done.code, len(done.err)) == (2, 1)

@@ -1,0 +1,19 @@
+from pathlib import Path
+
+import pytest
+
+from tests.training.conftest import drawn_store  # noqa: F401
+from tests.training.tiny import write_recipe
+from wrinkle.training.folds import train
+from wrinkle.training.recipe import load_recipe
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory: pytest.TempPathFactory, drawn_store: Path) -> Path:  # noqa: F811
+    """Two runs of the tiny network: drawn/a with two of four folds done, drawn/b with one."""
+    folder = tmp_path_factory.mktemp("report")
+    recipe = write_recipe(folder, drawn_store)
+    for name, folds, epochs in (("a", "1-2", 2), ("b", "1", 1)):
+        overrides = [f"name=drawn/{name}", f"training.epochs={epochs}"]
+        train(load_recipe(recipe, overrides), folds, folder / "runs")
+    return folder / "runs" / "drawn"

@@ -1,0 +1,189 @@
+import base64
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import write_adpf, write_dhaa
+from wrinkle.datasets.store import Store
+from wrinkle.errors import WrinkleError
+from wrinkle.evaluation.scores import score
+from wrinkle.report import figures, looks
+from wrinkle.report.page import compared, write_report
+from wrinkle.report.systems import Run, System, read_system, shortened
+from wrinkle.training.checkpoint import load_model
+
+
+class Reader(HTMLParser):
+    """Every tag closed, every address, and all text."""
+
+    VOID = ("meta", "img", "br")
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.addresses: list[str] = []
+        self.words: list[str] = []
+        self.feed(page)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        if tag not in self.VOID:
+            self.open.append(tag)
+        self.addresses += [value or "" for name, value in attributes if name in ("src", "href")]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words += data.split()
+
+
+@pytest.fixture(scope="session")
+def systems(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> list[System]:
+    """Two runs and somebody's predictions of some of their faces, all 3 years too old."""
+    both = [read_system(runs / name, None) for name in "ab"]
+    rows = both[0].predictions.rows.slice(0, 40)
+    lines = [f"{r['name']},{r['age'] + 3}" for r in rows.to_pylist()]
+    file = tmp_path_factory.mktemp("csv") / "<b>theirs.csv"
+    file.write_text("\n".join(["name,predicted", *lines]))
+    assert both[0].run is not None
+    return [*shortened(both), read_system(file, both[0].run.store)]
+
+
+@pytest.fixture(scope="session")
+def report(systems: list[System], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_report(systems, tmp_path_factory.mktemp("page"), "wrinkle report a b")
+
+
+def test_the_page_asks_nobody_for_anything(report: Path) -> None:
+    page = report.read_text(encoding="utf-8")
+    reader = Reader(page)
+    assert "script" not in page.lower()
+    assert "default-src 'none'" in page
+    assert len(reader.addresses) > 10
+    assert all(re.match(r"#|data:image/(svg\+xml|webp);base64,", a) for a in reader.addresses)
+    assert "url(" not in page
+    assert "<b>theirs" not in page  # a name is text, whatever is in it
+    assert "<b>theirs" in " ".join(reader.words)
+    for address in reader.addresses:
+        if address.startswith("data:image/svg"):
+            svg = base64.b64decode(address.partition(",")[2]).decode()
+            assert not re.search(r'(href|src)="(?!#|data:)', svg)
+
+
+def test_its_numbers(report: Path, systems: list[System]) -> None:
+    words = Reader(report.read_text(encoding="utf-8")).words
+    text = " ".join(words)
+    for system in systems:
+        assert f"{score(system.predictions)[0].mae.value:.2f}" in words
+    run = systems[0].run
+    assert run is not None
+    mae = [result.mae for result in run.results]
+    assert f"{np.mean(mae):.2f} ± {abs(mae[0] - mae[1]) / 2**0.5:.2f}" in text
+    assert "2 of 4" in text
+    assert "3.00 3.00 – 3.00" in text
+    assert run.integrity in text
+    assert text.count(run.command) == 2
+    assert "not reduced" not in text
+
+
+def test_figures_are_files_of_their_own(report: Path) -> None:
+    names = {file.stem for file in (report.parent / "figures").iterdir()}
+    shared = {"cumulative_scores", "predicted_against_true", "errors_by_age", "coverage"}
+    own = {f"{run}-{what}" for run in "ab" for what in ("ages", "features", "largest_errors")}
+    assert names == {*shared, *own, "training_curves"}
+    for name in names:
+        assert (report.parent / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+        assert "<svg" in (report.parent / "figures" / f"{name}.svg").read_text()
+
+
+def test_without_pictures_there_are_no_faces(systems: list[System], tmp_path: Path) -> None:
+    write_report(systems[1:2], tmp_path, "wrinkle report b", pictures=False)
+    names = {file.stem for file in (tmp_path / "figures").iterdir()}
+    assert "b-features" in names
+    assert not any("errors" in name and name.startswith("b-") for name in names)
+    assert "image/webp" not in (tmp_path / "report.html").read_text()
+
+
+def test_two_of_one_name(systems: list[System], tmp_path: Path) -> None:
+    with pytest.raises(WrinkleError, match="two systems are called a: give one"):
+        write_report([systems[0], replace(systems[1], name="a")], tmp_path, "")
+
+
+def test_comparisons_are_with_the_first(systems: list[System]) -> None:
+    rows = compared(systems)["rows"]
+    assert [(name, faces) for name, faces, _ in rows] == [("b", 64), ("<b>theirs", 40)]
+    error = np.abs(systems[0].predictions.predicted - systems[0].predictions.actual)[:40]
+    assert rows[1][2].difference.value == pytest.approx(3 - error.mean())
+    apart = replace(systems[2], predictions=systems[2].predictions.take(np.array([0])))
+    other = replace(systems[0], predictions=systems[0].predictions.take(np.array([7])))
+    assert compared([other, apart])["rows"] == [("<b>theirs", 0, None)]
+
+
+def test_curves_and_means_by_hand(systems: list[System]) -> None:
+    """The third system misses every age by 3 years."""
+    (axes,) = figures.cumulative_scores(systems[2:]).axes
+    shares = axes.lines[0].get_ydata()
+    assert list(shares[:4]) == [0, 0, 0, 100]
+    axes = figures.predicted_against_true(systems[2:]).axes[0]
+    ages, means = axes.lines[0].get_data()
+    assert means == pytest.approx(ages + 3)
+
+
+def test_histograms_are_of_what_trains_and_tests(systems: list[System]) -> None:
+    run = systems[0].run
+    assert run is not None
+    (axes,) = figures.age_histograms(run).axes
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels[0].startswith("training: 128 faces, mean ")
+    assert labels[1].startswith("test: 128 faces, mean ")
+
+
+@pytest.mark.parametrize("write", [write_adpf, write_dhaa])
+def test_where_networks_look(systems: list[System], tmp_path: Path, write: object) -> None:
+    run = systems[0].run
+    assert isinstance(run, Run)
+    model, header = load_model(write(tmp_path / "m.safetensors"))  # type: ignore[operator]
+    header["input"]["crop"] = run.store.size if run.store else 0
+    figure = looks.looks(run, model, header)
+    assert figure is not None
+    assert len(figure.axes) > 8
+    found = looks.features(model, header, run, np.arange(7))
+    assert found.shape[0] == 7
+    assert np.ptp(found, 0).max() > 0
+
+
+def test_a_plain_network_looks_nowhere(systems: list[System]) -> None:
+    run = systems[0].run
+    assert run is not None
+    assert looks.looks(run, *load_model(run.model_file)) is None
+
+
+def test_the_largest_errors_come_first(systems: list[System]) -> None:
+    run, predictions = systems[0].run, systems[0].predictions
+    assert run is not None
+    figure = looks.largest_errors(run, predictions)
+    assert figure is not None
+    error = np.abs(predictions.predicted - predictions.actual)
+    index = int(error.argmax())
+    title = f"{predictions.actual[index]:.0f} years\nsays {predictions.predicted[index]:.0f}"
+    assert figure.axes[0].get_title() == title
+
+
+def test_faces_are_spread_over_all_ages() -> None:
+    ages = np.array([50, 10, 40, 30, 20, 60])
+    assert looks.spread_out(ages, np.array([0, 1, 2, 3]), 2).tolist() == [3, 0]
+    assert sorted(looks.spread_out(ages, np.arange(6), 10)) == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_store_that_is_not_at_hand(systems: list[System], tmp_path: Path) -> None:
+    run = systems[0].run
+    assert run is not None
+    gone = replace(systems[0], run=replace(run, store=None, folds=None))
+    page = write_report([gone], tmp_path, "wrinkle report a").read_text()
+    assert "is not at hand" in page
+    assert isinstance(run.store, Store)

@@ -1,0 +1,81 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from wrinkle.datasets.store import Store
+from wrinkle.errors import WrinkleError
+from wrinkle.evaluation.metrics import mean_absolute_error
+from wrinkle.report.systems import read_system, shortened
+
+
+def test_the_folds_that_are_done(runs: Path) -> None:
+    system = read_system(runs / "a", None)
+    run = system.run
+    assert run is not None
+    assert system.name == "drawn/a"
+    assert [result.fold for result in run.results] == ["1", "2"]
+    assert run.folds is not None
+    assert len(run.folds) == 4
+    assert len(system.predictions.predicted) == 128
+    each = np.split(np.abs(system.predictions.predicted - system.predictions.actual), 2)
+    assert [part.mean() for part in each] == pytest.approx([r.mae for r in run.results], abs=1e-3)
+    assert system.predictions.interval is not None
+    assert set(system.predictions.rows["person"].to_pylist()) <= {f"p{n}" for n in range(16)}
+    assert [row["epoch"] for row in run.history["1"]] == [1, 2]
+    assert run.command.startswith("wrinkle ")
+    assert run.model_file == runs / "a" / "1" / "model.safetensors"
+
+
+def test_a_run_without_its_store(runs: Path, tmp_path: Path, drawn_store: Path) -> None:
+    shutil.copytree(runs / "a", tmp_path / "a")
+    recipe = tmp_path / "a" / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace(str(drawn_store), "moved.arrow"))
+    system, whole = read_system(tmp_path / "a", None), read_system(runs / "a", None)
+    assert system.run is not None
+    assert system.run.store is None
+    for one, other in ((system, whole), (read_system(tmp_path / "a", Store(drawn_store)), whole)):
+        mae = [
+            mean_absolute_error(s.predictions.predicted, s.predictions.actual) for s in (one, other)
+        ]
+        assert mae[0] == mae[1]
+
+
+def test_anybodys_predictions(tmp_path: Path, drawn_store: Path) -> None:
+    file = tmp_path / "theirs.csv"
+    file.write_text("name,predicted\n0003.jpg,30\n0001.jpg,40\n")
+    system = read_system(file, Store(drawn_store))
+    assert (system.name, system.run) == ("theirs", None)
+    assert system.predictions.actual.tolist() == [37, 30]  # 1 · 37 and 3 · 37 modulo 81
+    for content, message in (
+        ("name,predicted\nnobody.jpg,3\n", "the store has no picture 'nobody.jpg'"),
+        ("name,predicted\n0003.jpg,nan\n", "predicted is 'nan', not a number of years"),
+    ):
+        file.write_text(content)
+        with pytest.raises(WrinkleError, match=message):
+            read_system(file, Store(drawn_store))
+    with pytest.raises(WrinkleError, match=r"theirs\.csv: whose faces are these\?"):
+        read_system(file, None)
+
+
+def test_what_is_no_run_or_not_done(runs: Path, tmp_path: Path) -> None:
+    with pytest.raises(WrinkleError, match=r"is no run: give a folder such as"):
+        read_system(tmp_path, None)
+    going = tmp_path / "going"
+    shutil.copytree(runs / "b", going)
+    (going / "1" / "result.json").rename(going / "1" / "state.safetensors")
+    with pytest.raises(WrinkleError, match=r"no fold is done yet \(fold 1 has trained 1 of 1 epo"):
+        read_system(going, None)
+    shutil.rmtree(going / "1")
+    with pytest.raises(WrinkleError, match=r"no fold is done yet \(nothing is trained"):
+        read_system(going, None)
+
+
+def test_names_without_what_all_begin_with(runs: Path, tmp_path: Path, drawn_store: Path) -> None:
+    file = tmp_path / "theirs.csv"
+    file.write_text("name,predicted\n0003.jpg,30\n")
+    both = [read_system(runs / name, None) for name in "ab"]
+    theirs = read_system(file, Store(drawn_store))
+    assert [s.name for s in shortened([*both, theirs])] == ["a", "b", "theirs"]
+    assert [s.name for s in shortened([both[0], theirs])] == ["drawn/a", "theirs"]
