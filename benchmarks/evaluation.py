@@ -1,11 +1,11 @@
 """What scores with their uncertainty cost, and finding near-identical pictures.
 
-    python benchmarks/evaluation.py
+    python benchmarks/evaluation.py --store utkface.arrow
 
 Scores: `wrinkle evaluate`'s table of simulated predictions, all faces, decades, genders and groups,
 2,000 bootstrap samples, every face its own person and five faces a person. Pairs: all hashes that
 differ in fewer than 6 bits among random ones with planted neighbours, each beside comparing all
-with all where that ends soon, and how many pairs differ.
+with all where that ends soon, and how many pairs differ. Store: the hashes of its faces.
 """
 
 import argparse
@@ -15,7 +15,8 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 
-from wrinkle.datasets.near_duplicates import NEAR, near_pairs
+from wrinkle.datasets.near_duplicates import NEAR, near_pairs, store_hashes
+from wrinkle.datasets.store import Store
 from wrinkle.evaluation.predictions import Predictions
 from wrinkle.evaluation.scores import score_table
 
@@ -24,10 +25,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faces", type=int, default=100_000)
     parser.add_argument("--hashes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--store")
     args = parser.parse_args()
     for each in (1, 5):
         seconds, _ = timed(lambda each=each: score_table(simulated(args.faces, each)))
         print(f"scores of {args.faces:,} faces, {each} a person: {seconds:.1f} s", flush=True)
+    if args.store:
+        store = Store(args.store)
+        seconds, _ = timed(lambda: store_hashes(store))
+        print(f"hashes of {len(store):,} faces: {seconds:.1f} s")
     print(
         "\n| hashes | near pairs | s | all with all, s | other pairs |\n|---:|---:|---:|---:|---:|"
     )

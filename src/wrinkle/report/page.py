@@ -31,6 +31,9 @@ PAGE = "report.html"
 DPI = 150
 """Of what is drawn in pixels within a figure: pictures, and dots by the thousand."""
 
+BROAD = 5.6
+"""Inches: what is broader is moved sideways on a phone, not shrunk."""
+
 
 def write_report(
     systems: Sequence[System], folder: Path, command: str, pictures: bool = True
@@ -82,7 +85,7 @@ def render(content: dict[str, Any]) -> str:
     return environment.get_template("page.html").render(content)
 
 
-def draw(drawings: Iterable[Drawing], folder: Path) -> dict[str, dict[str, str]]:
+def draw(drawings: Iterable[Drawing], folder: Path) -> dict[str, dict[str, Any]]:
     """Make every figure and write it; name → title, caption and the picture as a data address."""
     drawn = {}
     for drawing in tqdm(list(drawings), "figures", unit="figure", disable=None):
@@ -101,6 +104,7 @@ def draw(drawings: Iterable[Drawing], folder: Path) -> dict[str, dict[str, str]]
             "caption": drawing.caption,
             "address": f"data:image/{kind};base64,{shown}",
             "width": f"{figure.get_figwidth():.1f}",
+            "broad": figure.get_figwidth() > BROAD,
         }
     return drawn
 
