@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from tests.conftest import write_adpf, write_dhaa
@@ -12,7 +13,7 @@ from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
 from wrinkle.evaluation.scores import score
 from wrinkle.report import figures, looks
-from wrinkle.report.page import compared, write_report
+from wrinkle.report.page import compared, summary, write_report
 from wrinkle.report.systems import Run, System, read_system, shortened
 from wrinkle.training.checkpoint import load_model
 
@@ -141,6 +142,29 @@ def test_histograms_are_of_what_trains_and_tests(systems: list[System]) -> None:
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
     assert labels[0].startswith("training: 128 faces, mean ")
     assert labels[1].startswith("test: 128 faces, mean ")
+
+
+def test_every_classifier_of_those_that_have_several(systems: list[System]) -> None:
+    run = systems[0].run
+    assert run is not None
+    each = [{"DHAA": 4.0, "G-1": 6.0}, {"DHAA": 5.0, "G-1": 8.0}]
+    results = [replace(r, classifiers=c) for r, c in zip(run.results, each, strict=True)]
+    having = replace(systems[0], run=replace(run, results=results))
+    figure = figures.classifiers([having, systems[1]])
+    (axes,) = figure.axes
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["DHAA", "G-1"]
+    assert [bar.get_width() for bar in axes.patches] == [4.5, 7.0]
+
+
+def test_the_epsilon_error_where_labels_have_a_deviation(systems: list[System]) -> None:
+    predictions = systems[2].predictions
+    assert summary(systems[2], score(predictions)[0])["epsilon"] is None
+    deviation = pa.array([3.0] + [None] * 39, pa.float32())
+    column = predictions.rows.column_names.index("age_deviation")
+    rows = predictions.rows.set_column(column, "age_deviation", deviation)
+    voted = replace(systems[2], predictions=replace(predictions, rows=rows))
+    found = summary(voted, score(predictions)[0])["epsilon"]
+    assert found == pytest.approx(1 - np.exp(-0.5))  # 3 years off, 3 years of deviation
 
 
 @pytest.mark.parametrize("write", [write_adpf, write_dhaa])

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from wrinkle import __version__
 from wrinkle.datasets import DATASETS
 from wrinkle.errors import WrinkleError
+from wrinkle.evaluation.metrics import epsilon_error
 from wrinkle.evaluation.predictions import in_common
 from wrinkle.evaluation.runs import start
 from wrinkle.evaluation.scores import Score, known_people, score
@@ -120,7 +121,12 @@ def saved(figure: Figure, form: str) -> bytes:
 def summary(system: System, row: Score) -> dict[str, Any]:
     """A line of the first table."""
     run = system.run
-    found: dict[str, Any] = {"name": system.name, "row": row, "run": run}
+    found: dict[str, Any] = {"name": system.name, "row": row, "run": run, "epsilon": None}
+    deviation = system.predictions.rows["age_deviation"].to_numpy().astype(float)
+    known = deviation > 0  # NaN: there is none
+    if known.any():
+        predicted, actual = system.predictions.predicted, system.predictions.actual
+        found["epsilon"] = epsilon_error(predicted[known], actual[known], deviation[known])
     if run is not None:
         mae = [result.mae for result in run.results]
         found["folds"] = len(mae)
