@@ -173,8 +173,7 @@ def classifiers(systems: Sequence[System]) -> Figure:
         names = list(system.run.results[0].classifiers)
         every = np.array([[r.classifiers[n] for n in names] for r in system.run.results])
         spread = every.std(0, ddof=1) if len(every) > 1 else None
-        shades = [colour(0) if n else colour(7) for n in range(len(names))]
-        shades[0] = colour(1)
+        shades = [colour(1), *[colour(0)] * (len(names) - 1)]
         axes.barh(names, every.mean(0), xerr=spread, color=shades, height=0.7)
         axes.invert_yaxis()
         axes.set(xlabel="MAE, years", title=system.name)
