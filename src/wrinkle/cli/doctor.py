@@ -17,6 +17,7 @@ EXTRAS = {
     "report": ("jinja2", "matplotlib", "scikit-learn"),
     "boosting": ("scikit-learn",),
     "matlab": ("scipy",),
+    "curate": ("daft",),
     "heic": ("pillow-heif",),
     "dlib": ("dlib-bin", "face-recognition-models"),
 }

@@ -70,6 +70,21 @@ def near_pairs(hashes: np.ndarray) -> np.ndarray:
     return found[np.lexsort(found.T[::-1])]
 
 
+def near_groups(hashes: np.ndarray) -> np.ndarray:
+    """(N,) int64: for each row of (N,) uint64 the lowest row that it is linked to by near pairs."""
+    parent = np.arange(len(hashes))
+
+    def root(row: int) -> int:
+        while parent[row] != row:
+            parent[row] = row = parent[parent[row]]
+        return row
+
+    for first, second in near_pairs(hashes).tolist():
+        a, b = root(first), root(second)
+        parent[max(a, b)] = min(a, b)
+    return np.array([root(row) for row in range(len(hashes))], dtype=np.int64)
+
+
 def _candidates(unique: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Pairs of rows that agree in two bands, some at a time; a pair may come again.
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from wrinkle.datasets import Row, read_dataset
 from wrinkle.datasets.duplicates import find_duplicates
-from wrinkle.datasets.near_duplicates import near_pairs
+from wrinkle.datasets.near_duplicates import near_groups
 from wrinkle.errors import WrinkleError
 from wrinkle.protocols.fold import shuffled
 from wrinkle.protocols.packed import write_list
@@ -39,21 +39,8 @@ def perceptual_hash(image: np.ndarray) -> np.ndarray:
 
 
 def cluster(hashes: np.ndarray) -> np.ndarray:
-    """(N,) int64: for each row of (N, 64) bool the lowest row that it is linked to by steps of
-    fewer than NEAR differing bits.
-    """
-    parent = np.arange(len(hashes))
-
-    def root(row: int) -> int:
-        while parent[row] != row:
-            parent[row] = row = parent[parent[row]]
-        return row
-
-    whole = np.packbits(hashes, axis=-1).view(">u8")[:, 0].astype(np.uint64)
-    for first, second in near_pairs(whole).tolist():
-        a, b = root(first), root(second)
-        parent[max(a, b)] = min(a, b)
-    return np.array([root(row) for row in range(len(hashes))], dtype=np.int64)
+    """(N,) int64: `near_groups` of (N, 64) bool."""
+    return near_groups(np.packbits(hashes, axis=-1).view(">u8")[:, 0].astype(np.uint64))
 
 
 def assign(rows: Sequence[Row], clusters: np.ndarray, seed: int = SEED) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""Building a dataset: pictures from anywhere → labelled, split, documented faces."""

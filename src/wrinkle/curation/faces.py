@@ -1,0 +1,143 @@
+"""Pictures → faces: every face that is found, as a picture of its own, and why it is not kept."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import daft
+import numpy as np
+from daft import DataType, col
+
+from wrinkle.curation.workspace import Workspace
+from wrinkle.datasets.near_duplicates import perceptual_hash, small_grey
+from wrinkle.errors import ImageError
+from wrinkle.faces.align import crop_face, transform
+from wrinkle.faces.decode import decode
+from wrinkle.faces.detection import Detection, create_detector
+
+STAGE = "faces"
+AT_ONCE = 512
+"""Pictures of a part: what a kill costs at most."""
+BATCH = 16
+QUALITY = 93
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Which faces are kept.
+
+    score: least confidence of the detector. size: least side of a face's box in pixels of its
+    picture. sharpness: least variance of the crop's Laplacian (Pech-Pacheco et al., ICPR 2000), in
+    grey levels squared. crop: side of the face's own picture in pixels.
+    """
+
+    detector: str = "mtcnn"
+    score: float = 0.9
+    size: float = 40.0
+    sharpness: float = 2.0
+    crop: int = 256
+
+
+FACE = DataType.struct(
+    {
+        "face": DataType.string(),  # picture-number, the picture's own name where there is no face
+        "dropped": DataType.string(),  # a reason; null: kept
+        "detail": DataType.string(),
+        "image": DataType.binary(),  # JPEG
+        "box": DataType.list(DataType.float32()),  # x1, y1, x2, y2 in the picture
+        "key_points": DataType.list(DataType.float32()),  # five, x and y in the crop
+        "score": DataType.float32(),
+        "size": DataType.float32(),
+        "sharpness": DataType.float32(),
+        "hash": DataType.uint64(),
+    }
+)
+
+
+def find_all(workspace: Workspace, rules: Rules) -> None:
+    """Find the faces of all pictures that were collected: columns picture and path."""
+    frame = workspace.frame("collect")
+    assert frame is not None
+    kept = frame.where(col("dropped").is_null()).select("picture", "path").distinct()
+    finder = Finder(str(workspace.root), rules)
+
+    def work(pictures: daft.DataFrame) -> daft.DataFrame:
+        found = pictures.with_column("found", finder.find(col("picture"), col("path")))  # type: ignore[arg-type]
+        exploded = found.explode("found")
+        columns = [col("found").get(name).alias(name) for name in FACE.fields]
+        return exploded.select("picture", *columns)
+
+    workspace.extend(STAGE, kept.sort("picture").to_arrow(), "picture", work, AT_ONCE)
+
+
+@daft.cls
+class Finder:
+    """A detector, made once in each process that works."""
+
+    def __init__(self, root: str, rules: Rules) -> None:
+        self.root, self.rules = Path(root), rules
+        self.detect = create_detector(rules.detector)
+
+    @daft.method.batch(return_dtype=DataType.list(FACE))
+    def find(self, pictures: daft.Series, paths: daft.Series) -> list[list[dict[str, Any]]]:
+        """The faces of each picture, or one row that says why there is none."""
+        names, files = pictures.to_pylist(), paths.to_pylist()
+        found: list[list[dict[str, Any]]] = []
+        for start in range(0, len(names), BATCH):
+            images = [self._read(file) for file in files[start : start + BATCH]]
+            readable = [image for image in images if isinstance(image, np.ndarray)]
+            faces = iter(self.detect(readable))
+            for name, image in zip(names[start : start + BATCH], images, strict=True):
+                if isinstance(image, str):
+                    found.append([{"face": name, "dropped": "unreadable", "detail": image}])
+                else:
+                    found.append(list(records(name, image, next(faces), self.rules)))
+        return found
+
+    def _read(self, file: str) -> np.ndarray | str:
+        try:
+            return decode(self.root / file)
+        except (ImageError, OSError) as error:
+            return str(error).removeprefix(f"{self.root / file}: ")
+
+
+def records(
+    picture: str, image: np.ndarray, faces: Iterable[Detection], rules: Rules
+) -> Iterator[dict[str, Any]]:
+    """A row for each face, the most prominent first; where there is none one that says so."""
+    number = -1
+    for number, face in enumerate(faces):
+        crop, matrix = crop_face(image, face.key_points, rules.crop)
+        _, data = cv2.imencode(".jpg", crop[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+        size = float(min(face.box[2:] - face.box[:2]))
+        sharp = sharpness(crop)
+        yield {
+            "face": f"{picture}-{number}",
+            "dropped": fault(face.score, size, sharp, rules),
+            "image": data.tobytes(),
+            "box": face.box.tolist(),
+            "key_points": transform(matrix, face.key_points).ravel().tolist(),
+            "score": face.score,
+            "size": size,
+            "sharpness": sharp,
+            "hash": int(perceptual_hash(small_grey(crop))),
+        }
+    if number < 0:
+        yield {"face": picture, "dropped": "no face"}
+
+
+def fault(score: float, size: float, sharp: float, rules: Rules) -> str | None:
+    """Why a face is not kept, None where it is."""
+    if score < rules.score:
+        return "uncertain"
+    if size < rules.size:
+        return "small"
+    return "blurred" if sharp < rules.sharpness else None
+
+
+def sharpness(crop: np.ndarray) -> float:
+    """Variance of the Laplacian of (H, W, 3) uint8 RGB."""
+    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
+    return float(cv2.Laplacian(grey, cv2.CV_64F).var())

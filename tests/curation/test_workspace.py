@@ -1,0 +1,100 @@
+import os
+import signal
+from multiprocessing import get_context
+from pathlib import Path
+
+import daft
+import pyarrow as pa
+import pytest
+from daft import DataType, col
+
+from wrinkle.curation.workspace import Workspace
+from wrinkle.errors import WrinkleError
+
+
+def todo(count: int) -> pa.Table:
+    return pa.table({"name": [f"n{i:02}" for i in range(count)]})
+
+
+def lengthened(frame: daft.DataFrame) -> daft.DataFrame:
+    return frame.with_column("length", col("name").length())
+
+
+def test_a_stage_goes_on_with_what_is_missing(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "ws")
+    assert workspace.frame("length") is None
+    assert workspace.table("length", "name").num_rows == 0
+    workspace.extend("length", todo(5), "name", lengthened, at_once=2)
+    assert [len(os.listdir(part)) for part in workspace.parts("length")] == [1, 1, 1]
+    asked: list[str] = []
+
+    def watched(frame: daft.DataFrame) -> daft.DataFrame:
+        asked.extend(frame.to_pydict()["name"])
+        return lengthened(frame)
+
+    workspace.extend("length", todo(8), "name", watched, at_once=2)
+    assert asked == ["n05", "n06", "n07"]
+    table = workspace.table("length").sort_by("name")
+    assert table.to_pydict() == {"name": todo(8)["name"].to_pylist(), "length": [3] * 8}
+    workspace.extend("length", todo(8), "name", watched, at_once=2)
+    assert len(asked) == 3
+
+
+def work_and_die(root: Path, deadly: int) -> None:
+    """Die in the n-th piece of work, with a part half written."""
+    workspace, calls = Workspace(root), iter(range(1, 10))
+
+    def work(frame: daft.DataFrame) -> daft.DataFrame:
+        if next(calls) == deadly:
+            scratch = root / "length" / f".{len(workspace.parts('length')):06d}"
+            scratch.mkdir(parents=True, exist_ok=True)
+            (scratch / "half.parquet").write_bytes(b"PAR1")
+            os.kill(os.getpid(), signal.SIGKILL)
+        return lengthened(frame)
+
+    workspace.extend("length", todo(9), "name", work, at_once=2)
+
+
+def test_killed_anywhere_it_comes_to_the_same_table(tmp_path: Path) -> None:
+    context = get_context("spawn")  # Daft's threads do not survive a fork
+    for deadly in (1, 2):
+        child = context.Process(target=work_and_die, args=(tmp_path, deadly))
+        child.start()
+        child.join()
+        assert child.exitcode == -signal.SIGKILL
+    workspace = Workspace(tmp_path)
+    assert len(workspace.parts("length")) == 1
+    workspace.extend("length", todo(9), "name", lengthened, at_once=2)
+    names = workspace.table("length", "name")["name"].to_pylist()
+    assert sorted(names) == todo(9)["name"].to_pylist()
+
+
+def test_a_stage_can_be_computed_anew(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    for count in (3, 5):
+        workspace.replace("whole", daft.from_arrow(todo(count)))
+        assert len(workspace.parts("whole")) == 1
+        assert workspace.table("whole").num_rows == count
+
+
+def test_what_cannot_be_written_or_read_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WrinkleError, match=r"^cannot make .*file/ws: Not a directory$"):
+        Workspace(tmp_path / "file" / "ws")
+    workspace = Workspace(tmp_path)
+    (tmp_path / "faces").write_text("")
+    with pytest.raises(WrinkleError, match="cannot write") as error:
+        workspace.append("faces", daft.from_arrow(todo(1)))
+    assert "\n" not in str(error.value)
+    workspace.append("collect", daft.from_arrow(todo(1)))
+    (part,) = workspace.parts("collect")
+    for file in part.iterdir():
+        file.write_bytes(file.read_bytes()[:40])
+    with pytest.raises(WrinkleError, match="collect is damaged") as error:
+        workspace.table("collect", "name")
+    assert "\n" not in str(error.value)
+
+
+def test_nothing_is_reported_to_anybody() -> None:
+    assert os.environ["DO_NOT_TRACK"]
+    assert DataType.string() == daft.DataType.string()
