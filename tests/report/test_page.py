@@ -103,6 +103,11 @@ def test_figures_are_files_of_their_own(report: Path) -> None:
 
 
 def test_without_pictures_there_are_no_faces(systems: list[System], tmp_path: Path) -> None:
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "mine.svg").write_text("")
+    write_report(systems[1:2], tmp_path, "wrinkle report b")
+    assert (tmp_path / "figures" / "mine.svg").exists()  # there was no report there
+    assert (tmp_path / "figures" / "b-largest_errors.pdf").exists()
     write_report(systems[1:2], tmp_path, "wrinkle report b", pictures=False)
     names = {file.stem for file in (tmp_path / "figures").iterdir()}
     assert "b-features" in names

@@ -42,7 +42,7 @@ def write_report(
     """Write `folder`/report.html, and its figures as `folder`/figures/NAME.svg and .pdf.
 
     The first system is the one that others are compared with. command: what makes the report
-    again. pictures: whether faces are shown. Returns the page.
+    again. pictures: whether faces are shown. A former report there is replaced. Returns the page.
 
     Raises:
         WrinkleError: two systems have one name, a model file is damaged, the folder cannot be
@@ -56,6 +56,7 @@ def write_report(
     models = {s.name: load_model(s.run.model_file) for s in systems if s.run}
     shared = list(of_all(systems, scores))
     own = {s.name: list(of_run(s, *models[s.name], pictures)) for s in systems if s.run}
+    clear(folder)
     drawn = draw([*shared, *(drawing for each in own.values() for drawing in each)], folder)
     content = {
         "version": __version__,
@@ -84,6 +85,14 @@ def render(content: dict[str, Any]) -> str:
     )
     environment.filters |= {"years": years, "signed": signed, "percent": percent}
     return environment.get_template("page.html").render(content)
+
+
+def clear(folder: Path) -> None:
+    """Take away a former report's figures, which might show what this one is not to show."""
+    if (folder / PAGE).is_file():
+        for form in ("svg", "pdf"):
+            for file in (folder / "figures").glob(f"*.{form}"):
+                file.unlink()
 
 
 def draw(drawings: Iterable[Drawing], folder: Path) -> dict[str, dict[str, Any]]:

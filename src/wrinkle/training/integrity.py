@@ -23,7 +23,7 @@ def check_integrity(
     What was looked for once is not looked for again. WrinkleError for people on both sides where
     the protocol is not known for it.
     """
-    if (root / RUN_FILE).exists():
+    if (root / RUN_FILE).exists() and (root / LEAKS_FILE).exists():
         return str(read_note(root)["integrity"])
     leaks = find_leaks(store, folds)
     check_people(protocol, leaks)
