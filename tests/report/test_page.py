@@ -140,6 +140,19 @@ def test_curves_and_means_by_hand(systems: list[System]) -> None:
     assert means == pytest.approx(ages + 3)
 
 
+def test_where_nothing_validates_there_is_no_curve_of_it(systems: list[System]) -> None:
+    run = systems[0].run
+    assert run is not None
+    assert [axes.get_ylabel() for axes in figures.training_curves(systems[:1]).axes] == [
+        "loss",
+        "validation MAE, years",
+    ]
+    blind = {f: [row | {"validation_mae": None} for row in h] for f, h in run.history.items()}
+    alone = replace(systems[0], run=replace(run, history=blind))
+    (axes,) = figures.training_curves([alone]).axes
+    assert len(axes.lines) == 3  # two folds and their mean
+
+
 def test_histograms_are_of_what_trains_and_tests(systems: list[System]) -> None:
     run = systems[0].run
     assert run is not None

@@ -7,6 +7,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from wrinkle.evaluation.predictions import INTERVAL
 from wrinkle.evaluation.scores import Score
@@ -129,15 +130,19 @@ def age_histograms(run: Run) -> Figure:
 
 
 def training_curves(systems: Sequence[System]) -> Figure:
-    """Loss and validation MAE over the epochs: thin lines folds, thick ones their mean."""
-    figure, (left, right) = canvas(7.2, 3.0, 1, 2)
-    for number, system in enumerate(systems):
-        histories = list(system.run.history.values()) if system.run else []
-        for axes, quantity in ((left, "loss"), (right, "validation_mae")):
-            curves(axes, histories, quantity, colour(number), system.name)
-    left.set(xlabel="epoch", ylabel="loss")
-    right.set(xlabel="epoch", ylabel="validation MAE, years")
-    left.legend(loc="upper right")
+    """Loss and, where anything validates, validation MAE over the epochs: thin lines folds, thick
+    ones their mean."""
+    histories = [list(system.run.history.values()) if system.run else [] for system in systems]
+    rows = [row for runs in histories for history in runs for row in history]
+    labels = {"loss": "loss", "validation_mae": "validation MAE, years"}
+    shown = [name for name in labels if any(row[name] is not None for row in rows)]
+    figure, panels = canvas(3.6 * len(shown), 3.0, 1, len(shown), squeeze=False)
+    for axes, quantity in zip(panels.flat, shown, strict=True):
+        for number, system in enumerate(systems):
+            curves(axes, histories[number], quantity, colour(number), system.name)
+        axes.set(xlabel="epoch", ylabel=labels[quantity])
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    panels.flat[0].legend(loc="upper right")
     return figure
 
 
