@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from tests.cli.conftest import Command
-from wrinkle.datasets.store import write_table
+from wrinkle.datasets.store import Store, write_table
 from wrinkle.training.checkpoint import amend, read_tensors
 
 
@@ -45,7 +45,8 @@ def test_what_cannot_be_done_is_one_line(
 ) -> None:
     out = tmp_path / "x.safetensors"
     trained = tmp_path / "trained.safetensors"
-    amend(small_model, trained, provenance={"data": "folder", "split": "random:4", "fold": "1"})
+    split = {"data": "folder", "split": "random:4", "fold": "1"}
+    amend(small_model, trained, provenance=split | {"fingerprint": Store(sixty).fingerprint})
     for model, store, part, message in (
         (small_model, example_store, "all", "5 faces are too few to calibrate; 50 at least"),
         (trained, sixty, "train", "was trained on 24 of these 24 faces"),

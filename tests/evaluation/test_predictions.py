@@ -79,3 +79,15 @@ def test_in_common_is_the_same_faces_in_the_same_order() -> None:
     assert len(b.interval) == 3
     with pytest.raises(WrinkleError, match="1 and 3 have no picture in common"):
         in_common([first, Predictions("3", rows("c"), np.array([3.0]))])
+
+
+def test_a_picture_that_several_folds_test_is_paired_fold_by_fold() -> None:
+    """And one name with two ages is two pictures."""
+    first = Predictions("1", rows("abab"), np.array([1.0, 2, 3, 4]))
+    second = Predictions("2", rows("bab"), np.array([20.0, 10, 40]))
+    a, b = in_common([first, second])
+    assert a.predicted.tolist() == [1, 2, 4]
+    assert b.predicted.tolist() == [10, 20, 40]
+    older = second.rows.set_column(1, "age", pa.array([99.0] * 3))
+    with pytest.raises(WrinkleError, match="no picture in common"):
+        in_common([first, Predictions("other", older, second.predicted)])

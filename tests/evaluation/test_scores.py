@@ -4,6 +4,7 @@ import pytest
 
 from wrinkle.evaluation.predictions import Predictions
 from wrinkle.evaluation.scores import (
+    clusters,
     comparison_table,
     known_people,
     score,
@@ -104,3 +105,12 @@ def test_systems_beside_each_other() -> None:
     assert cells[:2] == ["theirs", "1.00"]
     assert "-2.33" in cells  # 1 − 20/6
     assert cells[-1] == "75.0"  # nearer in 4 of 6, one tie: |1| against 2, 0, 6, 1, 3, 8
+
+
+def test_a_picture_that_several_folds_test_is_drawn_whole() -> None:
+    """Six rows of one picture are no sample of six."""
+    once = score_all(predictions(name=["a"] * 6))
+    assert once.mae.low == once.mae.high == pytest.approx(20 / 6)
+    assert clusters(predictions(person=["1", None] * 3)) == [
+        *("folder 1", "picture 1", "folder 1", "picture 3", "folder 1", "picture 5")
+    ]

@@ -9,12 +9,12 @@ import pyarrow as pa
 import pytest
 
 from tests.conftest import write_adpf, write_dhaa
-from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
 from wrinkle.evaluation.scores import score
 from wrinkle.report import figures, looks
+from wrinkle.report.drawings import of_run, shown
 from wrinkle.report.page import compared, summary, write_report
-from wrinkle.report.systems import Run, System, read_system, shortened
+from wrinkle.report.systems import Run, System, read_system, renamed
 from wrinkle.training.checkpoint import load_model
 
 
@@ -52,7 +52,7 @@ def systems(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> list[System
     file = tmp_path_factory.mktemp("csv") / "<b>theirs.csv"
     file.write_text("\n".join(["name,predicted", *lines]))
     assert both[0].run is not None
-    return [*shortened(both), read_system(file, both[0].run.store)]
+    return [*renamed(both), read_system(file, faces=both[0].run.store)]
 
 
 @pytest.fixture(scope="session")
@@ -89,7 +89,7 @@ def test_its_numbers(report: Path, systems: list[System]) -> None:
     assert "3.00 3.00 – 3.00" in text
     assert run.integrity in text
     assert text.count(run.command) == 2
-    assert "not reduced" not in text
+    assert "A reduced run" not in text
 
 
 def test_figures_are_files_of_their_own(report: Path) -> None:
@@ -106,13 +106,47 @@ def test_without_pictures_there_are_no_faces(systems: list[System], tmp_path: Pa
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "mine.svg").write_text("")
     write_report(systems[1:2], tmp_path, "wrinkle report b")
-    assert (tmp_path / "figures" / "mine.svg").exists()  # there was no report there
     assert (tmp_path / "figures" / "b-largest_errors.pdf").exists()
     write_report(systems[1:2], tmp_path, "wrinkle report b", pictures=False)
     names = {file.stem for file in (tmp_path / "figures").iterdir()}
     assert "b-features" in names
+    assert "mine" in names
     assert not any("errors" in name and name.startswith("b-") for name in names)
     assert "image/webp" not in (tmp_path / "report.html").read_text()
+
+
+def test_which_figures_show_faces(systems: list[System]) -> None:
+    names = [[d.name for d in of_run(systems[0], pictures)] for pictures in (False, True)]
+    assert names[0] == ["a-ages", "a-features"]
+    assert names[1] == [*names[0], "a-looks", "a-largest_errors"]
+    nested = replace(systems[0], name="a/b")
+    assert next(iter(of_run(nested, False))).name == "a--b-ages"
+
+
+def test_a_reduced_run_is_called_so(systems: list[System], tmp_path: Path) -> None:
+    run = systems[0].run
+    assert run is not None
+    data = run.recipe.data.model_copy(update={"limit": 60})
+    reduced = replace(run, recipe=run.recipe.model_copy(update={"data": data}))
+    page = write_report([replace(systems[0], run=reduced)], tmp_path, "", pictures=False)
+    assert "A reduced run: at most 60 pictures in each part." in page.read_text()
+
+
+@pytest.mark.parametrize("name", ["_theirs", "$x_$", "a$b$c"])
+def test_systems_of_unlike_labels_and_odd_names(
+    systems: list[System], tmp_path: Path, name: str
+) -> None:
+    predictions = systems[2].predictions
+    column = predictions.rows.column_names.index("gender")
+    genders = pa.array(["female", "male"] * 20)
+    rows = predictions.rows.set_column(column, "gender", genders)
+    other = replace(systems[2], name=name, predictions=replace(predictions, rows=rows))
+    page = write_report([other, systems[1]], tmp_path, "", pictures=False)
+    assert (tmp_path / "figures" / "errors_by_gender.svg").exists()
+    assert name in page.read_text()
+    (axes,) = figures.cumulative_scores([shown(other)]).axes
+    (entry,) = axes.get_legend().get_texts()
+    assert entry.get_text().endswith(name)
 
 
 def test_two_of_one_name(systems: list[System], tmp_path: Path) -> None:
@@ -190,11 +224,11 @@ def test_where_networks_look(systems: list[System], tmp_path: Path, write: objec
     run = systems[0].run
     assert isinstance(run, Run)
     model, header = load_model(write(tmp_path / "m.safetensors"))  # type: ignore[operator]
-    header["input"]["crop"] = run.store.size if run.store else 0
-    figure = looks.looks(run, model, header)
+    run = replace(run, model=model, header=header)
+    figure = looks.looks(run)
     assert figure is not None
     assert len(figure.axes) > 8
-    found = looks.features(model, header, run, np.arange(7))
+    found = looks.features(run, np.arange(7))
     assert found.shape[0] == 7
     assert np.ptp(found, 0).max() > 0
 
@@ -202,7 +236,7 @@ def test_where_networks_look(systems: list[System], tmp_path: Path, write: objec
 def test_a_plain_network_looks_nowhere(systems: list[System]) -> None:
     run = systems[0].run
     assert run is not None
-    assert looks.looks(run, *load_model(run.model_file)) is None
+    assert looks.looks(run) is None
 
 
 def test_the_largest_errors_come_first(systems: list[System]) -> None:
@@ -228,4 +262,3 @@ def test_a_store_that_is_not_at_hand(systems: list[System], tmp_path: Path) -> N
     gone = replace(systems[0], run=replace(run, store=None, folds=None))
     page = write_report([gone], tmp_path, "wrinkle report a").read_text()
     assert "is not at hand" in page
-    assert isinstance(run.store, Store)

@@ -11,8 +11,10 @@ from wrinkle.errors import WrinkleError
 from wrinkle.evaluation.conformal import Calibration
 from wrinkle.evaluation.metrics import mean_absolute_error
 from wrinkle.protocols import Fold, get_protocol
+from wrinkle.protocols.fold import limited
 from wrinkle.training.checkpoint import load_model
 from wrinkle.training.folds import Result, format_folds, format_table, parse_folds, train
+from wrinkle.training.integrity import learned
 from wrinkle.training.recipe import load_recipe
 
 
@@ -126,6 +128,22 @@ def test_a_start_that_has_seen_the_test_pictures(drawn_recipe: Path, tmp_path: P
     with pytest.raises(WrinkleError, match=r"has learned from 64 of the 64 pictures that fold 2"):
         train(recipe, "1-2", tmp_path)
     assert not (tmp_path / "b").exists()
+
+
+def test_what_a_model_has_learned_from(drawn_recipe: Path, tmp_path: Path) -> None:
+    recipe = load_recipe(drawn_recipe, ["training.epochs=1", "data.limit=20"])
+    train(recipe, "1", tmp_path)
+    provenance = load_model(tmp_path / "drawn" / "1" / "model.safetensors")[1]["provenance"]
+    store = Store(recipe.data.store)
+    fold = limited(get_protocol("random:4").folds(store.columns)[0], 20, 0)
+    both = np.union1d(fold.train, fold.validation)
+    assert learned(provenance, store).tolist() == both.tolist()
+    assert learned(provenance, store, ["train"]).tolist() == fold.train.tolist()
+    other = Store(tiny.write_store(tmp_path / "other.arrow", 200))
+    assert learned(provenance, other).tolist() == []
+    older = {name: value for name, value in provenance.items() if name != "fingerprint"}
+    assert len(learned(older, store)) == 40
+    assert len(learned(older | {"data": "folder"}, store)) == 0
 
 
 def test_what_both_sides_share_is_listed_once(

@@ -31,15 +31,16 @@ def run(args: argparse.Namespace) -> int:
         missing = str(error.name).partition(".")[0]
         raise WrinkleError(f"{missing} is missing: pip install 'wrinkle[report]'") from None
     from wrinkle.datasets.store import Store
-    from wrinkle.report.systems import System, read_system, shortened
+    from wrinkle.report.systems import System, read_system, renamed
 
     store = Store(args.store) if args.store else None
     systems: list[System] = []
     failed: list[WrinkleError] = []
     for place in args.systems:
-        first = next((s.run.store for s in systems if s.run), None)
+        held = [s.run.store for s in systems if s.run and s.run.store is not None]
+        faces = store if store is not None else next(iter(held), None)
         try:
-            systems.append(read_system(place, store or (first if place.endswith(".csv") else None)))
+            systems.append(read_system(place, args.store, faces))
         except WrinkleError as error:
             failed.append(error)
     if not systems:
@@ -47,5 +48,5 @@ def run(args: argparse.Namespace) -> int:
     for reason in failed:
         print(f"wrinkle: left out: {reason}", file=sys.stderr)
     command = shlex.join(["wrinkle", *sys.argv[1:]])
-    print(write_report(shortened(systems), args.out, command, not args.no_pictures))
+    print(write_report(renamed(systems), args.out, command, not args.no_pictures))
     return 1 if failed else 0

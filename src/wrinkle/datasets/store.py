@@ -6,8 +6,10 @@ file opens as it lies in pyarrow (`pyarrow.ipc.open_file`), pandas (`read_feathe
 (`load_dataset("arrow", data_files=path)`).
 """
 
+import hashlib
 import json
 import os
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +100,14 @@ class Store:
         self._landmarks = table["landmarks"]
         if not ((self.ages >= 0) & (self.ages <= MAX_AGE)).all() or not np.isfinite(points).all():
             raise WrinkleError(f"{path} is damaged: prepare it again")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over names, ages and digests: the same for the same labelled pictures."""
+        digest = hashlib.sha256()
+        for column in ("name", "age", "digest"):
+            digest.update("\n".join(map(str, self.columns[column].to_pylist())).encode())
+        return digest.hexdigest()
 
     def __len__(self) -> int:
         return len(self.ages)

@@ -13,7 +13,7 @@ import numpy as np
 
 from wrinkle.errors import WrinkleError
 from wrinkle.evaluation.predictions import Predictions
-from wrinkle.evaluation.scores import known_people
+from wrinkle.evaluation.scores import clusters
 from wrinkle.evaluation.uncertainty import Estimate, estimates
 
 
@@ -55,7 +55,7 @@ def challenge(
     passes = (predictions.predicted[:, None] >= np.asarray(thresholds, np.float64)).astype(float)
     count = len(thresholds)
     members = np.stack([young] * count + [old] * count, 1)
-    found = estimates(np.hstack([passes, passes]), members, known_people(predictions))
+    found = estimates(np.hstack([passes, passes]), members, clusters(predictions))
     return [
         Challenge(float(t), fpr, tpr)
         for t, fpr, tpr in zip(thresholds, found[:count], found[count:], strict=True)

@@ -14,6 +14,7 @@ store that the file lacks are left out.
 import csv
 import io
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -106,19 +107,30 @@ def to_csv(predictions: Predictions, more: Mapping[str, np.ndarray] | None = Non
 def in_common(systems: Sequence[Predictions]) -> list[Predictions]:
     """The same systems on the faces that all of them have, in the same order.
 
-    WrinkleError when there is no such face.
+    A face is a picture's name in its dataset, with its age; one that several folds test is paired
+    once for each. WrinkleError when there is no such face.
     """
-    names = [each.rows["name"].to_pylist() for each in systems]
-    shared = set(names[0]).intersection(*names[1:])
+    places = [_places(each) for each in systems]
+    shared = [key for key in places[0] if all(key in place for place in places)]
     if not shared:
         raise WrinkleError(
             f"{' and '.join(each.system for each in systems)} have no picture in common"
         )
-    result = []
-    for system, own in zip(systems, names, strict=True):
-        place = {name: index for index, name in enumerate(own)}
-        result.append(system.take(np.array([place[name] for name in names[0] if name in shared])))
-    return result
+    return [
+        system.take(np.array([place[key] for key in shared]))
+        for system, place in zip(systems, places, strict=True)
+    ]
+
+
+def _places(predictions: Predictions) -> dict[tuple[str, float, int], int]:
+    """Name, age and number among those of the same name → where a face stands."""
+    seen: Counter[str] = Counter()
+    places = {}
+    ages = np.round(predictions.actual, 3).tolist()
+    for index, name in enumerate(predictions.rows["name"].to_pylist()):
+        places[name, ages[index], seen[name]] = index
+        seen[name] += 1
+    return places
 
 
 def _number(text: str, column: str, where: str) -> float:

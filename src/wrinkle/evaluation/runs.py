@@ -12,7 +12,7 @@ from wrinkle.datasets.reading import read_table
 from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
 from wrinkle.evaluation.predictions import Predictions
-from wrinkle.evaluation.scores import CUMULATIVE, known_people
+from wrinkle.evaluation.scores import CUMULATIVE, clusters, known_people
 from wrinkle.evaluation.uncertainty import Estimate, estimates
 from wrinkle.models import create_model
 from wrinkle.protocols import Protocol, get_protocol
@@ -74,14 +74,14 @@ def read_run(folder: Path) -> Run:
     try:
         note = read_note(folder)
         data, integrity = note["data"], note["integrity"]
-        results = _results(folder)
+        results = results_of(folder)
         names, numbers = _predictions(folder, results)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise WrinkleError(f"{folder} is damaged ({error}): train it again") from None
     if not results:
         raise WrinkleError(f"still training, no fold finished: {folder}")
     actual, predicted = numbers.T
-    store = _store(recipe.data.store, dict(zip(names, actual.tolist(), strict=True)))
+    store = store_of(recipe.data.store, dict(zip(names, actual.tolist(), strict=True)))
     tested = Predictions(recipe.name, _labels(names, actual, store), predicted)
     mae, cs5, epsilon = _estimates(tested)
     n, maes, shares = (np.array([getattr(r, f) for r in results]) for f in ("n", "mae", "cs5"))
@@ -115,7 +115,8 @@ def start(recipe: Recipe) -> str:
     return f"{own}; first stage {recipe.first.name} ({epochs} epochs, {start(recipe.first)})"
 
 
-def _results(folder: Path) -> list[Result]:
+def results_of(folder: Path) -> list[Result]:
+    """Of the folds that are done."""
     names = [path.parent.name for path in folder.glob(f"*/{RESULT_FILE}")]
     # 2 comes before 10.
     return [
@@ -134,10 +135,12 @@ def _predictions(folder: Path, results: list[Result]) -> tuple[list[str], np.nda
             raise ValueError(f"{path} has {len(lines)} pictures, {RESULT_FILE} {result.n}")
         names += [cells["name"] for cells in lines]
         numbers += [(float(cells["age"]), float(cells["predicted"])) for cells in lines]
+    if not np.isfinite(numbers).all():
+        raise ValueError("a prediction is not a number")
     return names, np.array(numbers, np.float64).reshape(-1, 2)
 
 
-def _store(path: str, ages: dict[str, float]) -> Store | None:
+def store_of(path: str | Path, ages: dict[str, float]) -> Store | None:
     """The store that was tested on; None where it is gone or holds other pictures or ages now."""
     try:
         store = Store(path)
@@ -175,11 +178,9 @@ def _estimates(tested: Predictions) -> tuple[Estimate, Estimate, Estimate | None
     values = np.stack([error, 100 * (error <= CUMULATIVE), epsilon], 1)
     members = np.stack([np.ones(len(error), bool), np.ones(len(error), bool), known], 1)
     # Where folds overlap, a picture is tested again and again: it is drawn with all its errors.
-    names = [f"picture {name}" for name in tested.rows["name"].to_pylist()]
-    people = known_people(tested) or [None] * len(names)
-    clusters = [person or name for person, name in zip(people, names, strict=True)]
-    found = estimates(values, members, clusters)
-    if len(set(clusters)) == 1:
+    drawn = clusters(tested)
+    found = estimates(values, members, drawn)
+    if len(set(drawn)) == 1:
         found = [Estimate(each.value, math.nan, math.nan) for each in found]
     return found[0], found[1], found[2] if known.any() else None
 

@@ -60,7 +60,7 @@ def _score(predictions: Predictions, parts: list[tuple[str, str, np.ndarray]]) -
     found = estimates(
         np.tile(np.stack(quantities, 1).astype(np.float64), len(parts)),
         np.repeat(members, k, 1),
-        people,
+        clusters(predictions),
     )
     scores = []
     for number, (column, value, inside) in enumerate(parts):
@@ -101,6 +101,14 @@ def known_people(predictions: Predictions) -> list[str | None] | None:
         return None
     sources = predictions.rows["source"].to_pylist()
     return [p and f"{s} {p}" for s, p in zip(sources, people, strict=True)]
+
+
+def clusters(predictions: Predictions) -> list[str]:
+    """Whoever is in each picture, else the picture itself, which several folds may test: what the
+    bootstrap draws."""
+    people = known_people(predictions) or [None] * len(predictions.predicted)
+    names = predictions.rows["name"].to_pylist()
+    return [person or f"picture {name}" for person, name in zip(people, names, strict=True)]
 
 
 def score_table(predictions: Predictions) -> str:
@@ -170,9 +178,7 @@ def comparison_table(systems: Sequence[Predictions]) -> str:
             f"{row.bias.value:>+8.2f}{100 * row.cs5.value:>9.1f}"
         )
         if system is not systems[0]:
-            found = compare(
-                system.predicted, systems[0].predicted, system.actual, known_people(system)
-            )
+            found = compare(system.predicted, systems[0].predicted, system.actual, clusters(system))
             low, high = found.difference.low, found.difference.high
             line += (
                 f"{found.difference.value:>+12.2f}{f'{low:+.2f} to {high:+.2f}':>18}"

@@ -1,14 +1,13 @@
 """Which figures a report has, with what is said of each."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 from matplotlib.figure import Figure
 
 from wrinkle.evaluation.scores import Score
-from wrinkle.models.base import AgeModel
 from wrinkle.report import figures
 from wrinkle.report.looks import feature_map, largest_errors, looks
 from wrinkle.report.systems import System
@@ -28,6 +27,8 @@ class Drawing:
     shown_as: Literal["svg", "webp"] = "svg"
 
 
+FACES = ("looks", "largest_errors")
+"""Figures of a run that show faces."""
 INTERVALS = "Bars: 95 % of 2,000 bootstrap samples, drawn by person where people are known."
 
 
@@ -36,6 +37,7 @@ def of_all(systems: Sequence[System], scores: Sequence[Sequence[Score]]) -> Iter
 
     scores: of each system, `wrinkle.evaluation.scores.score`.
     """
+    systems = [shown(system) for system in systems]
     names = [system.name for system in systems]
     yield Drawing(
         "cumulative_scores",
@@ -84,15 +86,19 @@ def of_all(systems: Sequence[System], scores: Sequence[Sequence[Score]]) -> Iter
         )
 
 
-def of_run(
-    system: System, model: AgeModel, header: dict[str, Any], pictures: bool
-) -> Iterator[Drawing]:
+def shown(system: System) -> System:
+    """By a name that stands in legends, where Matplotlib leaves out what begins with _."""
+    return replace(system, name=f"\u200b{system.name}") if system.name[0] == "_" else system
+
+
+def of_run(system: System, pictures: bool) -> Iterator[Drawing]:
     """Figures of one run; those that show faces only with `pictures`."""
     run = system.run
     assert run is not None
     if run.store is None:
         return
-    slug = system.name.replace("/", "-")
+    slug = system.name.replace("/", "--")
+    system = shown(system)
     first = run.results[0].fold
     yield Drawing(
         f"{slug}-ages",
@@ -105,18 +111,18 @@ def of_run(
         "Features",
         f"t-SNE of what the last layer is given of test faces of fold {first}. Small dots, if "
         "any: training faces.",
-        partial(feature_map, run, model, header),
+        partial(feature_map, run),
     )
     if pictures:
         yield Drawing(
-            f"{slug}-looks",
+            f"{slug}-{FACES[0]}",
             "Where it looks",
             f"Test faces of fold {first}.",
-            partial(looks, run, model, header),
+            partial(looks, run),
             shown_as="webp",
         )
         yield Drawing(
-            f"{slug}-largest_errors",
+            f"{slug}-{FACES[1]}",
             "Largest errors",
             "Test faces of all folds that are done. Labels may be wrong, too.",
             partial(largest_errors, run, system.predictions),

@@ -24,6 +24,7 @@ STYLE: dict[str, Any] = {
     "axes.axisbelow": True,
     "legend.frameon": False,
     "savefig.bbox": "tight",
+    "text.parse_math": False,
     "svg.hashsalt": "wrinkle",
 }
 FURTHEST = 15
@@ -101,7 +102,7 @@ def coverage(scores: Sequence[Sequence[Score]], names: Sequence[str]) -> Figure:
         found = {(row.column, row.value): row.coverage for row in rows}
         known = [(place, found[v]) for place, v in enumerate(values) if found.get(v)]
         at = np.array([place for place, _ in known]) + shift(number, len(scores))
-        shares = 100 * np.array([estimate for _, estimate in known])
+        shares = 100 * np.array([estimate for _, estimate in known], float).reshape(-1, 3)
         spread = np.abs(shares[:, 1:] - shares[:, :1]).T
         axes.errorbar(at, shares[:, 0], spread, fmt="o", ms=4, color=colour(number), label=name)
     axes.axhline(100 * INTERVAL, color="grey", lw=1, ls="--")
@@ -198,7 +199,7 @@ def whiskers(
     """A dot with its interval for each value that a system has."""
     found = {row.value: getattr(row, quantity) for row in rows if row.column == column}
     at = [place + shift(number, count) for place, v in enumerate(values) if v in found]
-    numbers = np.array([found[v] for v in values if v in found])
+    numbers = np.array([found[v] for v in values if v in found], float).reshape(-1, 3)
     spread = np.abs(numbers[:, 1:] - numbers[:, :1]).T
     axes.errorbar(at, numbers[:, 0], spread, fmt="o", ms=4, color=colour(number), label=name)
 

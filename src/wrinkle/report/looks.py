@@ -3,8 +3,6 @@
 The network is that of the first fold that is done, and so are the faces, from its test part.
 """
 
-from typing import Any
-
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -13,7 +11,6 @@ from sklearn.manifold import TSNE
 
 from wrinkle.evaluation.predictions import Predictions
 from wrinkle.models.adpf import AttentionNet, FusionNet
-from wrinkle.models.base import AgeModel
 from wrinkle.models.dhaa import DHAA
 from wrinkle.report.figures import canvas
 from wrinkle.report.systems import Run
@@ -38,40 +35,40 @@ def spread_out(ages: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
 
 
 @torch.inference_mode()
-def looks(run: Run, model: AgeModel, header: dict[str, Any]) -> Figure | None:
+def looks(run: Run) -> Figure | None:
     """What a network with regions, maps or patches looks at in faces of its test part."""
-    fold = run.fold(run.results[0].fold)
+    fold, model, view = run.fold(run.results[0].fold), run.model, run.header["input"]
     if run.store is None or fold is None:
         return None
     if isinstance(model, DHAA):
         rows = spread_out(run.store.ages, fold.test, 1)
-        pixels, points, _ = store_inputs(run.store, rows, header["input"])
+        pixels, points, _ = store_inputs(run.store, rows, view)
         return draw_dhaa(model, pixels, points, model.predict_all(pixels, points)[0].float())
     if isinstance(model, FusionNet | AttentionNet):
         rows = spread_out(run.store.ages, fold.test, GALLERY)
-        pixels, points, ages = store_inputs(run.store, rows, header["input"])
+        pixels, points, ages = store_inputs(run.store, rows, view)
         return draw_gallery(model, pixels, ages, model.expectation(model.predict(pixels, points)))
     return None
 
 
 @torch.inference_mode()
-def features(model: AgeModel, header: dict[str, Any], run: Run, rows: np.ndarray) -> np.ndarray:
-    """(N, d): what the model's own classifier is given of each face."""
+def features(run: Run, rows: np.ndarray) -> np.ndarray:
+    """(N, d): what the network's own classifier is given of each face."""
     assert run.store is not None
     kept: list[torch.Tensor] = []
-    layer = model.get_submodule(model.heads[0])
+    layer = run.model.get_submodule(run.model.heads[0])
     hook = layer.register_forward_pre_hook(lambda _, given: kept.append(given[0].flatten(1)))
     try:
         for start in range(0, len(rows), BATCH):
             part = rows[start : start + BATCH]
-            pixels, points, _ = store_inputs(run.store, part, header["input"])
-            model(pixels, points)
+            pixels, points, _ = store_inputs(run.store, part, run.header["input"])
+            run.model(pixels, points)
     finally:
         hook.remove()
     return torch.cat(kept).float().numpy()
 
 
-def feature_map(run: Run, model: AgeModel, header: dict[str, Any]) -> Figure | None:
+def feature_map(run: Run) -> Figure | None:
     """t-SNE of the features of test faces, coloured by age; where they are few, of training faces
     as well, drawn smaller (van der Maaten, Hinton, JMLR 2008)."""
     fold = run.fold(run.results[0].fold)
@@ -84,7 +81,7 @@ def feature_map(run: Run, model: AgeModel, header: dict[str, Any]) -> Figure | N
     rows = np.concatenate([test, train])
     if len(rows) < 5:
         return None
-    found = features(model, header, run, rows)
+    found = features(run, rows)
     small = PCA(min(50, *found.shape), random_state=0).fit_transform(found)
     perplexity = min(30.0, (len(rows) - 1) / 4)
     places = TSNE(2, init="pca", perplexity=perplexity, random_state=0).fit_transform(small)

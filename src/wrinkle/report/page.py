@@ -19,14 +19,13 @@ from wrinkle.errors import WrinkleError
 from wrinkle.evaluation.metrics import epsilon_error
 from wrinkle.evaluation.predictions import in_common
 from wrinkle.evaluation.runs import start
-from wrinkle.evaluation.scores import Score, known_people, score
+from wrinkle.evaluation.scores import Score, clusters, score
 from wrinkle.evaluation.uncertainty import Comparison, Estimate, compare
-from wrinkle.models.base import AgeModel
 from wrinkle.models.cost import costs
-from wrinkle.report.drawings import Drawing, of_all, of_run
+from wrinkle.report.drawings import FACES, Drawing, of_all, of_run
 from wrinkle.report.figures import STYLE
 from wrinkle.report.systems import Run, System
-from wrinkle.training.checkpoint import load_model, replace_file
+from wrinkle.training.checkpoint import replace_file
 
 PAGE = "report.html"
 DPI = 150
@@ -53,9 +52,8 @@ def write_report(
         if names.count(name) > 1:
             raise WrinkleError(f"two systems are called {name}: give one of them another name")
     scores = [score(system.predictions) for system in systems]
-    models = {s.name: load_model(s.run.model_file) for s in systems if s.run}
     shared = list(of_all(systems, scores))
-    own = {s.name: list(of_run(s, *models[s.name], pictures)) for s in systems if s.run}
+    own = {s.name: list(of_run(s, pictures)) for s in systems if s.run}
     clear(folder)
     drawn = draw([*shared, *(drawing for each in own.values() for drawing in each)], folder)
     content = {
@@ -66,7 +64,7 @@ def write_report(
         "figures": [drawn[each.name] for each in shared if each.name in drawn],
         "scores": list(zip(names, scores, strict=True)),
         "runs": [
-            about(s.name, s.run, *models[s.name])
+            about(s.name, s.run)
             | {"figures": [drawn[each.name] for each in own[s.name] if each.name in drawn]}
             for s in systems
             if s.run
@@ -88,11 +86,11 @@ def render(content: dict[str, Any]) -> str:
 
 
 def clear(folder: Path) -> None:
-    """Take away a former report's figures, which might show what this one is not to show."""
-    if (folder / PAGE).is_file():
-        for form in ("svg", "pdf"):
-            for file in (folder / "figures").glob(f"*.{form}"):
-                file.unlink()
+    """Take away a former report's page and its pictures of faces, which this one may not show."""
+    (folder / PAGE).unlink(missing_ok=True)
+    for name in FACES:
+        for file in (folder / "figures").glob(f"*-{name}.*"):
+            file.unlink()
 
 
 def draw(drawings: Iterable[Drawing], folder: Path) -> dict[str, dict[str, Any]]:
@@ -155,22 +153,21 @@ def compared(systems: Sequence[System]) -> dict[str, Any]:
         except WrinkleError:
             rows.append((system.name, 0, None))
             continue
-        people = known_people(theirs)
-        found = compare(theirs.predicted, ours.predicted, theirs.actual, people)
+        found = compare(theirs.predicted, ours.predicted, theirs.actual, clusters(theirs))
         rows.append((system.name, len(theirs.predicted), found))
     return {"first": first.name, "rows": rows}
 
 
-def about(name: str, run: Run, model: AgeModel, header: dict[str, Any]) -> dict[str, Any]:
+def about(name: str, run: Run) -> dict[str, Any]:
     """What a run is: its network's cost, its data and their terms, what it took, its command."""
-    provenance = header["provenance"]
+    provenance = run.header["provenance"]
     dataset = DATASETS.get(provenance["data"] or "")
     return {
         "name": name,
         "run": run,
-        "costs": costs(model),
-        "model": header["model"]["name"],
-        "input": header["input"]["size"],
+        "costs": costs(run.model),
+        "model": run.header["model"]["name"],
+        "input": run.header["input"]["size"],
         "dataset": dataset,
         "data": provenance["data"],
         "pictures": provenance["pictures"],

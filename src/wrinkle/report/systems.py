@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,19 +16,20 @@ from wrinkle.datasets.reading import read_table
 from wrinkle.datasets.store import LABELS, SCHEMA, Store
 from wrinkle.errors import WrinkleError
 from wrinkle.evaluation.predictions import Predictions, read_predictions
+from wrinkle.evaluation.runs import results_of, store_of
+from wrinkle.models.base import AgeModel
 from wrinkle.protocols import Fold, get_protocol
 from wrinkle.protocols.fold import limited
-from wrinkle.training.recipe import Recipe
+from wrinkle.training.checkpoint import load_model
+from wrinkle.training.recipe import Recipe, load_recipe
 from wrinkle.training.run_folder import (
     HISTORY_FILE,
     MODEL_FILE,
     PREDICTIONS_FILE,
     RECIPE_FILE,
-    RESULT_FILE,
     STATE_FILE,
     Result,
     read_note,
-    read_result,
 )
 
 
@@ -36,8 +38,9 @@ class Run:
     """A run's folder, as far as it is done.
 
     results: of the folds that are done. folds: all of the protocol's, with the rows that the run
-    takes of them; None without a store.
-    history: fold → the numbers of each epoch. store: None where the file is not at hand.
+    takes of them; None without a store. history: fold → the numbers of each epoch, as far as they
+    are kept. store: None where the file is not at hand, or holds other pictures or ages now. model,
+    header: of the first fold that is done.
     """
 
     root: Path
@@ -48,11 +51,8 @@ class Run:
     folds: list[Fold] | None
     history: dict[str, list[dict[str, float | None]]]
     store: Store | None
-
-    @property
-    def model_file(self) -> Path:
-        """The model of the first fold that is done."""
-        return self.root / self.results[0].fold / MODEL_FILE
+    model: AgeModel
+    header: dict[str, Any]
 
     def fold(self, name: str) -> Fold | None:
         return next((fold for fold in self.folds or [] if fold.name == name), None)
@@ -60,87 +60,107 @@ class Run:
 
 @dataclass(frozen=True)
 class System:
-    """A name, its predictions over all folds that are done, and the run they come from, if any."""
+    """A name, its predictions over all folds that are done, and the run they come from, if any.
+
+    place: where it was read.
+    """
 
     name: str
     predictions: Predictions
     run: Run | None
+    place: str
 
 
-def read_system(place: str | Path, store: Store | None) -> System:
-    """A run's folder, or a CSV file of predictions for faces of `store`.
+def read_system(place: str | Path, store: Path | None = None, faces: Store | None = None) -> System:
+    """A run's folder, or a CSV file of predictions for `faces`.
 
     store: takes the place of the one that the run's recipe names. WrinkleError, one line, for
-    whatever is neither, is not done in any fold, or does not fit the store.
+    whatever is neither, is not done in any fold, is damaged, or does not fit the store.
     """
-    place = Path(place)
-    if place.suffix == ".csv":
-        if store is None:
-            raise WrinkleError(f"{place}: whose faces are these? Name a run first, or --store FILE")
-        predictions = read_predictions(place, store.columns)
-        return System(predictions.system, predictions, None)
-    run = read_run(place, store)
-    parts = []
-    for result in run.results:
-        file = place / result.fold / PREDICTIONS_FILE
-        rows = run.store.columns if run.store else labels_of(file)
-        parts.append(read_predictions(file, rows))
-    return System(run.recipe.name, pooled(run.recipe.name, parts), run)
+    path = Path(place)
+    if path.suffix == ".csv":
+        if faces is None:
+            raise WrinkleError(f"{path}: whose faces are these? Name a run first, or --store FILE")
+        predictions = read_predictions(path, faces.columns)
+        return System(predictions.system, predictions, None, str(place))
+    try:
+        return read_run(path, store)
+    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
+        reason = str(error).splitlines()[0]
+        raise WrinkleError(f"{path} is damaged ({reason}): train it again") from None
 
 
-def shortened(systems: Sequence[System]) -> list[System]:
-    """The same systems without the folders that the names of all runs begin with."""
+def renamed(systems: Sequence[System]) -> list[System]:
+    """The same systems without the folders that the names of all runs begin with; where names are
+    then the same, by their places."""
     folders = [posixpath.dirname(system.name) for system in systems if system.run]
     common = f"{posixpath.commonpath(folders)}/" if len(folders) > 1 else ""
-    return [replace(s, name=s.name.removeprefix(common)) if s.run else s for s in systems]
+    names = [s.name.removeprefix(common) if s.run else s.name for s in systems]
+    if len(set(names)) < len(names):
+        names = [system.place for system in systems]
+    return [replace(s, name=name) for s, name in zip(systems, names, strict=True)]
 
 
-def read_run(root: Path, store: Store | None) -> Run:
-    """The folds of `runs/<recipe name>/` that are done. WrinkleError where there is none."""
+def read_run(root: Path, store: Path | None) -> System:
+    """The folds of `runs/<recipe name>/` that are done."""
     if not (root / RECIPE_FILE).is_file():
         raise WrinkleError(f"{root} is no run: give a folder such as runs/utkface/dhaa")
-    text = yaml.safe_load((root / RECIPE_FILE).read_text(encoding="utf-8"))
-    recipe = Recipe.model_validate(text)
-    folds = None
-    if store is None and Path(recipe.data.store).is_file():
-        store = Store(recipe.data.store)
-    if store is not None:
-        whole = get_protocol(recipe.data.protocol).folds(store.columns)
-        folds = [limited(fold, recipe.data.limit, recipe.training.seed) for fold in whole]
-    order = [fold.name for fold in folds] if folds else fold_names(root)
-    done = [name for name in order if (root / name / RESULT_FILE).is_file()]
-    if not done:
+    recipe = load_recipe(root / RECIPE_FILE)
+    note, results = read_note(root), results_of(root)
+    if not results:
         raise WrinkleError(f"{root}: no fold is done yet ({standing(root, recipe)})")
-    note = read_note(root)
-    return Run(
+    files = [root / result.fold / PREDICTIONS_FILE for result in results]
+    labels = [labels_of(file) for file in files]
+    ages = {row["name"]: row["age"] for rows in labels for row in rows.to_pylist()}
+    found = store_of(store or recipe.data.store, ages)
+    folds = None
+    if found is not None:
+        whole = get_protocol(recipe.data.protocol).folds(found.columns)
+        folds = [limited(fold, recipe.data.limit, recipe.training.seed) for fold in whole]
+    model, header = load_model(root / results[0].fold / MODEL_FILE)
+    run = Run(
         root=root,
         recipe=recipe,
-        command=shlex.join(["wrinkle", *shlex.split(note["command"])[1:]]),
+        command=command_of(note["command"]),
         integrity=note["integrity"],
-        results=[read_result(root / name) for name in done],
+        results=results,
         folds=folds,
-        history={name: read_history(root / name / HISTORY_FILE) for name in done},
-        store=store,
+        history={r.fold: read_history(root / r.fold / HISTORY_FILE) for r in results},
+        store=found,
+        model=model,
+        header=header,
     )
+    parts = [
+        read_predictions(file, found.columns if found else rows)
+        for file, rows in zip(files, labels, strict=True)
+    ]
+    return System(recipe.name, pooled(recipe.name, parts), run, str(root))
 
 
-def fold_names(root: Path) -> list[str]:
-    """Folders of folds, numbers in their order."""
-    names = [file.parent.name for file in root.glob(f"*/{RESULT_FILE}")]
-    return sorted(names, key=lambda name: (not name.isdecimal(), name.zfill(9)))
+def command_of(command: str) -> str:
+    """The command that trains all folds, wherever wrinkle was installed."""
+    program, *words = shlex.split(command)
+    if program.endswith(("wrinkle", "__main__.py")):
+        program = "wrinkle"
+    if "--folds" in words:
+        place = words.index("--folds")
+        del words[place : place + 2]
+    return shlex.join([program, *words])
 
 
 def standing(root: Path, recipe: Recipe) -> str:
     """Where the training of a run without a result stands, in words."""
     for file in sorted(root.glob(f"*/{STATE_FILE}")):
-        history = file.with_name(HISTORY_FILE)
-        epochs = len(read_history(history)) if history.is_file() else 0
+        epochs = len(read_history(file.with_name(HISTORY_FILE)))
         return f"fold {file.parent.name} has trained {epochs} of {recipe.training.epochs} epochs"
     return f"nothing is trained; run `wrinkle train` to go on with {recipe.name}"
 
 
 def read_history(file: Path) -> list[dict[str, float | None]]:
-    """epoch, loss, validation_mae (None: not validated) and images_per_second of each epoch."""
+    """epoch, loss, validation_mae (None: not validated) and images_per_second of each epoch; empty
+    where no epoch is done or the file is gone."""
+    if not file.is_file():
+        return []
     with file.open(newline="", encoding="utf-8") as lines:
         return [
             {name: float(cell) if cell else None for name, cell in row.items()}

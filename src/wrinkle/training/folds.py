@@ -1,7 +1,6 @@
 """Train any folds of a recipe, test each, and gather one table."""
 
 import csv
-import hashlib
 import io
 import json
 import shlex
@@ -66,7 +65,7 @@ def train(
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     if accelerator.device.type == "cpu":
         keep_freed_memory()
-    check_folder(root, recipe, fingerprint(store))
+    check_folder(root, recipe, store.fingerprint)
     check_start(recipe.init, store, chosen)
     accelerator.wait_for_everyone()
     if not (root / RECIPE_FILE).exists():
@@ -81,7 +80,7 @@ def train(
             folds or "",
         )
         integrity = check_integrity(root, store, protocol, parts, writer)
-        write_folder(root, recipe, fingerprint(store), command, integrity, writer)
+        write_folder(root, recipe, store.fingerprint, command, integrity, writer)
     if recipe.first is not None:
         begun = [
             any((root / f.name / n).exists() for n in (RESULT_FILE, STATE_FILE)) for f in every
@@ -205,14 +204,6 @@ def format_folds(numbers: list[int]) -> str:
     starts = [n for n in numbers if n - 1 not in numbers]
     ends = [n for n in numbers if n + 1 not in numbers]
     return ",".join(f"{a + 1}-{b + 1}" for a, b in zip(starts, ends, strict=True))
-
-
-def fingerprint(store: Store) -> str:
-    """SHA-256 over names, ages and digests: two stores with it hold the same labelled pictures."""
-    digest = hashlib.sha256()
-    for column in ("name", "age", "digest"):
-        digest.update("\n".join(map(str, store.columns[column].to_pylist())).encode())
-    return digest.hexdigest()
 
 
 def check_folder(root: Path, recipe: Recipe, data: str) -> None:

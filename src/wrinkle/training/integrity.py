@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
 from wrinkle.protocols import Fold, Protocol, get_protocol
+from wrinkle.protocols.fold import limited
 from wrinkle.protocols.integrity import check_people, find_leaks, leaks_csv, summary
 from wrinkle.training.checkpoint import read_tensors, replace_file
 from wrinkle.training.run_folder import LEAKS_FILE, RUN_FILE, read_note
@@ -56,14 +58,23 @@ def learned(
 ) -> np.ndarray:
     """Rows of the store that a model was trained or chosen by, as far as its file says so.
 
-    parts: of the fold that it was trained on.
+    parts: of the fold that it was trained on. Nothing for a model of other data, or of a folder of
+    somebody's that may be any; what the model started from is not looked into.
     """
     nothing = np.zeros(0, np.int64)
-    if provenance.get("data") != store.info.get("dataset"):
+    data = provenance.get("data")
+    if data != store.info.get("dataset"):
+        return nothing
+    if provenance.get("fingerprint", None if data == "folder" else store.fingerprint) != (
+        store.fingerprint
+    ):
         return nothing
     try:
         folds = get_protocol(provenance["split"]).folds(store.columns)
     except WrinkleError:  # the same dataset, but other pictures of it, which cannot be split so
         return nothing
-    rows = [getattr(f, part) for f in folds if f.name == provenance["fold"] for part in parts]
-    return np.unique(np.concatenate([nothing, *rows]))
+    recipe = yaml.safe_load(provenance.get("recipe", "{}"))
+    limit = recipe.get("data", {}).get("limit")
+    seed = recipe.get("training", {}).get("seed", 0)
+    mine = [limited(fold, limit, seed) for fold in folds if fold.name == provenance["fold"]]
+    return np.unique(np.concatenate([nothing, *(getattr(f, p) for f in mine for p in parts)]))

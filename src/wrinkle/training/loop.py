@@ -387,6 +387,7 @@ class Run:
             "provenance": {
                 "recipe": recipe.to_yaml(),
                 "data": self.store.info.get("dataset"),
+                "fingerprint": self.store.fingerprint,
                 "split": recipe.data.protocol,
                 "fold": fold.name,
                 "pictures": {
