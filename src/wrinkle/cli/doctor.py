@@ -17,7 +17,15 @@ EXTRAS = {
     "report": ("jinja2", "matplotlib", "scikit-learn"),
     "boosting": ("scikit-learn",),
     "matlab": ("scipy",),
-    "curate": ("daft",),
+    "curate": (
+        "ada-url",
+        "beautifulsoup4",
+        "daft",
+        "httpcore2",
+        "icrawler",
+        "lxml",
+        "protego",
+    ),
     "heic": ("pillow-heif",),
     "dlib": ("dlib-bin", "face-recognition-models"),
 }

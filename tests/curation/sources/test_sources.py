@@ -1,0 +1,67 @@
+import pytest
+
+from tests.curation.web import answer, make_fetcher
+from wrinkle.curation.sources import SOURCES, find
+from wrinkle.errors import WrinkleError
+
+WEB = [name for name in SOURCES if name not in ("url_list", "folder")]
+
+
+def failure(*arguments, **options) -> str:
+    with pytest.raises(WrinkleError) as caught:
+        list(find(*arguments, **options))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_an_unknown_source_names_the_choices():
+    assert failure("altavista", make_fetcher(), "x", 1) == (
+        "unknown source 'altavista': choose one of google, bing, baidu, yahoo, wikimedia,"
+        " openverse, url_list, folder"
+    )
+
+
+@pytest.mark.parametrize("name", WEB)
+def test_no_source_asks_before_it_is_read(name):
+    def resolver(host: str, port: int) -> list[str]:
+        pytest.fail("asked")
+
+    records = find(name, make_fetcher(resolver=resolver), "x", 5)
+    records.close()
+    assert list(find(name, make_fetcher(resolver=resolver), "x", 0)) == []
+
+
+@pytest.mark.parametrize("name", WEB)
+def test_every_request_of_a_source_is_checked(name):
+    asked = []
+
+    def resolver(host: str, port: int) -> list[str]:
+        asked.append(host)
+        return ["10.0.0.1"]
+
+    message = failure(name, make_fetcher(resolver=resolver), "x", 5)
+    assert "address not public" in message
+    assert len(asked) == 1
+    assert name in asked[0]
+
+
+@pytest.mark.parametrize("name", WEB)
+def test_a_server_in_trouble(server, name):
+    server.routes = dict.fromkeys(
+        ("/search", "/images/async", "/search/acjson", "/search/images", "/w/api.php"),
+        answer(b"", 503),
+    ) | {"/v1/images/": answer(b"", 503)}
+    assert "HTTP 503" in failure(name, make_fetcher(), "x", 5, base=server.url)
+    assert len(server.pages) == 3
+
+
+@pytest.mark.parametrize("name", ["wikimedia", "openverse"])
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}1", b'{"results": [{}]}', b"\xff"])
+def test_an_interface_that_answers_otherwise(server, name, body):
+    server.routes = dict.fromkeys(("/w/api.php", "/v1/images/"), answer(body))
+    if (name, body) == ("wikimedia", b'{"results": [{}]}'):
+        assert list(find(name, make_fetcher(), "x", 5, base=server.url)) == []
+    else:
+        assert "in a form that is not understood" in failure(
+            name, make_fetcher(), "x", 5, base=server.url
+        )
