@@ -78,15 +78,27 @@ def count_pixels(source: str | os.PathLike | bytes | Image.Image | np.ndarray) -
         return source.width * source.height
     try:
         with io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as file:
-            head = file.read(32)
-            file.seek(0)
-            with (
-                _pillow_on_our_terms(),
-                Image.open(file, formats=_formats(head, "")) as image,
-            ):
-                return image.width * image.height
+            width, height = picture_size(file)
+            return width * height
     except Exception:  # what is wrong is for `decode` to say
         return 0
+
+
+def picture_size(file: BinaryIO) -> tuple[int, int]:
+    """Width and height of a picture by its header, in pixels as stored; nothing is decoded.
+
+    Raises:
+        ImageError: it is no picture, or one that an extra is missing for.
+    """
+    head = file.read(32)
+    file.seek(0)
+    try:
+        with _pillow_on_our_terms(), Image.open(file, formats=_formats(head, "")) as image:
+            return image.width, image.height
+    except ImageError:
+        raise
+    except Exception as error:  # Pillow's readers raise nearly anything on bytes made to hurt
+        raise ImageError(f"it begins with {head[:16]!r}") from error
 
 
 def _from_file(file: BinaryIO, name: str, max_pixels: int) -> np.ndarray:
