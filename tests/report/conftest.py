@@ -15,5 +15,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory, drawn_store: Path) -> Path:  
     recipe = write_recipe(folder, drawn_store)
     for name, folds, epochs in (("a", "1-2", 2), ("b", "1", 1)):
         overrides = [f"name=drawn/{name}", f"training.epochs={epochs}"]
-        train(load_recipe(recipe, overrides), folds, folder / "runs")
+        command = f"/usr/bin/wrinkle train drawn.yaml name=drawn/{name} --folds {folds}"
+        train(load_recipe(recipe, overrides), folds, folder / "runs", command)
     return folder / "runs" / "drawn"

@@ -88,7 +88,7 @@ def test_its_numbers(report: Path, systems: list[System]) -> None:
     assert "2 of 4" in text
     assert "3.00 3.00 – 3.00" in text
     assert run.integrity in text
-    assert text.count(run.command) == 2
+    assert "wrinkle train drawn.yaml name=drawn/a" in text
     assert "A reduced run" not in text
 
 

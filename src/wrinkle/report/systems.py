@@ -140,7 +140,7 @@ def read_run(root: Path, store: Path | None) -> System:
 def command_of(command: str) -> str:
     """The command that trains all folds, wherever wrinkle was installed."""
     program, *words = shlex.split(command)
-    if program.endswith(("wrinkle", "__main__.py")):
+    if program.endswith(("wrinkle", "wrinkle/__main__.py")):
         program = "wrinkle"
     if "--folds" in words:
         place = words.index("--folds")
