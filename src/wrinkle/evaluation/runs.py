@@ -1,6 +1,7 @@
 """A run's finished folds, as one row of a comparison: what its folder in `runs/` says."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from wrinkle.datasets.reading import read_table
-from wrinkle.datasets.store import Store
+from wrinkle.datasets.store import LABELS, SCHEMA, Store
 from wrinkle.errors import WrinkleError
 from wrinkle.evaluation.predictions import Predictions
 from wrinkle.evaluation.scores import CUMULATIVE, clusters, known_people
@@ -75,7 +76,7 @@ def read_run(folder: Path) -> Run:
         note = read_note(folder)
         data, integrity = note["data"], note["integrity"]
         results = results_of(folder)
-        names, numbers = _predictions(folder, results)
+        names, numbers = predictions_of(folder, results)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise WrinkleError(f"{folder} is damaged ({error}): train it again") from None
     if not results:
@@ -124,7 +125,7 @@ def results_of(folder: Path) -> list[Result]:
     ]
 
 
-def _predictions(folder: Path, results: list[Result]) -> tuple[list[str], np.ndarray]:
+def predictions_of(folder: Path, results: list[Result]) -> tuple[list[str], np.ndarray]:
     """Names of the tested pictures of all folds, and (N, 2): their age and what was predicted."""
     names: list[str] = []
     numbers: list[tuple[float, float]] = []
@@ -152,21 +153,21 @@ def store_of(path: str | Path, ages: dict[str, float]) -> Store | None:
     return store if same else None
 
 
+def unlabelled(names: Sequence[str], ages: Sequence[float]) -> pa.Table:
+    """A store's columns for pictures of which no more is known than their ages."""
+    known = {"name": names, "age": ages}
+    columns = [
+        pa.array(known.get(name, [None] * len(names)), SCHEMA.field(name).type) for name in LABELS
+    ]
+    return pa.table(columns, LABELS)
+
+
 def _labels(names: list[str], actual: np.ndarray, store: Store | None) -> pa.Table:
-    """The store's rows of `names`, or rows that know an age and no more."""
-    if store is not None:
-        place = {name: row for row, name in enumerate(store.columns["name"].to_pylist())}
-        return store.columns.take([place[name] for name in names])
-    unknown = pa.nulls(len(names), pa.string())
-    return pa.table(
-        {
-            "name": names,
-            "age": actual,
-            "age_deviation": pa.nulls(len(names), pa.float32()),
-            "person": unknown,
-            "source": unknown,
-        }
-    )
+    """The store's rows of `names`, as often as they stand there."""
+    if store is None:
+        return unlabelled(names, actual.tolist())
+    place = {name: row for row, name in enumerate(store.columns["name"].to_pylist())}
+    return store.columns.take([place[name] for name in names])
 
 
 def _estimates(tested: Predictions) -> tuple[Estimate, Estimate, Estimate | None]:

@@ -12,11 +12,10 @@ import numpy as np
 import pyarrow as pa
 import yaml
 
-from wrinkle.datasets.reading import read_table
-from wrinkle.datasets.store import LABELS, SCHEMA, Store
+from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
 from wrinkle.evaluation.predictions import Predictions, read_predictions
-from wrinkle.evaluation.runs import results_of, store_of
+from wrinkle.evaluation.runs import predictions_of, results_of, store_of, unlabelled
 from wrinkle.models.base import AgeModel
 from wrinkle.protocols import Fold, get_protocol
 from wrinkle.protocols.fold import limited
@@ -110,8 +109,8 @@ def read_run(root: Path, store: Path | None) -> System:
     if not results:
         raise WrinkleError(f"{root}: no fold is done yet ({standing(root, recipe)})")
     files = [root / result.fold / PREDICTIONS_FILE for result in results]
-    labels = [labels_of(file) for file in files]
-    ages = {row["name"]: row["age"] for rows in labels for row in rows.to_pylist()}
+    names, numbers = predictions_of(root, results)
+    ages = dict(zip(names, numbers[:, 0].tolist(), strict=True))
     found = store_of(store or recipe.data.store, ages)
     folds = None
     if found is not None:
@@ -130,10 +129,8 @@ def read_run(root: Path, store: Path | None) -> System:
         model=model,
         header=header,
     )
-    parts = [
-        read_predictions(file, found.columns if found else rows)
-        for file, rows in zip(files, labels, strict=True)
-    ]
+    rows = found.columns if found else unlabelled(list(ages), list(ages.values()))
+    parts = [read_predictions(file, rows) for file in files]
     return System(recipe.name, pooled(recipe.name, parts), run, str(root))
 
 
@@ -166,16 +163,6 @@ def read_history(file: Path) -> list[dict[str, float | None]]:
             {name: float(cell) if cell else None for name, cell in row.items()}
             for row in csv.DictReader(lines)
         ]
-
-
-def labels_of(file: Path) -> pa.Table:
-    """A store's columns for the pictures of a run's predictions.csv, as far as it knows them."""
-    rows = [cells for _, cells in read_table(file, ("name", "age", "predicted"))]
-    known = {"name": [row["name"] for row in rows], "age": [float(row["age"]) for row in rows]}
-    columns = [
-        pa.array(known.get(name, [None] * len(rows)), SCHEMA.field(name).type) for name in LABELS
-    ]
-    return pa.table(columns, LABELS)
 
 
 def pooled(name: str, parts: Sequence[Predictions]) -> Predictions:
