@@ -99,7 +99,7 @@ def test_apparent_ages(tmp_path: Path, faces: Path) -> None:
 
 
 def test_folders_that_hold_no_run(tmp_path: Path, faces: Path) -> None:
-    with pytest.raises(WrinkleError, match="cannot read the recipe"):
+    with pytest.raises(WrinkleError, match="cannot read it"):
         read_run(tmp_path)
     begun = write_run(tmp_path, faces, {}, name="begun")
     with pytest.raises(WrinkleError, match=r"^still training, no fold finished: .*begun$"):

@@ -207,7 +207,7 @@ def test_predecessor_learns_its_places_from_the_training_part(
         (["first.data.protocol=random:5"], "first: data.protocol is 'random:5' there"),
         (["first.input.size=64"], "first: input.size is 64 there, 32 here"),
         (["first.training.epochs=none"], "training.epochs is 'none'"),
-        (["first=none.yaml"], "none.yaml: cannot read the recipe"),
+        (["first=none.yaml"], "none.yaml: cannot read it"),
         (["first=null", "init=none.safetensors"], "no such file of starting weights"),
         (["first=null", "first.training.epochs=1"], "this recipe has no first stage"),
         (["first.loss.diversity=cosin"], "form is 'cosin'; choices: literal, rectified, cosine"),

@@ -88,7 +88,7 @@ def test_errors_name_field_value_and_choices(drawn_recipe: Path, override: str, 
 
 def test_errors_of_files(tmp_path: Path) -> None:
     path = tmp_path / "r.yaml"
-    assert error_of(path) == "cannot read the recipe: No such file or directory"
+    assert error_of(path) == "cannot read it: No such file or directory"
     path.write_bytes(b"\xff\xfe\x00")
     assert "not UTF-8" in error_of(path)
     path.write_text("model: {name: x\ndata: [")
@@ -130,7 +130,7 @@ def test_a_base_gives_what_is_not_said(tmp_path: Path, drawn_recipe: Path) -> No
     ("text", "line"),
     [
         ("base: mine.yaml\n", "a recipe cannot be its own base"),
-        ("base: none.yaml\n", "none.yaml: cannot read the recipe: No such file"),
+        ("base: none.yaml\n", "none.yaml: cannot read it: No such file"),
         ("base: [a, b]\n", "base is ['a', 'b']: give the file of another recipe"),
     ],
 )

@@ -6,7 +6,6 @@ relative to the recipe, takes over another recipe's fields; the recipe's own cha
 `first: FILE` names the recipe of a first stage, which is trained before, fold by fold.
 """
 
-import difflib
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -14,18 +13,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from wrinkle.errors import WrinkleError
+from wrinkle.settings import Count, NotNegative, Part, Positive, Probability, explain, read_yaml
 
-Probability = Annotated[float, Field(ge=0, le=1)]
 Strength = Annotated[float, Field(ge=0, lt=1)]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
-
-
-class Part(BaseModel):
-    """A closed section: an unknown field is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class NamedPart(BaseModel):
@@ -193,30 +183,14 @@ def load_recipe(path: str | Path, overrides: list[str] | None = None) -> Recipe:
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        raise WrinkleError(f"{path}: {_explain(error)}") from None
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise WrinkleError(f"{path}: cannot read the recipe: {reason}") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "unreadable"
-        raise WrinkleError(f"{path}: not YAML{where}: {problem}") from None
-    if not isinstance(content, dict):
-        raise WrinkleError(f"{path}: a recipe is a YAML mapping with sections such as model, data")
-    return content
+        raise WrinkleError(f"{path}: {explain(error, Recipe)}") from None
 
 
 def _read_with_base(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     """A recipe's content laid over that of its base, and of the base's base."""
     if path.resolve() in above:
         raise WrinkleError(f"{path}: a recipe cannot be its own base")
-    content = _read(path)
+    content = read_yaml(path, "a recipe is a YAML mapping with sections such as model, data")
     if isinstance(content.get("first"), str):
         content["first"] = str(path.parent / content["first"])
     base = content.pop("base", None)
@@ -265,34 +239,6 @@ def _default_name(path: Path) -> str:
         start = len(parts) - parts[::-1].index("recipes")
         return "/".join(parts[start:])
     return parts[-1]
-
-
-def _explain(error: ValidationError) -> str:
-    """The first of pydantic's complaints as one line."""
-    first = error.errors()[0]
-    place = [str(part) for part in first["loc"]]
-    field = ".".join(place) or "the recipe"
-    match first["type"]:
-        case "extra_forbidden":
-            return f"unknown field {field}{_suggest(place)}"
-        case "missing":
-            return f"field {field} is missing"
-        case "literal_error":
-            return f"{field} is {first['input']!r}; choices: {first['ctx']['expected']}"
-        case "value_error":
-            return f"{field}: {first['ctx']['error']}"
-        case _:
-            return f"{field} is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
-
-
-def _suggest(place: list[str]) -> str:
-    section: type[BaseModel] = Recipe
-    for name in place[:-1]:
-        section = section.model_fields[name].annotation  # type: ignore[assignment]
-    choices = list(section.model_fields)
-    close = difflib.get_close_matches(place[-1], choices, n=1)
-    hint = f" (did you mean {close[0]}?)" if close else ""
-    return f"{hint}; choices: {', '.join(choices)}"
 
 
 def flatten(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
