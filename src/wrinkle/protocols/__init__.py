@@ -7,6 +7,7 @@ from wrinkle.errors import WrinkleError
 from wrinkle.protocols import (
     afad,
     agedb,
+    by_folder,
     by_person,
     cacd,
     fgnet,
@@ -25,6 +26,7 @@ PROTOCOLS: dict[str, Callable[..., Protocol]] = {
     "fgnet-lopo": fgnet.protocol,
     "by-person": by_person.protocol,
     "random": random.protocol,
+    "by-folder": by_folder.protocol,
     "morph2-80-20": morph2_draws.partitions,
     "morph2-80-20-shared": morph2_draws.partitions_shared,
     "morph2-random": morph2.random_80_20,
