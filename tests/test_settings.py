@@ -41,7 +41,7 @@ def test_what_is_no_mapping(tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
     for content, said in [
         (b"- 1\n", "give sections"),
-        (b"a: [", "not YAML in line 2"),
+        (b"a: [", "not YAML in line 1"),
         (b"\xff", "cannot read it: not UTF-8 text"),
     ]:
         file.write_bytes(content)

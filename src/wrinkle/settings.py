@@ -21,6 +21,18 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+class NamedPart(BaseModel):
+    """A section whose fields beside `name` go to the thing named, which checks them itself."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
 def read_yaml(path: Path, form: str) -> dict[str, Any]:
     """The mapping in a YAML file; `form` says what it should be where it is none.
 

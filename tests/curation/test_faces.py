@@ -59,6 +59,7 @@ def test_a_face_is_a_picture_of_its_own(workspace: Workspace) -> None:
     kept = [row for row in workspace.table("faces").to_pylist() if row["dropped"] is None]
     for row in kept:
         crop = decode(row["image"])
+        assert row["digest"] == hashlib.sha256(row["image"]).hexdigest()
         assert crop.shape == (256, 256, 3)
         points = np.reshape(row["key_points"], (5, 2))
         assert ((points > 60) & (points < 196)).all()

@@ -1,7 +1,8 @@
 """Pictures → faces: every face that is found, as a picture of its own, and why it is not kept."""
 
+import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from daft import DataType, col
 
 from wrinkle.curation.workspace import Workspace
 from wrinkle.datasets.near_duplicates import perceptual_hash, small_grey
-from wrinkle.errors import ImageError
+from wrinkle.errors import ImageError, WrinkleError
 from wrinkle.faces.align import crop_face, transform
 from wrinkle.faces.decode import decode
 from wrinkle.faces.detection import Detection, create_detector
@@ -46,6 +47,7 @@ FACE = DataType.struct(
         "dropped": DataType.string(),  # a reason; null: kept
         "detail": DataType.string(),
         "image": DataType.binary(),  # JPEG
+        "digest": DataType.string(),  # SHA-256 of it
         "box": DataType.list(DataType.float32()),  # x1, y1, x2, y2 in the picture
         "key_points": DataType.list(DataType.float32()),  # five, x and y in the crop
         "score": DataType.float32(),
@@ -57,9 +59,22 @@ FACE = DataType.struct(
 
 
 def find_all(workspace: Workspace, rules: Rules) -> None:
-    """Find the faces of all pictures that were collected: columns picture and path."""
+    """Find the faces of all pictures that were collected and not looked through yet.
+
+    Raises:
+        WrinkleError: the faces that are there were found by other rules.
+    """
     frame = workspace.frame("collect")
-    assert frame is not None
+    if frame is None:
+        return
+    before = (workspace.note(STAGE) or {}).get("rules", asdict(rules))
+    other = [f"{name} {old!r}" for name, old in before.items() if old != asdict(rules)[name]]
+    if other:
+        raise WrinkleError(
+            f"the faces in {workspace.root} were found with {', '.join(other)}: set it so again, or"
+            " find them anew with `wrinkle curate faces CONFIG --again`"
+        )
+    workspace.write_note(STAGE, {"rules": asdict(rules)})
     kept = frame.where(col("dropped").is_null()).select("picture", "path").distinct()
     finder = Finder(str(workspace.root), rules)
 
@@ -117,6 +132,7 @@ def records(
             "face": f"{picture}-{number}",
             "dropped": fault(face.score, size, sharp, rules),
             "image": data.tobytes(),
+            "digest": hashlib.sha256(data).hexdigest(),
             "box": face.box.tolist(),
             "key_points": transform(matrix, face.key_points).ravel().tolist(),
             "score": face.score,

@@ -10,24 +10,21 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from wrinkle.errors import WrinkleError
-from wrinkle.settings import Count, NotNegative, Part, Positive, Probability, explain, read_yaml
+from wrinkle.settings import (
+    Count,
+    NamedPart,
+    NotNegative,
+    Part,
+    Positive,
+    Probability,
+    explain,
+    read_yaml,
+)
 
 Strength = Annotated[float, Field(ge=0, lt=1)]
-
-
-class NamedPart(BaseModel):
-    """A section whose fields beside `name` go to the thing named, which checks them itself."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    name: str
-
-    @property
-    def fields(self) -> dict[str, Any]:
-        return dict(self.model_extra or {})
 
 
 class Loss(NamedPart):

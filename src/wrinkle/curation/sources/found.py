@@ -17,3 +17,5 @@ class Found:
     page: str | None = None
     title: str | None = None
     creator: str | None = None
+    person: str | None = None
+    """Whose face it is, by any name; of a picture with several faces nobody's."""

@@ -13,18 +13,18 @@ from wrinkle.datasets.reading import read_table
 from wrinkle.errors import WrinkleError
 from wrinkle.faces.files import list_images
 
+ABOUT = ("licence", "page", "title", "creator", "person")
+
 
 def url_list(fetcher: Fetcher, query: str) -> Iterator[Found]:
     """The URLs of a file: one a line, or a .csv with a column url.
 
-    A .csv may also have the columns licence, page, title and creator. UTF-8.
+    A .csv may also have the columns licence, page, title, creator and person. UTF-8.
     """
     file = Path(query)
     if file.suffix.lower() == ".csv":
         for _, cells in read_table(file, ("url",)):
-            about = {
-                name: cells.get(name) or None for name in ("licence", "page", "title", "creator")
-            }
+            about = {name: cells.get(name) or None for name in ABOUT}
             yield Found(cells["url"], query, "url_list", **about)
         return
     try:
