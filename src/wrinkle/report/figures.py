@@ -1,9 +1,7 @@
 """Figures of systems beside one another. Each takes systems and returns a Matplotlib figure."""
 
 from collections.abc import Sequence
-from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,28 +9,11 @@ from matplotlib.ticker import MaxNLocator
 
 from wrinkle.evaluation.predictions import INTERVAL
 from wrinkle.evaluation.scores import Score
+from wrinkle.report.canvas import canvas, colour
 from wrinkle.report.systems import Run, System
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")
-"""Okabe and Ito's, told apart by those who see fewer colours."""
-STYLE: dict[str, Any] = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.25,
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-    "savefig.bbox": "tight",
-    "text.parse_math": False,
-    "svg.hashsalt": "wrinkle",
-}
 FURTHEST = 15
 """Years: where curves of cumulative scores end."""
-
-
-def colour(number: int) -> str:
-    return COLOURS[number % len(COLOURS)]
 
 
 def cumulative_scores(systems: Sequence[System]) -> Figure:
@@ -214,13 +195,3 @@ def present(scores: Sequence[Sequence[Score]], column: str) -> list[str]:
 def shift(number: int, count: int) -> float:
     """How far to the side one of `count` dots stands, so that none hides another."""
     return (number - (count - 1) / 2) * min(0.12, 0.6 / count)
-
-
-def canvas(
-    width: float, height: float, rows: int = 1, columns: int = 1, **options: Any
-) -> tuple[Figure, Any]:
-    """A figure in inches, and its axes, in the report's style."""
-    with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
-        figure = Figure((width, height), layout="constrained")
-        axes = figure.subplots(rows, columns, **options)
-    return figure, axes

@@ -12,7 +12,7 @@ from sklearn.manifold import TSNE
 from wrinkle.evaluation.predictions import Predictions
 from wrinkle.models.adpf import AttentionNet, FusionNet
 from wrinkle.models.dhaa import DHAA
-from wrinkle.report.figures import canvas
+from wrinkle.report.canvas import canvas
 from wrinkle.report.systems import Run
 from wrinkle.serving.explain import store_inputs
 from wrinkle.serving.explain_adpf import draw_gallery

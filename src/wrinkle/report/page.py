@@ -1,7 +1,6 @@
 """The page: tables and figures of systems, put into one HTML file that asks nobody for anything."""
 
 import base64
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ import matplotlib
 import numpy as np
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
-from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from wrinkle import __version__
@@ -22,15 +20,12 @@ from wrinkle.evaluation.runs import start
 from wrinkle.evaluation.scores import Score, clusters, score
 from wrinkle.evaluation.uncertainty import Comparison, Estimate, compare
 from wrinkle.models.cost import costs
+from wrinkle.report.canvas import STYLE, saved
 from wrinkle.report.drawings import FACES, Drawing, of_all, of_run
-from wrinkle.report.figures import STYLE
 from wrinkle.report.systems import Run, System
 from wrinkle.training.checkpoint import replace_file
 
 PAGE = "report.html"
-DPI = 150
-"""Of what is drawn in pixels within a figure: pictures, and dots by the thousand."""
-
 BROAD = 5.6
 """Inches: what is broader is moved sideways on a phone, not shrunk."""
 
@@ -115,14 +110,6 @@ def draw(drawings: Iterable[Drawing], folder: Path) -> dict[str, dict[str, Any]]
             "broad": figure.get_figwidth() > BROAD,
         }
     return drawn
-
-
-def saved(figure: Figure, form: str) -> bytes:
-    """A figure as a file that is the same whenever it is made."""
-    file = io.BytesIO()
-    date = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form)
-    figure.savefig(file, format=form, dpi=DPI, metadata=date)
-    return file.getvalue()
 
 
 def summary(system: System, row: Score) -> dict[str, Any]:
