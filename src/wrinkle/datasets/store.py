@@ -9,6 +9,8 @@ file opens as it lies in pyarrow (`pyarrow.ipc.open_file`), pandas (`read_feathe
 import hashlib
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -40,27 +42,59 @@ SCHEMA = pa.schema(
 LABELS = [name for name in SCHEMA.names if name not in ("image", "key_points", "landmarks")]
 
 
-def write_table(path: Path, table: pa.Table, info: object) -> None:
-    """Write rows of `SCHEMA` and their description in one go: the file is whole or not there.
+class StoreWriter:
+    """Writes a store by and by; it is there once the `with` block ends well, whole or not at all.
+
+    info: its description, JSON; "format" is `FORMAT`, "size" the crops' side in pixels.
 
     Raises:
         WrinkleError: the disk is full or the folder cannot be written.
     """
-    table = table.replace_schema_metadata({b"wrinkle": json.dumps(info).encode()})
-    scratch = path.with_name(path.name + ".tmp")
-    try:
-        with (
-            pa.OSFile(str(scratch), "wb") as sink,
-            pa.ipc.new_file(sink, table.schema) as writer,
-        ):
-            writer.write_table(table, max_chunksize=1024)
-        with open(scratch, "rb") as written:
-            os.fsync(written.fileno())
-        os.replace(scratch, path)
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        scratch.unlink(missing_ok=True)
-        raise WrinkleError(f"cannot write {path}: {reason}; what is packed so far stays") from error
+
+    def __init__(self, path: Path, info: object, schema: pa.Schema = SCHEMA) -> None:
+        self._path, self._scratch = path, path.with_name(path.name + ".tmp")
+        self._schema = schema.with_metadata({b"wrinkle": json.dumps(info).encode()})
+
+    def __enter__(self) -> "StoreWriter":
+        with self._explained():
+            self._sink = pa.OSFile(str(self._scratch), "wb")
+            self._writer = pa.ipc.new_file(self._sink, self._schema)
+        return self
+
+    def write(self, rows: pa.Table) -> None:
+        """Add some rows."""
+        with self._explained():
+            table = rows.replace_schema_metadata(self._schema.metadata)
+            self._writer.write_table(table, max_chunksize=1024)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self._sink.close()
+            self._scratch.unlink(missing_ok=True)
+            return
+        with self._explained():
+            self._writer.close()
+            self._sink.close()
+            with open(self._scratch, "rb") as written:
+                os.fsync(written.fileno())
+            os.replace(self._scratch, self._path)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            self._scratch.unlink(missing_ok=True)
+            raise WrinkleError(
+                f"cannot write {self._path}: {reason}; what is packed so far stays"
+            ) from error
+
+
+def write_table(path: Path, table: pa.Table, info: object) -> None:
+    """Write rows of `SCHEMA` and their description in one go; see `StoreWriter`."""
+    with StoreWriter(path, info, table.schema) as writer:
+        writer.write(table)
 
 
 class Store:
