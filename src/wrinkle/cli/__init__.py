@@ -14,6 +14,7 @@ from wrinkle.errors import WrinkleError
 VERBS = {
     "predict": "ages of the faces in photographs",
     "prepare": "pack a dataset's faces into one file",
+    "curate": "build a dataset: queries or folders → labelled, split, documented faces",
     "train": "train a recipe, any of its folds, and gather their scores",
     "evaluate": "score systems on a packed dataset, and compare them",
     "table": "compare finished runs, beside what papers publish under the same protocol",

@@ -132,7 +132,7 @@ def records(
             "face": f"{picture}-{number}",
             "dropped": fault(face.score, size, sharp, rules),
             "image": data.tobytes(),
-            "digest": hashlib.sha256(data).hexdigest(),
+            "digest": hashlib.sha256(data.tobytes()).hexdigest(),
             "box": face.box.tolist(),
             "key_points": transform(matrix, face.key_points).ravel().tolist(),
             "score": face.score,

@@ -1,0 +1,119 @@
+"""Build a dataset: search queries, URL lists or folders → labelled, split, documented faces.
+
+wrinkle curate run faces.yaml             # every stage that is not done; stop it at any moment
+wrinkle curate status faces.yaml          # what came, was kept, was dropped and why
+wrinkle curate faces faces.yaml           # one stage alone
+wrinkle curate remove faces.yaml --url https://example.org/me.jpg
+
+Stages: collect, faces, deduplicate, coarse-label, push and pull (people's ages, through Label
+Studio), split, card. docs/curation.md walks through them.
+"""
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from wrinkle.errors import WrinkleError
+
+if TYPE_CHECKING:
+    from wrinkle.curation.stages import Run
+
+STAGES = ("collect", "faces", "deduplicate", "coarse-label", "push", "pull", "split", "card")
+AGAIN = {"collect": ("found", "collect"), "faces": ("faces",)}
+"""Stages whose work --again throws away, and their tables."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    actions = ("run", "status", *STAGES, "remove")
+    add("action", choices=actions, metavar="ACTION", help=", ".join(actions))
+    add("config", help="a YAML file; see docs/curation.md")
+    add("--ray", metavar="ADDRESS", help="work on a Ray cluster, ray://HOST:10001 say, or auto")
+    add("--again", action="store_true", help="collect, faces: throw away what the stage has done")
+    add("--retry", action="store_true", help="collect: ask anew for what failed in passing")
+    add("--url", action="append", default=[], help="remove: the URL of a picture")
+    add("--person", action="append", default=[], help="remove: a person, as sources name them")
+    add("--face", action="append", default=[], help="remove: a face, as tables name it")
+
+
+def run(args: argparse.Namespace) -> int:
+    _check(args)
+    try:
+        from wrinkle.curation.config import load_config
+        from wrinkle.curation.stages import Run
+        from wrinkle.curation.status import table
+        from wrinkle.curation.workspace import Workspace
+    except ModuleNotFoundError as error:
+        missing = str(error.name).partition(".")[0]
+        raise WrinkleError(f"{missing} is missing: pip install 'wrinkle[curate]'") from None
+
+    config = load_config(args.config)
+    workspace = Workspace(config.workspace)
+    if args.ray is not None:
+        _use_ray(args.ray)
+    troubles: list[str] = []
+    if args.action != "status":
+        this = Run(workspace, config)
+        with workspace.locked():
+            _work(args, this)
+        troubles = this.troubles
+    print(table(workspace))
+    if config.refine is not None and args.action in ("run", "pull"):
+        from wrinkle.curation.refine import summary
+
+        print(summary(workspace))
+    for line in troubles:
+        print(f"wrinkle: {line}", file=sys.stderr)
+    return 1 if troubles else 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Options stand where they mean something."""
+    if args.again and args.action not in AGAIN:
+        raise WrinkleError(f"--again goes with {' or '.join(AGAIN)}, not with {args.action}")
+    if args.retry and args.action not in ("collect", "run"):
+        raise WrinkleError(f"--retry goes with collect or run, not with {args.action}")
+    if bool(args.url or args.person or args.face) != (args.action == "remove"):
+        raise WrinkleError("remove goes with --url, --person or --face, and they with remove")
+
+
+def _work(args: argparse.Namespace, this: "Run") -> None:
+    from wrinkle.curation.collect import forget_passing
+    from wrinkle.curation.stages import go
+
+    try:
+        if args.action == "remove":
+            _remove(args, this)
+            return
+        for stage in AGAIN[args.action] if args.again else ():
+            this.workspace.discard(stage)
+        if args.retry:
+            forget_passing(this.workspace)
+        go(this, STAGES if args.action == "run" else (args.action,))
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("stopped: run the same command again to go on") from None
+
+
+def _remove(args: argparse.Namespace, this: "Run") -> None:
+    from wrinkle.curation import export
+    from wrinkle.curation.refine import Settings
+    from wrinkle.curation.remove import remove
+    from wrinkle.curation.stages import go
+
+    refine = this.config.refine
+    settings = None if refine is None else Settings(**refine.model_dump())
+    exported = (this.workspace.root / export.FOLDER).exists()
+    gone = remove(this.workspace, args.url, args.person, args.face, settings)
+    print(f"removed: {gone.urls:,} URLs, {gone.pictures:,} pictures, {gone.faces:,} faces")
+    if exported:
+        go(this, ("card",))
+
+
+def _use_ray(address: str) -> None:
+    import daft
+
+    try:
+        daft.set_runner_ray(address)
+    except Exception as error:  # Ray has many ways to say that nobody is there
+        reason = str(error).strip().partition("\n")[0]
+        raise WrinkleError(f"no Ray cluster at {address}: {reason}") from None
