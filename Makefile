@@ -24,7 +24,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.installed-tests: $(VENV)/.installed
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[train,imagenet,figures,report,boosting,curate,heic,test,check]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[train,imagenet,figures,report,boosting,curate,rekognition,heic,test,check]'
 	touch $@
 
 clean:

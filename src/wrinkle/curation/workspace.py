@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("DO_NOT_TRACK", "1")  # before Daft, which else reports that it was imported
+os.environ.setdefault("DAFT_PROGRESS_BAR", "0")  # we show progress ourselves
 import daft
 import pyarrow as pa
 from daft.exceptions import DaftCoreException
@@ -35,8 +36,12 @@ WHOLE = "-whole"
 class Workspace:
     """The tables below `root`, which is made if it is not there.
 
+    machines: over how many of them a stage's work is spread.
+
     WrinkleError when it cannot be made.
     """
+
+    machines = 1
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root)
@@ -128,10 +133,14 @@ class Workspace:
         done = set(self.table(stage, key)[key].to_pylist())
         keys = todo[key].to_pylist()
         rows = [row for row, name in enumerate(keys) if name not in done]
+        at_once *= self.machines
         with tqdm(total=len(keys), initial=len(keys) - len(rows), desc=stage, disable=None) as bar:
             for start in range(0, len(rows), at_once):
                 part = todo.take(rows[start : start + at_once])
-                self.append(stage, work(daft.from_arrow(part)))
+                frame = daft.from_arrow(part)
+                if self.machines > 1:
+                    frame = frame.into_partitions(self.machines)
+                self.append(stage, work(frame))
                 bar.update(len(part))
 
     def stream(
