@@ -31,7 +31,7 @@ READ = 5000
 OLDEST = 120
 UNUSABLE = ("no face", "several people", "not a photograph")
 PAGE = f"""<View>
-  <Image name="image" value="$image"/>
+  <Image name="image" value="$image" maxWidth="480px" zoomControl="false"/>
   <Header value="How old is this person, in years?"/>
   <Number name="age" toName="image" min="0" max="{OLDEST}" step="1"/>
   <Header value="Or why can nobody say?"/>

@@ -115,7 +115,8 @@ def _pull(run: Run) -> bool:
     waiting = sum(reason in WAITING for reason in dropped)
     if waiting:
         run.troubles.append(
-            f"{waiting:,} faces wait for people's answers at {settings.url}: run again when"
+            f"{waiting:,} {'faces wait' if waiting > 1 else 'face waits'} for people's answers at"
+            f" {settings.url}: run again when"
             " there are some, or go on without them with `wrinkle curate split` and `card`"
         )
     return not waiting
