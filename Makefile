@@ -3,12 +3,18 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
 
-.PHONY: demo test check clean
+.PHONY: demo demo-curation test check clean
 
 demo: $(VENV)/.installed
 	rm -rf demo-output
 	$(BIN)/wrinkle predict examples --annotate demo-output
 	@echo "pictures with boxes and ages: demo-output/"
+
+demo-curation: $(VENV)/.installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[curate]'
+	rm -rf demo-output/curation
+	$(BIN)/wrinkle curate run examples/curation.yaml
+	@echo "look at demo-output/curation/export/card.html"
 
 test: check
 	$(BIN)/python -m pytest
