@@ -22,6 +22,9 @@ STAGE = "faces"
 AT_ONCE = 512
 """Pictures of a part: what a kill costs at most."""
 BATCH = 16
+"""Pictures per call of the detector, or fewer of large ones."""
+BATCH_BYTES = 150_000_000
+"""Decoded pictures of a call of the detector, all but the last."""
 QUALITY = 93
 
 
@@ -98,18 +101,32 @@ class Finder:
     @daft.method.batch(return_dtype=DataType.list(FACE))
     def find(self, pictures: daft.Series, paths: daft.Series) -> list[list[dict[str, Any]]]:
         """The faces of each picture, or one row that says why there is none."""
-        names, files = pictures.to_pylist(), paths.to_pylist()
         found: list[list[dict[str, Any]]] = []
-        for start in range(0, len(names), BATCH):
-            images = [self._read(file) for file in files[start : start + BATCH]]
-            readable = [image for image in images if isinstance(image, np.ndarray)]
+        for batch in self._batches(zip(pictures.to_pylist(), paths.to_pylist(), strict=True)):
+            readable = [image for _, image in batch if isinstance(image, np.ndarray)]
             faces = iter(self.detect(readable))
-            for name, image in zip(names[start : start + BATCH], images, strict=True):
+            for name, image in batch:
                 if isinstance(image, str):
                     found.append([{"face": name, "dropped": "unreadable", "detail": image}])
                 else:
                     found.append(list(records(name, image, next(faces), self.rules)))
         return found
+
+    def _batches(
+        self, pictures: Iterable[tuple[str, str]]
+    ) -> Iterator[list[tuple[str, np.ndarray | str]]]:
+        """Names and images, or why they cannot be read; as many at a time as memory bears."""
+        batch: list[tuple[str, np.ndarray | str]] = []
+        size = 0
+        for name, file in pictures:
+            image = self._read(file)
+            batch.append((name, image))
+            size += getattr(image, "nbytes", 0)
+            if len(batch) == BATCH or size > BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
+        if batch:
+            yield batch
 
     def _read(self, file: str) -> np.ndarray | str:
         try:

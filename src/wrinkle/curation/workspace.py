@@ -36,12 +36,14 @@ WHOLE = "-whole"
 class Workspace:
     """The tables below `root`, which is made if it is not there.
 
-    machines: over how many of them a stage's work is spread.
+    machines: over how many of them a stage's work is spread. interrupted: whether Ctrl-C has come
+    while Daft was at work.
 
     WrinkleError when it cannot be made.
     """
 
     machines = 1
+    interrupted = False
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root)
@@ -200,6 +202,9 @@ class Workspace:
         try:
             frame.write_parquet(str(scratch))
             os.replace(scratch, part)
+        except KeyboardInterrupt:
+            self.interrupted = True
+            raise
         except (DaftCoreException, OSError) as error:
             raise WrinkleError(
                 f"cannot write {part}: {str(error).splitlines()[0]}; what is done stays: run again"
