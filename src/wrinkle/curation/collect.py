@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import daft
@@ -13,7 +14,7 @@ from tqdm import tqdm
 
 from wrinkle.curation.addresses import normalise
 from wrinkle.curation.batch import fetch_all
-from wrinkle.curation.config import Source
+from wrinkle.curation.config import LOCAL, Source
 from wrinkle.curation.fetch import Fetcher
 from wrinkle.curation.records import Fetched, FetchError, Status
 from wrinkle.curation.sources import Found, find, read_picture
@@ -90,7 +91,7 @@ def _name(source: Source, query: str) -> str:
 def _found(search: str, found: Found, source: Source, gone: frozenset[str]) -> dict[str, Any]:
     row = {"search": search, **asdict(found)}
     if source.people:
-        row["person"] = found.query
+        row["person"] = Path(found.query).stem if source.source in LOCAL else found.query
     try:
         row["address"] = found.url if source.source == "folder" else normalise(found.url)
     except FetchError as error:
