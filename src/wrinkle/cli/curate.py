@@ -10,7 +10,11 @@ Studio), split, card. docs/curation.md walks through them.
 """
 
 import argparse
+import atexit
+import os
 import sys
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wrinkle.errors import WrinkleError
@@ -19,8 +23,8 @@ if TYPE_CHECKING:
     from wrinkle.curation.stages import Run
 
 STAGES = ("collect", "faces", "deduplicate", "coarse-label", "push", "pull", "split", "card")
-AGAIN = {"collect": ("found", "collect"), "faces": ("faces",)}
-"""Stages whose work --again throws away, and their tables."""
+AGAIN = {"collect": ("found", "collect", "pictures", "faces"), "faces": ("faces",)}
+"""Stages whose work --again throws away, and its folders: no face stays without its picture."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,17 +52,17 @@ def run(args: argparse.Namespace) -> int:
         raise WrinkleError(f"{missing} is missing: pip install 'wrinkle[curate]'") from None
 
     config = load_config(args.config)
+    refined = config.refine is not None
+    if args.action in ("push", "pull") and not refined:
+        raise WrinkleError(f"{args.config}: nobody is to be asked: add a section refine")
     workspace = Workspace(config.workspace)
-    if args.ray is not None:
-        _use_ray(args.ray)
     troubles: list[str] = []
     if args.action != "status":
-        this = Run(workspace, config)
+        this = Run(workspace, config, troubles=troubles)
         with workspace.locked():
             _work(args, this)
-        troubles = this.troubles
-    print(table(workspace))
-    if config.refine is not None and args.action in ("run", "pull"):
+    print(table(workspace, refined))
+    if refined and args.action in ("run", "pull"):
         from wrinkle.curation.refine import summary
 
         print(summary(workspace))
@@ -79,19 +83,35 @@ def _check(args: argparse.Namespace) -> None:
 
 def _work(args: argparse.Namespace, this: "Run") -> None:
     from wrinkle.curation.collect import forget_passing
+    from wrinkle.curation.remove import finish, without
     from wrinkle.curation.stages import go
 
+    if args.ray is not None:
+        from wrinkle.curation.cluster import join
+
+        join(this.workspace, args.ray)
     try:
+        finish(this.workspace)
         if args.action == "remove":
             _remove(args, this)
             return
-        for stage in AGAIN[args.action] if args.again else ():
-            this.workspace.discard(stage)
+        for folder in AGAIN[args.action] if args.again else ():
+            this.workspace.discard(folder)
         if args.retry:
             forget_passing(this.workspace)
+        this = replace(this, config=without(this.config, this.workspace))
         go(this, STAGES if args.action == "run" else (args.action,))
     except KeyboardInterrupt:
+        atexit.register(_leave)
         raise KeyboardInterrupt("stopped: run the same command again to go on") from None
+
+
+def _leave() -> None:
+    """Do not wait for Daft's threads: one that comes back to Python as it ends aborts it."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(130)
 
 
 def _remove(args: argparse.Namespace, this: "Run") -> None:
@@ -100,20 +120,15 @@ def _remove(args: argparse.Namespace, this: "Run") -> None:
     from wrinkle.curation.remove import remove
     from wrinkle.curation.stages import go
 
-    refine = this.config.refine
+    workspace, refine = this.workspace, this.config.refine
     settings = None if refine is None else Settings(**refine.model_dump())
-    exported = (this.workspace.root / export.FOLDER).exists()
-    gone = remove(this.workspace, args.url, args.person, args.face, settings)
-    print(f"removed: {gone.urls:,} URLs, {gone.pictures:,} pictures, {gone.faces:,} faces")
-    if exported:
+    if settings is None and workspace.parts("votes"):
+        this.troubles.append(
+            f"people were once asked, but {args.config} has no section refine: what their server"
+            " shows of these faces is left for you to delete"
+        )
+    exported = (workspace.root / export.FOLDER).exists()
+    gone = remove(workspace, args.url, args.person, args.face, settings)
+    print(f"removed: URLs {gone.urls:,}, pictures {gone.pictures:,}, faces {gone.faces:,}")
+    if exported and len(workspace.table("split", "face")):
         go(this, ("card",))
-
-
-def _use_ray(address: str) -> None:
-    import daft
-
-    try:
-        daft.set_runner_ray(address)
-    except Exception as error:  # Ray has many ways to say that nobody is there
-        reason = str(error).strip().partition("\n")[0]
-        raise WrinkleError(f"no Ray cluster at {address}: {reason}") from None

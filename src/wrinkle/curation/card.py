@@ -8,7 +8,7 @@ import base64
 import html
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,13 +18,15 @@ import matplotlib
 import numpy as np
 import yaml
 from daft import col
-from jinja2 import Environment, PackageLoader
+from jinja2 import Environment, PackageLoader, Template
+from markupsafe import Markup
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from wrinkle import __version__
 from wrinkle.curation import export
 from wrinkle.curation.coarse_label import Choice, title
-from wrinkle.curation.config import Card
+from wrinkle.curation.config import Card, public_title
 from wrinkle.curation.status import Counts, counts
 from wrinkle.curation.votes import agreement
 from wrinkle.curation.workspace import Workspace
@@ -37,6 +39,10 @@ PAGE, AGES = "card.html", "ages"
 FEW = 0.01
 """Share of the faces below which a decade of ages counts as a gap."""
 OLDEST = 100
+MANY = 2000
+"""Faces from which on a histogram shows single years, else five at a time."""
+LONGEST = 200
+"""Characters of a stranger's text that are shown."""
 STATED = {
     "wikimedia": "each file's own licence, stated by Wikimedia Commons",
     "openverse": "each picture's own licence, stated by Openverse and not verified",
@@ -70,6 +76,38 @@ class Facts:
     alpha: float | None
     deviation: float | None
 
+    @property
+    def size(self) -> str:
+        said = [
+            number(self.parts["train"], "training face"),
+            number(self.parts["test"], "test face"),
+        ]
+        if self.people:
+            said.append(number(self.people, "person", "people") + " known by name")
+        return ", ".join(said)
+
+    @property
+    def labelling(self) -> str:
+        """How the ages came about, in a sentence."""
+        *most, last = self.annotators
+        several = f"{', '.join(most)} and {last} say" if most else f"{last} says"
+        if self.voters is None:
+            what = "the mean of what" if most else "what"
+            return f"The ages are {what} {several}; nobody has looked at them."
+        said = number(self.voters, "person was", "people were") + f" asked, shown what {several};"
+        said += " the age is the robust mean of their answers"
+        if self.deviation is not None:
+            said += f", whose mean deviation is {self.deviation:.1f} years"
+        if self.alpha is not None:
+            said += f"; Krippendorff's α of all answers is {self.alpha:.2f}"
+        return f"{said}."
+
+    @property
+    def lacking(self) -> str:
+        if not self.gaps:
+            return f"No decade has fewer than {FEW:.0%} of the faces."
+        return f"Gaps, decades with fewer than {FEW:.0%} of the faces: {', '.join(self.gaps)}."
+
 
 def make(
     workspace: Workspace,
@@ -91,10 +129,9 @@ def make(
     if not len(split):
         raise WrinkleError(f"no faces in {workspace.root} are split yet: run the stages before")
     facts = gather(workspace, card, contact, choices, refined, seed)
-    rows = export.rows(workspace)
     ages, part = split["age"].to_numpy(), np.array(split["part"].to_pylist())
-    with export.anew(workspace.root / export.FOLDER) as folder:
-        export.write(rows, folder, card.name, facts.parts)
+    with export.anew(workspace) as folder:
+        export.write(workspace, folder, card.name)
         with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
             figure = histograms(ages, part)
             drawn = {form: saved(figure, form) for form in ("svg", "png")}
@@ -128,13 +165,13 @@ def gather(
         seed=seed,
         made=datetime.now(UTC).date().isoformat(),
         version=__version__,
-        stages=list(counts(workspace)),
-        parts=dict(sorted(Counter(part.tolist()).items())),
+        stages=list(counts(workspace, refined)),
+        parts={name: int((part == name).sum()) for name in export.PARTS},
         people=len(set(split["person"].drop_null().to_pylist())),
         decades=decades,
-        gaps=[f"{ages} ({n:,})" for ages, *both in decades if (n := sum(both)) < FEW * len(split)],
+        gaps=[f"{years} ({n:,})" for years, *both in decades if (n := sum(both)) < FEW * len(ages)],
         sources=_sources(workspace),
-        annotators=[title(choice) for choice in choices],
+        annotators=[public_title(title(choice)) for choice in choices],
         voters=None if votes is None else len(set(votes["person"].to_pylist())),
         alpha=None if votes is None else agreement(votes),
         deviation=float(deviations.mean()) if len(deviations) else None,
@@ -155,13 +192,16 @@ def by_decade(ages: np.ndarray, part: np.ndarray) -> list[tuple[str, int, int]]:
 
 
 def histograms(ages: np.ndarray, part: np.ndarray) -> Figure:
-    """Faces of each year of age in both parts: Figure 4 of DHAA."""
-    figure, panels = canvas(7.5, 2.6, 1, 2)
-    edges = np.arange(max(OLDEST, ages.max()) + 2) - 0.5
-    for number, (axes, name) in enumerate(zip(panels, ("train", "test"), strict=True)):
+    """How many faces are how old in both parts: Figure 4 of DHAA."""
+    figure, panels = canvas(7.5, 2.6, 1, 2, sharex=True)
+    years = 1 if len(ages) >= MANY else 5
+    edges = np.arange(0, max(OLDEST, ages.max()) + years + 1, years)
+    for place, (axes, name) in enumerate(zip(panels, export.PARTS, strict=True)):
         some = ages[part == name]
-        axes.hist(some, edges, color=colour(number))
-        axes.set(xlabel="age, years", ylabel="faces", title=f"{name}: {len(some):,} faces")
+        axes.hist(some, edges, color=colour(place), edgecolor="white", linewidth=0.5)
+        heading = f"{name}: {number(len(some), 'face')}"
+        axes.set(xlabel="age, years", ylabel="faces", title=heading, xlim=(0, edges[-1]))
+        axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     return figure
 
 
@@ -173,34 +213,24 @@ def samples(workspace: Workspace, count: int, seed: int) -> list[dict[str, Any]]
     chosen = [order[int((k + 0.5) * step)] for k in range(min(count, len(order)))]
     frame = export.rows(workspace).where(col("face").is_in(chosen))
     rows = sorted(frame.to_pylist(), key=lambda row: (row["age"], row["face"]))
+    images = export.pictures(workspace, sorted(chosen))
     for row in rows:
-        row["address"] = f"data:image/jpeg;base64,{base64.b64encode(row['image']).decode()}"
-        row["from"] = min(map(export.public, row["sources"]), key=str)
+        row["address"] = _data("image/jpeg", images[row["face"]])
+        said = min(map(export.public, row["sources"] or ()), key=str, default={})
+        row["from"] = {name: short(text) for name, text in said.items() if text}
     return rows
 
 
 def page(facts: Facts, histogram: bytes, sheet: Sequence[dict[str, Any]]) -> str:
     """The card as one HTML file that asks nobody for anything."""
-    environment = Environment(
-        loader=PackageLoader("wrinkle.curation", "."),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    drawn = f"data:image/svg+xml;base64,{base64.b64encode(histogram).decode()}"
-    return environment.get_template("card.html").render(facts=facts, ages=drawn, sheet=sheet)
+    drawn = _data("image/svg+xml", histogram)
+    return _template("card.html", True, clean).render(facts=facts, ages=drawn, sheet=sheet)
 
 
 def readme(facts: Facts) -> str:
     """The card as Markdown, with the header that Hugging Face reads."""
-    environment = Environment(
-        loader=PackageLoader("wrinkle.curation", "."),
-        finalize=lambda value: plain(value) if isinstance(value, str) else value,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     header = {
-        "pretty_name": facts.card.name,
+        "pretty_name": clean(facts.card.name),
         "task_categories": ["image-classification"],
         "tags": ["age-estimation", "faces"],
         "configs": [
@@ -212,13 +242,54 @@ def readme(facts: Facts) -> str:
             }
         ],
     }
-    text = environment.get_template("card.md").render(facts=facts)
+    text = _template("card.md", False, plain).render(facts=facts)
     return f"---\n{yaml.safe_dump(header, sort_keys=False, allow_unicode=True)}---\n\n{text}"
+
+
+def number(count: int, one: str, many: str = "") -> str:
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def clean(text: str) -> str:
+    """Text in one line, without what is not seen but turns text around or hides it."""
+    joiners = "\u200c\u200d"  # which some scripts need
+    return "".join(c for c in " ".join(text.split()) if c.isprintable() or c in joiners)
+
+
+def short(text: str) -> str:
+    """What of a stranger's text is shown."""
+    text = clean(text)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def plain(text: str) -> str:
     """Text that means nothing to Markdown or HTML, in one line."""
-    return re.sub(r"([\\`*_{}\[\]()#!|~])", r"\\\1", html.escape(" ".join(text.split())))
+    marked = re.sub(r"([\\`*_{}\[\]()#!|~$])", r"\\\1", html.escape(clean(text), quote=False))
+    return re.sub(r"^(\d*)([-+=.)])(?=[-+=]*(\s|$))", r"\1\\\2", marked)  # a list's or line's
+
+
+def code(text: str) -> str:
+    """A stranger's text as Markdown shows code: addresses in it do not become links either."""
+    inside = short(text).replace("`", "'").replace("|", "¦")
+    return f"`{inside or '?'}`"
+
+
+def _template(name: str, escaped: bool, written: Callable[[str], str]) -> Template:
+    """A template of this folder, in which all text is `written`, but for what `code` has marked."""
+    environment = Environment(
+        loader=PackageLoader("wrinkle.curation", "."),
+        autoescape=escaped,
+        finalize=lambda value: written(value) if type(value) is str else value,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"short": short, "code": lambda text: Markup(code(text))}
+    environment.globals |= {"number": "{:,}".format}
+    return environment.get_template(name)
+
+
+def _data(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def _sources(workspace: Workspace) -> list[tuple[str, int, str, list[tuple[str, int]]]]:

@@ -4,6 +4,7 @@ The workspace must lie where all of them find it under one path. Pictures are fe
 asked, by the machine that runs the command alone, for only so are hosts never hurried.
 """
 
+import logging
 import os
 
 import daft
@@ -27,7 +28,10 @@ def join(workspace: Workspace, address: str) -> int:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         ray.init(
-            address, runtime_env={"env_vars": QUIET}, log_to_driver=False, logging_level="ERROR"
+            address,
+            runtime_env={"env_vars": QUIET},
+            log_to_driver=False,
+            logging_level=logging.ERROR,
         )
         daft.set_runner_ray(address, noop_if_initialized=True)
     except Exception as error:  # Ray has many ways to say that nobody is there

@@ -17,11 +17,13 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from wrinkle.curation.annotators import ANNOTATORS
+from wrinkle.curation.annotators import ANNOTATORS, fields_of
+from wrinkle.curation.coarse_label import title
 from wrinkle.curation.faces import Rules
-from wrinkle.curation.fetch import Limits
+from wrinkle.curation.fetch import Fetcher, Limits
+from wrinkle.curation.label_studio import LabelStudio
 from wrinkle.curation.refine import Settings
 from wrinkle.curation.sources import SOURCES
 from wrinkle.errors import WrinkleError
@@ -40,13 +42,57 @@ LOCAL = ("url_list", "folder")
 """Sources whose queries are paths."""
 
 
+def public_title(annotator: str) -> str:
+    """What an annotator is called outside this machine: of a model file its name, not its place."""
+    name, colon, model = annotator.partition(":")
+    return f"{name}{colon}{os.path.basename(model)}"
+
+
+def _source(name: str) -> str:
+    if name not in SOURCES:
+        raise ValueError(f"unknown source {name!r}: choose one of {', '.join(SOURCES)}")
+    return name
+
+
+def _annotator(annotator: NamedPart) -> NamedPart:
+    """With its fields looked at: its turn may come hours later."""
+    name = annotator.name
+    if name not in ANNOTATORS:
+        raise ValueError(f"unknown annotator {name!r}: choose one of {', '.join(ANNOTATORS)}")
+    schema = fields_of(name)
+    try:
+        schema.model_validate(annotator.fields)
+    except ValidationError as error:
+        raise ValueError(f"annotator {name}: {explain(error, schema)}") from None
+    return annotator
+
+
+def _contact(contact: str) -> str:
+    try:
+        Fetcher(contact)
+    except WrinkleError as error:
+        raise ValueError(str(error).removeprefix("contact ")) from None
+    return contact
+
+
+def _server(url: str) -> str:
+    try:
+        LabelStudio(url, "key")
+    except WrinkleError as error:
+        raise ValueError(str(error)) from None
+    return url
+
+
+Text = Annotated[str, Field(min_length=1)]
+
+
 class Source(Part):
-    source: str
-    queries: Annotated[tuple[str, ...], Field(min_length=1)]
+    source: Annotated[str, AfterValidator(_source)]
+    queries: Annotated[tuple[Text, ...], Field(min_length=1)]
     limit: Count = 1000
     """Pictures a query, at most."""
     people: bool = False
-    """Whether each query is the name of a person, whose pictures it finds."""
+    """Whether each query names a person whose pictures it finds: a folder by its own name."""
 
 
 class Costs(Part):
@@ -69,7 +115,7 @@ class Collect(Part):
 class Faces(Part):
     """See `wrinkle.curation.faces.Rules`."""
 
-    detector: str = Rules.detector
+    detector: Annotated[str, Field(pattern="^(mtcnn|dlib|yunet:.+)$")] = Rules.detector
     score: Probability = Rules.score
     size: NotNegative = Rules.size
     sharpness: NotNegative = Rules.sharpness
@@ -77,15 +123,27 @@ class Faces(Part):
 
 
 class CoarseLabel(Part):
-    annotators: Annotated[tuple[NamedPart, ...], Field(min_length=1)] = (NamedPart(name="wrinkle"),)
+    annotators: Annotated[
+        tuple[Annotated[NamedPart, AfterValidator(_annotator)], ...], Field(min_length=1)
+    ] = (NamedPart(name="wrinkle"),)
     least: Count = 1
     """Annotators who must have seen an age; a face with fewer is dropped."""
+
+    @model_validator(mode="after")
+    def _can_be_told_apart(self) -> Self:
+        titles = [public_title(title((each.name, each.fields))) for each in self.annotators]
+        twice = next((each for each in titles if titles.count(each) > 1), None)
+        if twice is not None:
+            raise ValueError(f"two annotators are called {twice}: their answers would be mixed up")
+        if self.least > len(titles):
+            raise ValueError(f"least is {self.least}, which is more than there are annotators")
+        return self
 
 
 class Refine(Part):
     """See `wrinkle.curation.refine.Settings`."""
 
-    url: str = Settings.url
+    url: Annotated[str, AfterValidator(_server)] = Settings.url
     project: Annotated[str, Field(min_length=3, max_length=50)] = Settings.project
     people: Count = Settings.people
     least: Count = Settings.least
@@ -106,7 +164,7 @@ class Split(Part):
 
 
 class Card(Part):
-    name: str = "Faces with ages"
+    name: Text = "Faces with ages"
     about: str = ""
     """What the dataset is for, in a sentence or two."""
     terms: str = "Not stated: ask whoever made this dataset before you use it."
@@ -117,7 +175,7 @@ class Card(Part):
 
 class Config(Part):
     workspace: Path
-    contact: str
+    contact: Annotated[str, AfterValidator(_contact)]
     """A mail address or URL at which owners of servers reach you."""
     seed: Annotated[int, Field(ge=0)] = 0
     collect: Collect
@@ -140,30 +198,37 @@ def load_config(path: str | os.PathLike[str]) -> Config:
         config = Config.model_validate(content)
     except ValidationError as error:
         raise WrinkleError(f"{path}: {explain(error, Config)}") from None
-    for kind, names, choices in (
-        ("source", [source.source for source in config.collect.sources], SOURCES),
-        ("annotator", [each.name for each in config.coarse_label.annotators], ANNOTATORS),
-    ):
-        for name in names:
-            if name not in choices:
-                raise WrinkleError(
-                    f"{path}: unknown {kind} {name!r}: choose one of {', '.join(choices)}"
-                )
     return _placed(config, path.absolute().parent)
 
 
 def _placed(config: Config, folder: Path) -> Config:
     """With absolute paths."""
-    sources = [
-        source.model_copy(
-            update={"queries": tuple(os.path.join(folder, q) for q in source.queries)}
-        )
-        if source.source in LOCAL
-        else source
-        for source in config.collect.sources
-    ]
-    changes: dict[str, Any] = {
-        "workspace": folder / config.workspace,
-        "collect": config.collect.model_copy(update={"sources": tuple(sources)}),
+
+    def there(path: str | Path) -> str:
+        return os.path.abspath(folder / path)
+
+    def placed(source: Source) -> Source:
+        local = source.source in LOCAL
+        queries = tuple(map(there, source.queries)) if local else source.queries
+        return source.model_copy(update={"queries": queries})
+
+    def named(annotator: NamedPart) -> NamedPart:
+        model = annotator.fields.get("model")
+        if isinstance(model, str) and os.path.isfile(there(model)):
+            return NamedPart(name=annotator.name, **annotator.fields | {"model": there(model)})
+        return annotator
+
+    def section(name: str, **changes: Any) -> Part:
+        changed: Part = getattr(config, name).model_copy(update=changes)
+        return changed
+
+    kind, colon, file = config.faces.detector.partition(":")
+    changes = {
+        "workspace": Path(there(config.workspace)),
+        "collect": section("collect", sources=tuple(map(placed, config.collect.sources))),
+        "faces": section("faces", detector=f"{kind}:{there(file)}" if colon else kind),
+        "coarse_label": section(
+            "coarse_label", annotators=tuple(map(named, config.coarse_label.annotators))
+        ),
     }
     return config.model_copy(update=changes)

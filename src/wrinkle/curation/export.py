@@ -6,28 +6,29 @@ Every face keeps all that is known of where it comes from and who said what of i
 import json
 import os
 import shutil
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
-from itertools import groupby, islice
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import daft
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from daft import col
+from daft import col, lit
+from daft.exceptions import DaftCoreException
 from daft.functions import to_struct
 
-from wrinkle.curation.config import LOCAL
+from wrinkle.curation.config import LOCAL, public_title
 from wrinkle.curation.workspace import Workspace
 from wrinkle.datasets.store import FORMAT, SCHEMA, StoreWriter
 from wrinkle.errors import WrinkleError
 from wrinkle.faces.decode import decode
 
-FOLDER = "export"
+FOLDER, NEW, OLD = "export", ".export-new", ".export-old"
 STORE = "faces.arrow"
 HUGGING_FACE = "huggingface"
+PARTS = ("train", "test")
 SHARD, CHUNK = 10_000, 1000
 """Faces of a Parquet file, about 200 MB, and of those that are in memory at a time."""
 SOURCE = pa.struct(
@@ -63,31 +64,53 @@ FEATURES = pa.schema(
 
 
 @contextmanager
-def anew(folder: Path) -> Iterator[Path]:
-    """A folder to fill, which takes the place of `folder` once it is whole.
+def anew(workspace: Workspace) -> Iterator[Path]:
+    """A folder to fill, which takes the place of ROOT/export once it is whole.
 
     Raises:
         WrinkleError: the disk is full, say.
     """
-    scratch = folder.with_name(f".{folder.name}")
+    folder, new, old = (workspace.root / name for name in (FOLDER, NEW, OLD))
     try:
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir(parents=True)
-        yield scratch
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(scratch, folder)
-    except OSError as error:
-        reason = error.strerror or error
+        _delete(new)
+        new.mkdir()
+        yield new
+        _delete(old)
+        if folder.exists():
+            os.replace(folder, old)
+        os.replace(new, folder)
+        _delete(old)
+    except (DaftCoreException, OSError) as error:
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         raise WrinkleError(f"cannot write {folder}: {reason}; run again") from error
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def delete(workspace: Workspace) -> None:
+    """Delete the export, and what killed runs left of others; WrinkleError where that fails."""
+    for name in (FOLDER, NEW, OLD):
+        try:
+            _delete(workspace.root / name)
+        except OSError as error:
+            raise WrinkleError(
+                f"cannot delete {workspace.root / name}: {error.strerror}; run again"
+            ) from error
+
+
+def _delete(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
 
 
 def rows(workspace: Workspace) -> daft.DataFrame:
-    """The faces of the dataset, the test part first, with all that the stages know of them."""
+    """The faces of the dataset, with all that the stages know of them but their pictures."""
     split, faces, coarse = map(workspace.frame, ("split", "faces", "coarse_label"))
     assert split is not None
     assert faces is not None
     assert coarse is not None
-    frame = split.join(faces.exclude("dropped", "detail", "picture", "digest"), on="face")
+    known = faces.exclude("dropped", "detail", "picture", "digest", "image")
+    frame = split.join(known, on="face")
     coarse = coarse.select("face", col("age").alias("coarse_age"), col("by"))
     frame = frame.join(coarse, on="face", how="left")
     for column, lists in (
@@ -98,7 +121,23 @@ def rows(workspace: Workspace) -> daft.DataFrame:
         if lists is not None:
             on = next(name for name in lists.column_names if name != column)
             frame = frame.join(lists, on=on, how="left")
-    return frame.sort(["part", "face"])
+    return frame.sort("face")
+
+
+def pictures(workspace: Workspace, faces: Sequence[str]) -> dict[str, bytes]:
+    """Face → JPEG; WrinkleError where one has none.
+
+    faces: in their order, so that few files have to be read.
+    """
+    frame = workspace.frame("faces")
+    assert frame is not None
+    near = frame.where((col("face") >= lit(faces[0])) & (col("face") <= lit(faces[-1])))
+    rows = near.where(col("face").is_in(list(faces))).select("face", "image").to_pydict()
+    found = dict(zip(rows["face"], rows["image"], strict=True))
+    for face in faces:
+        if not found.get(face):
+            raise WrinkleError(f"face {face} has no picture: find the faces again")
+    return found
 
 
 def _sources(workspace: Workspace) -> daft.DataFrame:
@@ -129,62 +168,37 @@ def _votes(workspace: Workspace) -> daft.DataFrame | None:
     return frame.select("face", vote.alias("votes")).groupby("face").agg(col("votes").list_agg())
 
 
-def write(frame: daft.DataFrame, folder: Path, name: str, parts: Mapping[str, int]) -> None:
-    """Write `rows` as the store and the Hugging Face folder.
-
-    name: the dataset's. parts: how many rows each has.
-    """
-    (folder / HUGGING_FACE / "data").mkdir(parents=True)
-    first = frame.select("image").limit(1).to_pylist()[0]["image"]
+def write(workspace: Workspace, folder: Path, name: str) -> None:
+    """Write the store and the Hugging Face folder; `name` is the dataset's."""
+    data = folder / HUGGING_FACE / "data"
+    data.mkdir(parents=True)
+    table = rows(workspace).to_arrow()
+    first = table["face"][0].as_py()
     info = {
         "format": FORMAT,
         "dataset": name,
-        "size": len(decode(first)),
+        "size": len(decode(pictures(workspace, [first])[first])),
         "landmarks": "ibug",
         "dropped": [],
     }
-    with (
-        StoreWriter(folder / STORE, info) as store,
-        closing(_Shards(folder / HUGGING_FACE / "data", parts)) as shards,
-    ):
-        for chunk in _chunks(frame):
-            store.write(pa.Table.from_pylist([_store_row(row) for row in chunk], SCHEMA))
-            shards.write(chunk[0]["part"], [_features(row) for row in chunk])
+    with StoreWriter(folder / STORE, info) as store:
+        for file, shard in shards(table):
+            with pq.ParquetWriter(data / file, FEATURES) as parquet:
+                for start in range(0, len(shard), CHUNK):
+                    some = shard.slice(start, CHUNK).to_pylist()
+                    images = pictures(workspace, [row["face"] for row in some])
+                    some = [row | {"image": images[row["face"]]} for row in some]
+                    store.write(pa.Table.from_pylist(list(map(_store_row, some)), SCHEMA))
+                    parquet.write_table(pa.Table.from_pylist(list(map(_features, some)), FEATURES))
 
 
-def _chunks(frame: daft.DataFrame) -> Iterator[list[dict[str, Any]]]:
-    """Up to CHUNK rows of one part, in their order."""
-    for _, part in groupby(frame.iter_rows(), lambda row: row["part"]):
-        yield from batched(part, CHUNK)
-
-
-def batched(rows: Iterator[dict[str, Any]], count: int) -> Iterator[list[dict[str, Any]]]:
-    while batch := list(islice(rows, count)):
-        yield batch
-
-
-class _Shards:
-    """train-00000-of-00011.parquet and so on, SHARD rows each."""
-
-    def __init__(self, folder: Path, parts: Mapping[str, int]) -> None:
-        self._folder, self._parts = folder, parts
-        self._done: Counter[str] = Counter()
-        self._writer: pq.ParquetWriter | None = None
-
-    def write(self, part: str, rows: list[dict[str, Any]]) -> None:
-        number, inside = divmod(self._done[part], SHARD)
-        if not inside:
-            self.close()
-            count = -(-self._parts[part] // SHARD)
-            file = self._folder / f"{part}-{number:05d}-of-{count:05d}.parquet"
-            self._writer = pq.ParquetWriter(file, FEATURES)
-        assert self._writer is not None
-        self._writer.write_table(pa.Table.from_pylist(rows, FEATURES))
-        self._done[part] += len(rows)
-
-    def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
+def shards(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    """Rows for train-00000-of-00011.parquet and so on, SHARD of them each."""
+    for part in PARTS:
+        some = table.filter(pc.equal(table["part"], part))
+        count = -(-len(some) // SHARD)
+        for number in range(count):
+            yield f"{part}-{number:05d}-of-{count:05d}.parquet", some.slice(number * SHARD, SHARD)
 
 
 def _store_row(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -207,7 +221,8 @@ def _features(row: Mapping[str, Any]) -> dict[str, Any]:
     lists["sources"] = map(public, lists["sources"])
     lists = {name: sorted(each, key=str) for name, each in lists.items()}
     image = {"bytes": row["image"], "path": f"{row['face']}.jpg"}
-    return {**row, **lists, "image": image, "coarse": json.dumps(row["by"])}
+    coarse = {public_title(annotator): age for annotator, age in (row["by"] or {}).items()}
+    return {**row, **lists, "image": image, "coarse": json.dumps(coarse)}
 
 
 def public(source: Mapping[str, Any]) -> dict[str, Any]:
@@ -217,5 +232,7 @@ def public(source: Mapping[str, Any]) -> dict[str, Any]:
     query = Path(source["query"])
     if source["source"] == "url_list":
         return {**source, "query": query.name}
-    url = source["url"].removeprefix(query.absolute().as_uri()).lstrip("/")
+    above = Path(os.path.abspath(query)).as_uri().rstrip("/") + "/"
+    inside = source["url"].startswith(above)
+    url = source["url"].removeprefix(above) if inside else source["url"].rpartition("/")[2]
     return {**source, "query": query.name, "url": url, "final_url": None}

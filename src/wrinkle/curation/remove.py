@@ -1,27 +1,31 @@
 """Taking somebody out: a face, a person or a URL, from every stage and export, for good.
 
 A picture goes as a whole, with every face in it and with all pictures of the same bytes or of a
-near-identical face. What stays are digests, so that it does not come back. Tables by which the
-pictures are found are changed last: after a kill the same command finishes the work.
+near-identical face. What stays are digests, so that it does not come back. They are written down
+first and all else follows from them: what a kill left undone, the next command in that workspace
+does.
 """
 
-import shutil
+import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import daft
+import numpy as np
 import pyarrow as pa
 from daft import Expression, col, lit
 from daft.functions import when
 
 from wrinkle.curation import coarse_label, collect, export, refine
 from wrinkle.curation.addresses import normalise
+from wrinkle.curation.config import Config, Source
 from wrinkle.curation.records import FetchError
 from wrinkle.curation.workspace import Workspace
+from wrinkle.datasets.near_duplicates import NEAR
 from wrinkle.errors import WrinkleError
 
-OF_FACES = ("split", "refine", "votes", "coarse_label")
+OF_FACES = ("split", "refine", "votes", "coarse_label", "deduplicate")
 SCHEMA = pa.schema([("key", pa.string()), ("removed_at", pa.string())])
 
 
@@ -47,26 +51,50 @@ def remove(
     none.
 
     Raises:
-        WrinkleError: nothing here is known by those names, or the server cannot be asked; nothing
-            is removed then.
+        WrinkleError: one of the names is not known here, or the server cannot be asked; nothing is
+            removed then.
     """
     _settle(workspace)
-    addresses = _addresses(workspace, urls, persons)
-    pictures = _near(workspace, _pictures(workspace, addresses) | set(map(picture_of, faces)))
-    addresses |= _leading_to(workspace, pictures)
-    names = _faces(workspace, pictures)
-    if not addresses and not names:
-        given = ", ".join([*urls, *persons, *faces])
-        raise WrinkleError(f"nothing in {workspace.root} is known by {given}")
+    wanted = {name for url in urls for name in (url, _address(url))}
+    found = workspace.table("found", "url", "address", "person").to_pylist()
+    fetched = workspace.table("collect", "address", "final_url", "picture").to_pylist()
+    gone = collect.removed(workspace)
+    spelt = ("url", "address", "final_url")
+    _check(urls, {r.get(name) for r in (*found, *fetched) for name in spelt}, gone)
+    _check(persons, {r["person"] for r in found}, gone)
+    _check(faces, {*_faces(workspace), *(r["picture"] for r in fetched)}, gone)
+
+    addresses = {
+        *(r["address"] for r in found if {r["url"], r["address"]} & wanted),
+        *(r["address"] for r in found if r["person"] in persons),
+        *(r["address"] for r in fetched if {r["address"], r["final_url"]} & wanted),
+    }
+    pictures = {r["picture"] for r in fetched if r["address"] in addresses}
+    pictures = _near(workspace, (pictures | set(map(picture_of, faces))) - {None})
+    leading = [r for r in fetched if r["picture"] in pictures]
+    addresses |= {r["address"] for r in leading}
+    names = [name for name in _faces(workspace) if picture_of(name) in pictures]
     if settings is not None:
         refine.remove(workspace, settings, names)
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    keys = sorted(pictures | set(map(collect.key, addresses)))
-    gone = pa.table({"key": keys, "removed_at": [now] * len(keys)}, SCHEMA)
-    workspace.append(collect.REMOVED, daft.from_arrow(gone))
-    shutil.rmtree(workspace.root / export.FOLDER, ignore_errors=True)
-    _drop_rows(workspace, addresses, pictures)
-    return Removed(len(addresses), len(pictures), len(names))
+    texts = {*addresses, *wanted, *persons, *(r["final_url"] for r in leading)} - {None}
+    keys = (pictures | set(map(collect.key, texts))) - gone
+    if keys:
+        _write_down(workspace, keys)
+    finish(workspace)
+    return Removed(
+        urls=len(addresses - {None}),
+        pictures=len({r["picture"] for r in leading}),
+        faces=len(set(names) - pictures),  # where there is none, the picture stands for it
+    )
+
+
+def _check(names: Collection[str], known: Collection[str | None], gone: Collection[str]) -> None:
+    """Each is known, or was and is gone."""
+    for name in names:
+        called = {name, _address(name)}
+        keys = {picture_of(name), *map(collect.key, called)}
+        if called.isdisjoint(known) and keys.isdisjoint(gone):
+            raise WrinkleError(f"nothing here is known by {name}; nothing was removed")
 
 
 def picture_of(face: str) -> str:
@@ -74,51 +102,127 @@ def picture_of(face: str) -> str:
     return face.partition("-")[0]
 
 
-def _drop_rows(workspace: Workspace, addresses: set[str], pictures: set[str]) -> None:
-    within = _among(col("face").split("-").get(0), pictures)
+def _faces(workspace: Workspace) -> list[str]:
+    """All that any table speaks of, pictures without one among them."""
+    tables = ("faces", *OF_FACES)
+    return sorted({face for stage in tables for face in _column(workspace, stage, "face")})
+
+
+def _near(workspace: Workspace, pictures: set[str]) -> set[str]:
+    """With the pictures that have a face near-identical to one in these."""
+    groups = workspace.table("deduplicate", "face", "group").to_pylist()
+    here = {row["group"] for row in groups if picture_of(row["face"]) in pictures}
+    chained = {picture_of(row["face"]) for row in groups if row["group"] in here}
+    table = workspace.table("faces", "picture", "hash")
+    table = table.filter(table["hash"].is_valid())
+    names, hashes = table["picture"].to_numpy(), table["hash"].to_numpy().astype(np.uint64)
+    for own in hashes[np.isin(names, list(pictures))]:
+        other = (hashes ^ own).view(np.uint8).reshape(-1, 8)
+        chained.update(names[np.unpackbits(other, axis=1).sum(1) < NEAR].tolist())
+    return pictures | chained
+
+
+def _write_down(workspace: Workspace, keys: Collection[str]) -> None:
+    """From here on the removal is certain."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    table = pa.table({"key": sorted(keys), "removed_at": [now] * len(keys)}, SCHEMA)
+    workspace.write_note(collect.REMOVED, {"unfinished": True})
+    workspace.append(collect.REMOVED, daft.from_arrow(table))
+
+
+def finish(workspace: Workspace) -> None:
+    """Do what a removal that was written down has not done yet."""
+    if not (workspace.note(collect.REMOVED) or {}).get("unfinished"):
+        return
+    gone = collect.removed(workspace)
+    export.delete(workspace)
+    within = _among(col("face").split("-").get(0), gone)
     for stage in OF_FACES:
-        _keep(workspace, stage, ~within)
-    crops = workspace.frame("faces")
-    if crops is not None:
-        shown = crops.where(_among(col("picture"), pictures)).select("digest").to_pydict()
+        _drop(workspace, stage, within)
+    faces = workspace.frame("faces")
+    if faces is not None:
+        shown = faces.where(_among(col("picture"), gone) & col("digest").not_null())
+        crops = shown.select("digest").to_pydict()["digest"]
         for stage in _answers(workspace):
-            _keep(workspace, stage, ~_among(col("digest"), shown["digest"]))
-    _keep(workspace, "faces", ~_among(col("picture"), pictures))
-    for picture in pictures:
-        workspace.picture(picture).unlink(missing_ok=True)
-    _keep(workspace, "deduplicate", ~within)
-    _keep(workspace, "collect", ~_among(col("address"), addresses))
-    found = workspace.frame("found")
-    if found is not None:
-        left_out = _among(col("address"), addresses)
-        blank = {
-            name: when(left_out, lit(None)).otherwise(col(name))
-            for name in collect.FOUND_SCHEMA.names
-            if name not in ("search", "dropped")
-        }
-        dropped = when(left_out, collect.REMOVED).otherwise(col("dropped"))
-        workspace.replace("found", found.with_columns({**blank, "dropped": dropped}))
+            _drop(workspace, stage, _among(col("digest"), crops))
+    _drop(workspace, "faces", _among(col("picture"), gone))  # after the answers, which it leads to
+    fetched = workspace.table("collect", "address", "picture").to_pylist()
+    lost = [r["address"] for r in fetched if {r["picture"], collect.key(r["address"])} & gone]
+    _drop(workspace, "collect", _among(col("address"), lost))
+    _blank(workspace, gone)
+    _sweep(workspace)
+    workspace.write_note(collect.REMOVED, {"unfinished": False})
 
 
-def _keep(workspace: Workspace, stage: str, condition: Expression) -> None:
-    frame = workspace.frame(stage)
-    if frame is not None:
-        workspace.replace(stage, frame.where(condition))
+def without(config: Config, workspace: Workspace) -> Config:
+    """A configuration that no longer asks for people who were removed, though its file may."""
+    gone = collect.removed(workspace)
+
+    def left(source: Source) -> Source:
+        asked = source.queries
+        if source.people:
+            asked = tuple(query for query in asked if collect.key(query) not in gone)
+        return source.model_copy(update={"queries": asked})
+
+    sources = tuple(map(left, config.collect.sources))
+    return config.model_copy(
+        update={"collect": config.collect.model_copy(update={"sources": sources})}
+    )
 
 
-def _among(column: Expression, values: Collection[str | None]) -> Expression:
-    """Never null; false where the column is."""
-    wanted = [value for value in values if value is not None]
-    return column.is_in(wanted).fill_null(lit(False)) if wanted else lit(False)
+def _blank(workspace: Workspace, gone: Collection[str]) -> None:
+    """Rows of table found that are left say only that the search was made.
 
-
-def _addresses(workspace: Workspace, urls: Collection[str], persons: Collection[str]) -> set[str]:
+    A search for a person's name is forgotten as a whole: its row would hold the name.
+    """
     frame = workspace.frame("found")
     if frame is None:
-        return set()
-    named = _among(col("url"), urls) | _among(col("address"), list(map(_address, urls)))
-    rows = frame.where(named | _among(col("person"), persons)).select("address").to_pydict()
-    return set(filter(None, rows["address"]))
+        return
+
+    def among(column: str) -> Expression:
+        values = set(_column(workspace, "found", column)) - {None}
+        return _among(col(column), [each for each in values if collect.key(each) in gone])
+
+    searches = set(_column(workspace, "found", "search"))
+    named = [each for each in searches if collect.key(json.loads(each)[1]) in gone]
+    person = among("person")
+    forgotten = _among(col("search"), named) & (person | col("address").is_null())
+    blank = among("address") | among("url") | person
+    if not frame.where(forgotten | blank).count_rows():
+        return
+    empty = {
+        name: when(blank, lit(None)).otherwise(col(name))
+        for name in collect.FOUND_SCHEMA.names
+        if name not in ("search", "dropped")
+    }
+    dropped = when(blank, collect.REMOVED).otherwise(col("dropped"))
+    left = frame.where(~forgotten)
+    workspace.replace("found", left.with_columns({**empty, "dropped": dropped}))
+
+
+def _sweep(workspace: Workspace) -> None:
+    """Delete the pictures of which no table speaks; a kill may have left some."""
+    named = set(_column(workspace, collect.STAGE, "picture"))
+    for path in (workspace.root / "pictures").glob("*/*"):
+        if path.name not in named:
+            path.unlink()
+
+
+def _drop(workspace: Workspace, stage: str, condition: Expression) -> None:
+    """Without the rows for which it holds; a table that has none stays as it is."""
+    frame = workspace.frame(stage)
+    if frame is not None and frame.where(condition).count_rows():
+        workspace.replace(stage, frame.where(~condition))
+
+
+def _among(column: Expression, values: Collection[str]) -> Expression:
+    """Never null; false where the column is."""
+    return column.is_in(list(values)).fill_null(lit(False)) if values else lit(False)
+
+
+def _column(workspace: Workspace, stage: str, column: str) -> list[str]:
+    values: list[str] = workspace.table(stage, column)[column].to_pylist()
+    return values
 
 
 def _address(url: str) -> str:
@@ -128,48 +232,12 @@ def _address(url: str) -> str:
         return url
 
 
-def _pictures(workspace: Workspace, addresses: set[str]) -> set[str]:
-    frame = workspace.frame("collect")
-    if frame is None:
-        return set()
-    rows = frame.where(_among(col("address"), addresses)).select("picture").to_pydict()
-    return set(filter(None, rows["picture"]))
-
-
-def _leading_to(workspace: Workspace, pictures: set[str]) -> set[str]:
-    frame = workspace.frame("collect")
-    if frame is None:
-        return set()
-    return set(
-        frame.where(_among(col("picture"), pictures)).select("address").to_pydict()["address"]
-    )
-
-
-def _near(workspace: Workspace, pictures: set[str]) -> set[str]:
-    """With the pictures whose faces are near-identical to one in these."""
-    frame = workspace.frame("deduplicate")
-    if frame is None:
-        return pictures
-    within = _among(col("face").split("-").get(0), pictures)
-    groups = frame.where(within).select("group").to_pydict()["group"]
-    faces = frame.where(_among(col("group"), groups)).select("face").to_pydict()["face"]
-    return pictures | set(map(picture_of, faces))
-
-
-def _faces(workspace: Workspace, pictures: set[str]) -> list[str]:
-    frame = workspace.frame("faces")
-    if frame is None:
-        return []
-    found = frame.where(_among(col("picture"), pictures) & col("box").not_null())
-    return sorted(found.select("face").to_pydict()["face"])
-
-
 def _answers(workspace: Workspace) -> list[str]:
     return sorted(path.name for path in workspace.root.glob("answers-*") if path.is_dir())
 
 
 def _settle(workspace: Workspace) -> None:
     """What a killed run left in journals becomes parts."""
-    workspace.settle("collect", collect.SCHEMA)
+    workspace.settle(collect.STAGE, collect.SCHEMA)
     for stage in _answers(workspace):
         workspace.settle(stage, coarse_label.SCHEMA)

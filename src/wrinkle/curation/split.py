@@ -52,16 +52,15 @@ def split(workspace: Workspace, refined: bool, test: int | None, by: str, seed: 
         seed: with it and the faces' names the draw is the same everywhere.
 
     Raises:
-        WrinkleError: there are no labelled faces, or not enough of them.
+        WrinkleError: there are no labelled faces, not enough of them, or groups too large for the
+            test part.
     """
     labelled, faces, who = labels(workspace, refined), workspace.frame("faces"), persons(workspace)
     if labelled is None or faces is None or who is None:
         raise WrinkleError(f"no faces in {workspace.root} have ages yet: run the stages before")
     frame = labelled.join(faces.select("face", "picture"), on="face")
     rows = frame.join(who, on="picture", how="left").sort("face").to_arrow()
-    if test is None:
-        test = max(round(SHARE * len(rows)), 1)
-    if test >= len(rows):
+    if test is not None and test >= len(rows):
         raise WrinkleError(
             f"split.test is {test:,}, but only {len(rows):,} faces have ages: make it smaller"
         )
@@ -70,17 +69,31 @@ def split(workspace: Workspace, refined: bool, test: int | None, by: str, seed: 
         f"picture {picture}" if person is None else f"person {person}"
         for picture, person in zip(rows["picture"].to_pylist(), people, strict=True)
     ]
-    drawn = draw(keys, test, seed)
-    parts = pa.array(["test" if key in drawn else "train" for key in keys], pa.string())
-    workspace.replace(STAGE, daft.from_arrow(rows.append_column("part", parts)))
+    drawn = draw(keys, max(round(SHARE * len(rows)), 1) if test is None else test, seed)
+    parts = ["test" if key in drawn else "train" for key in keys]
+    if len(set(parts)) < 2:
+        together = "picture or person" if by == "person" else "picture"
+        raise WrinkleError(
+            f"the faces with ages ({len(rows):,}) cannot be split, those of a {together} being kept"
+            " together: collect more, or set split.test to another number"
+        )
+    column = pa.array(parts, pa.string())
+    workspace.replace(STAGE, daft.from_arrow(rows.append_column("part", column)))
 
 
 def draw(keys: Sequence[str], count: int, seed: int) -> frozenset[str]:
-    """Groups of rows, each whole, that hold `count` rows, or as many below it as come out."""
+    """Groups of rows, each whole, that hold `count` rows, or as many below it as can be."""
     sizes: Mapping[str, int] = Counter(keys)
-    drawn, room = [], count
-    for key in shuffled(sizes, seed):
-        if sizes[key] <= room:
+    order = shuffled(sizes, seed)
+    # Bit n of the k-th number: some groups out of the last k hold n rows.
+    sums, most = [1], (1 << (count + 1)) - 1
+    for key in reversed(order):
+        more = (sums[-1] | sums[-1] << sizes[key]) & most
+        sums.append(sums[-1] if more == sums[-1] else more)  # one number where all is possible
+    room, drawn = sums.pop().bit_length() - 1, []
+    for key in order:
+        rest = sums.pop()
+        if sizes[key] <= room and rest >> (room - sizes[key]) & 1:
             drawn.append(key)
             room -= sizes[key]
     return frozenset(drawn)

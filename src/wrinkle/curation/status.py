@@ -7,9 +7,19 @@ import daft
 from daft import col
 
 from wrinkle.curation.workspace import Workspace
+from wrinkle.errors import WrinkleError
 
 WAITING = ("unanswered", "asked again")
 """What the table of people's answers says of faces that are not done."""
+STAGES = {
+    "collect": "pictures",
+    "faces": "faces, and pictures without",
+    "deduplicate": "faces",
+    "coarse_label": "faces",
+    "refine": "faces",
+    "split": "faces",
+}
+"""Those after the first, and what they keep."""
 
 
 @dataclass(frozen=True)
@@ -27,20 +37,38 @@ class Counts:
         return self.kept + sum(self.dropped.values()) + self.waiting
 
 
-def counts(workspace: Workspace) -> Iterator[Counts]:
-    """Of the stages that have begun, in their order."""
-    left = None
-    for count in (_found, _collect, _faces, _deduplicate, _coarse_label, _refine, _split):
-        row = count(workspace, left)
-        if row is not None:
+def counts(workspace: Workspace, refined: bool = True) -> Iterator[Counts]:
+    """Of the stages that have begun, in their order.
+
+    Rows about what no longer comes from the stage before, which is being made anew, do not count.
+
+    refined: whether people are asked; else what they once said does not count.
+    """
+    found = workspace.frame("found")
+    if found is None:
+        return
+    named, dropped = _reasons(found)
+    came = _distinct(found, "address")
+    yield Counts("found", "URLs", came.count_rows(), dropped | _more("same URL", named, came))
+    for stage in STAGES:
+        if workspace.parts(stage) and (refined or stage != "refine"):
+            row, came = _stage(workspace, stage, came)
             yield row
-            left = row.kept
+        elif stage == "collect":
+            yield Counts(stage, STAGES[stage], 0, {}, came.count_rows())
+            return
+        elif stage != "refine":
+            return
 
 
-def table(workspace: Workspace) -> str:
-    """The same for people."""
+def table(workspace: Workspace, refined: bool = True) -> str:
+    """The same for people; WrinkleError where a run changes tables meanwhile."""
     lines = [f"{'stage':<13}{'came':>11}{'kept':>11}{'dropped':>11}{'waiting':>11}"]
-    for row in counts(workspace):
+    try:
+        rows = list(counts(workspace, refined))
+    except FileNotFoundError:
+        raise WrinkleError(f"tables of {workspace.root} are being changed: ask again") from None
+    for row in rows:
         dropped = sum(row.dropped.values())
         lines.append(
             f"{row.stage:<13}{row.came:>11,}{row.kept:>11,}{dropped:>11,}{row.waiting:>11,}"
@@ -53,68 +81,31 @@ def table(workspace: Workspace) -> str:
     return "\n".join(lines)
 
 
-def _found(workspace: Workspace, left: int | None) -> Counts | None:
-    frame = workspace.frame("found")
-    if frame is None:
-        return None
-    named, dropped = _reasons(frame)
-    kept = _distinct(frame, "address")
-    return Counts("found", "URLs", kept, dropped | _some("same URL", named - kept))
-
-
-def _collect(workspace: Workspace, left: int | None) -> Counts | None:
-    frame = workspace.frame("collect")
-    if frame is None:
-        return None if not left else Counts("collect", "pictures", 0, {}, left)
-    fetched, dropped = _reasons(frame)
-    kept = _distinct(frame, "picture")
-    waiting = (left or 0) - fetched - sum(dropped.values())
-    return Counts(
-        "collect", "pictures", kept, dropped | _some("same bytes", fetched - kept), waiting
-    )
-
-
-def _faces(workspace: Workspace, left: int | None) -> Counts | None:
-    frame = workspace.frame("faces")
-    if frame is None:
-        return None
-    kept, dropped = _reasons(frame)
-    waiting = (left or 0) - _distinct(frame, "picture")
-    return Counts("faces", "faces, and pictures without", kept, dropped, waiting)
-
-
-def _deduplicate(workspace: Workspace, left: int | None) -> Counts | None:
-    return _of_faces(workspace, "deduplicate", left)
-
-
-def _coarse_label(workspace: Workspace, left: int | None) -> Counts | None:
-    return _of_faces(workspace, "coarse_label", left)
-
-
-def _refine(workspace: Workspace, left: int | None) -> Counts | None:
-    row = _of_faces(workspace, "refine", left)
-    if row is None:
-        return None
-    dropped = dict(row.dropped)
-    waiting = sum(dropped.pop(reason, 0) for reason in WAITING)
-    return Counts(row.stage, row.what, row.kept, dropped, row.waiting + waiting)
-
-
-def _of_faces(workspace: Workspace, stage: str, left: int | None) -> Counts | None:
+def _stage(workspace: Workspace, stage: str, came: daft.DataFrame) -> tuple[Counts, daft.DataFrame]:
+    """A stage's counts, and what comes to the next; `came` has one column, a key of the stage."""
     frame = workspace.frame(stage)
-    if frame is None:
-        return None
-    kept, dropped = _reasons(frame)
-    return Counts(stage, "faces", kept, dropped, (left or 0) - kept - sum(dropped.values()))
+    assert frame is not None
+    (key,) = came.column_names
+    rows = frame.join(came, on=key, how="semi")
+    waiting = came.count_rows() - _distinct(rows, key).count_rows()
+    what, dropped = STAGES[stage], dict[str, int]()
+    if stage == "split":
+        kept = rows.count_rows()
+        what += f": {_parts(rows)}"
+    else:
+        kept, dropped = _reasons(rows)
+        rows = rows.where(col("dropped").is_null())
+    came = _distinct(rows, "picture" if stage == "collect" else "face")
+    if stage == "collect":
+        dropped |= _more("same bytes", kept, came)
+        kept = came.count_rows()
+    waiting += sum(dropped.pop(reason, 0) for reason in WAITING)
+    return Counts(stage, what, kept, dropped, waiting), came
 
 
-def _split(workspace: Workspace, left: int | None) -> Counts | None:
-    parts = workspace.table("split", "part")["part"].value_counts().to_pylist()
-    if not parts:
-        return None
-    said = ", ".join(f"{each['counts']:,} {each['values']}" for each in parts)
-    kept = sum(each["counts"] for each in parts)
-    return Counts("split", f"faces: {said}", kept, {}, (left or 0) - kept)
+def _parts(rows: daft.DataFrame) -> str:
+    parts = rows.groupby("part").agg(col("face").count().alias("faces")).sort("part", desc=True)
+    return ", ".join(f"{row['faces']:,} {row['part']}" for row in parts.to_pylist())
 
 
 def _reasons(frame: daft.DataFrame) -> tuple[int, dict[str, int]]:
@@ -125,9 +116,11 @@ def _reasons(frame: daft.DataFrame) -> tuple[int, dict[str, int]]:
     return found.pop(None, 0), found
 
 
-def _distinct(frame: daft.DataFrame, column: str) -> int:
-    return frame.where(col(column).not_null()).select(column).distinct().count_rows()
+def _distinct(frame: daft.DataFrame, column: str) -> daft.DataFrame:
+    return frame.where(col(column).not_null()).select(column).distinct().collect()
 
 
-def _some(reason: str, count: int) -> dict[str, int]:
-    return {reason: count} if count else {}
+def _more(reason: str, named: int, distinct: daft.DataFrame) -> dict[str, int]:
+    """How many of those named are another's double."""
+    doubles = named - distinct.count_rows()
+    return {reason: doubles} if doubles else {}

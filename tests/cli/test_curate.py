@@ -1,0 +1,353 @@
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Command, start
+from tests.conftest import EXAMPLES
+from tests.curation.made import append
+from tests.curation.studio import LEGACY, Studio
+from wrinkle.cli import main
+from wrinkle.curation import cluster, collect
+from wrinkle.curation.label_studio import KEY
+from wrinkle.curation.workspace import Workspace
+
+CONFIG = """
+workspace: ws
+contact: someone@example.org
+collect:
+  sources: [{{source: folder, queries: [pictures]}}]
+coarse_label: {{annotators: [{{name: wrinkle, model: {model}}}]}}
+"""
+NAMES = sorted(path.name for path in EXAMPLES.glob("*.jpg"))
+STAGES = ("found", "collect", "faces", "deduplicate", "coarse_label", "split")
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory, small_model: Path) -> Path:
+    """The example photographs, walked through all stages."""
+    folder = tmp_path_factory.mktemp("curated")
+    (folder / "pictures").mkdir()
+    for name in NAMES:
+        shutil.copy(EXAMPLES / name, folder / "pictures")
+    (folder / "faces.yaml").write_text(CONFIG.format(model=small_model))
+    assert main(["curate", "run", str(folder / "faces.yaml")]) == 0
+    return folder
+
+
+@pytest.fixture
+def config(made: Path, tmp_path: Path, small_model: Path) -> Path:
+    """A configuration whose workspace is made."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    rewrite(tmp_path / "ws", made.as_uri(), tmp_path.as_uri(), str(made), str(tmp_path))
+    return tmp_path / "faces.yaml"
+
+
+def rewrite(root: Path, *pairs: str) -> None:
+    """Have a copied workspace speak of the copied pictures."""
+    import daft
+    import pyarrow as pa
+
+    workspace = Workspace(root)
+    for stage in ("found", "collect"):
+        text = json.dumps(workspace.table(stage).to_pylist())
+        for old, new in zip(pairs[::2], pairs[1::2], strict=True):
+            text = text.replace(old, new)
+        schema = collect.FOUND_SCHEMA if stage == "found" else collect.SCHEMA
+        table = pa.Table.from_pylist(json.loads(text), schema)
+        workspace.replace(stage, daft.from_arrow(table))
+
+
+def fresh(tmp_path: Path, model: Path, more: str = "") -> Path:
+    """A configuration of which nothing is done."""
+    (tmp_path / "pictures").mkdir()
+    for name in NAMES:
+        shutil.copy(EXAMPLES / name, tmp_path / "pictures")
+    path = tmp_path / "faces.yaml"
+    path.write_text(CONFIG.format(model=model) + more)
+    return path
+
+
+def workspace_of(config: Path) -> Workspace:
+    return Workspace(config.parent / "ws")
+
+
+def stages(out: str) -> dict[str, list[int]]:
+    """Stage → came, kept, dropped, waiting."""
+    rows = [line.split() for line in out.splitlines() if line.startswith((*STAGES, "refine"))]
+    return {row[0]: [int(cell) for cell in row[1:5]] for row in rows}
+
+
+def all_with(names: Iterable[str], numbers: list[int]) -> dict[str, list[int]]:
+    return {name: numbers for name in names}
+
+
+# Happy paths
+
+
+def test_run_does_all_and_a_second_run_nothing(config: Path, wrinkle: Command) -> None:
+    first = wrinkle("curate", "run", config)
+    assert (first.code, first.err) == (0, [])
+    assert stages(first.out) == all_with(STAGES, [5, 5, 0, 0])
+    before = {path: path.stat().st_mtime_ns for path in config.parent.rglob("*.parquet")}
+    again = wrinkle("curate", "run", config)
+    assert again == first
+    assert {path: path.stat().st_mtime_ns for path in config.parent.rglob("*.parquet")} == before
+    assert (config.parent / "ws" / "export" / "card.html").exists()
+
+
+def test_every_stage_alone(tmp_path: Path, small_model: Path, wrinkle: Command) -> None:
+    config = fresh(tmp_path, small_model)
+    assert "nothing yet in" in wrinkle("curate", "status", config).out
+    for count, stage in enumerate(("collect", "faces", "deduplicate", "coarse-label", "split"), 2):
+        if stage != "collect":
+            early = wrinkle("curate", "card", config)
+            assert (early.code, len(early.err)) == (2, 1)
+        done = wrinkle("curate", stage, config)
+        assert (done.code, done.err) == (0, [])
+        assert stages(done.out) == all_with(STAGES[:count], [5, 5, 0, 0])
+    assert wrinkle("curate", "card", config).code == 0
+    assert (tmp_path / "ws" / "export" / "card.html").exists()
+    assert wrinkle("curate", "status", config) == wrinkle("curate", "run", config)
+
+
+@pytest.fixture
+def studio(monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
+    monkeypatch.setenv(KEY, LEGACY)
+    with Studio().running() as studio:
+        yield studio
+
+
+def test_people_are_waited_for(config: Path, studio: Studio, wrinkle: Command) -> None:
+    with config.open("a") as file:
+        file.write(f"refine: {{url: '{studio.url}', people: 2}}\n")
+    pushed = wrinkle("curate", "push", config)
+    assert (pushed.code, pushed.err) == (0, [])
+    assert len(studio.stored) == 5
+    waiting = wrinkle("curate", "run", config)
+    assert (waiting.code, len(waiting.err)) == (1, 1)
+    assert "5 faces wait for people's answers" in waiting.err[0]
+    assert "no answers" in waiting.out
+    assert stages(waiting.out)["refine"] == [5, 0, 0, 5]
+    for task in list(studio.stored.values()):
+        for person in (1, 2):
+            studio.say(task["meta"]["face"], person, 40 + person)
+    pulled = wrinkle("curate", "pull", config)
+    assert (pulled.code, pulled.err) == (0, [])
+    assert "answers: 10 of 2 people to 5 faces" in pulled.out
+    done = wrinkle("curate", "run", config)
+    assert (done.code, done.err) == (0, [])
+    ages = workspace_of(config).table("split", "age")["age"].to_pylist()
+    assert ages == [41.5] * 5
+    face = workspace_of(config).table("split", "face")["face"][0].as_py()
+    assert wrinkle("curate", "remove", config, "--face", face).code == 0
+    assert len(studio.stored) == 4
+
+
+def test_a_removal_is_for_good(config: Path, wrinkle: Command) -> None:
+    name = NAMES[0]
+    url = (config.parent / "pictures" / name).as_uri()
+    gone = wrinkle("curate", "remove", config, "--url", url)
+    assert (gone.code, gone.err) == (0, [])
+    assert gone.out.splitlines()[0] == "removed: URLs 1, pictures 1, faces 1"
+    assert stages(gone.out)["found"] == [5, 4, 1, 0]
+    assert stages(gone.out)["split"] == [4, 4, 0, 0]
+    assert name not in (config.parent / "ws/export/card.html").read_text()
+    again = wrinkle("curate", "run", config)
+    assert (again.code, stages(again.out)["found"]) == (0, [5, 4, 1, 0])
+    rest = workspace_of(config).table("split", "face")["face"].to_pylist()
+    everybody = [argument for face in rest for argument in ("--face", face)]
+    gone = wrinkle("curate", "remove", config, *everybody)
+    assert (gone.code, gone.err) == (0, [])
+    assert not (config.parent / "ws" / "export").exists()
+    assert not list(config.parent.glob("ws/pictures/*/*"))
+
+
+def test_a_removal_by_name_keeps_the_name_from_being_searched_for(
+    config: Path, wrinkle: Command
+) -> None:
+    person = {"query": "Ann Example", "person": "Ann Example", "url": "https://example.org/ann.jpg"}
+    row = {"search": '["wikimedia", "Ann Example", 9]', "address": person["url"], **person}
+    append(workspace_of(config), "found", [row], collect.FOUND_SCHEMA)
+    text = config.read_text()
+    people = "{source: wikimedia, queries: [Ann Example], people: true, limit: 99}"
+    config.write_text(text.replace("sources: [", f"sources: [{people}, "))
+    assert wrinkle("curate", "remove", config, "--person", "Ann Example").code == 0
+    done = wrinkle("curate", "run", config)  # and asks nobody
+    assert (done.code, done.err) == (0, [])
+    assert "Ann Example" not in str(workspace_of(config).table("found").to_pylist())
+
+
+def test_what_a_killed_removal_left_is_done_first(config: Path, wrinkle: Command) -> None:
+    workspace = workspace_of(config)
+    picture = workspace.table("collect", "picture")["picture"][0].as_py()
+    append(workspace, "removed", [{"key": picture}], collect.pa.schema([("key", "string")]))
+    workspace.write_note("removed", {"unfinished": True})
+    assert wrinkle("curate", "status", config).code == 0
+    assert workspace.picture(picture).exists()
+    done = wrinkle("curate", "card", config)
+    assert stages(done.out)["split"] == [4, 4, 0, 0]
+    assert not workspace.picture(picture).exists()
+    assert picture not in str(list((config.parent / "ws/export").rglob("*")))
+
+
+# --again and --retry
+
+
+def test_again_forgets_pictures_that_are_no_longer_found(config: Path, wrinkle: Command) -> None:
+    (config.parent / "pictures" / NAMES[0]).unlink()
+    kept = wrinkle("curate", "run", config)
+    assert stages(kept.out)["found"] == [5, 5, 0, 0]
+    again = wrinkle("curate", "collect", config, "--again")
+    assert again.code == 0
+    assert stages(again.out) == all_with(("found", "collect"), [4, 4, 0, 0])
+    assert len(list(config.parent.glob("ws/pictures/*/*"))) == 4
+    done = wrinkle("curate", "run", config)
+    assert stages(done.out) == all_with(STAGES, [4, 4, 0, 0])
+
+
+def test_again_finds_faces_by_other_rules(config: Path, wrinkle: Command) -> None:
+    with config.open("a") as file:
+        file.write("faces: {size: 150}\n")
+    other = wrinkle("curate", "faces", config)
+    assert (other.code, len(other.err)) == (2, 1)
+    assert "--again" in other.err[0]
+    assert wrinkle("curate", "faces", config, "--again").code == 0
+    assert len(workspace_of(config).table("faces")) == 5
+    assert wrinkle("curate", "faces", config).code == 0
+
+
+@pytest.mark.parametrize("action", ["collect", "run"])
+def test_retry_asks_anew_for_what_failed_in_passing(
+    config: Path, wrinkle: Command, action: str
+) -> None:
+    workspace = workspace_of(config)
+    rows = workspace.table("collect").to_pylist()
+    for row, reason in zip(rows, ("no connection", "not a picture"), strict=False):
+        row.update(dropped=reason, picture=None, path=None)
+    workspace.discard("collect")
+    append(workspace, "collect", rows, collect.SCHEMA)
+    done = wrinkle("curate", action, config)
+    assert stages(done.out)["collect"] == [5, 3, 2, 0]
+    retried = wrinkle("curate", action, config, "--retry")
+    assert (retried.code, stages(retried.out)["collect"]) == (0, [5, 4, 1, 0])
+
+
+# What goes wrong
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "--again"], "--again goes with collect or faces, not with run"),
+        (["split", "--again"], "--again goes with collect or faces, not with split"),
+        (["faces", "--retry"], "--retry goes with collect or run, not with faces"),
+        (["remove"], "remove goes with --url, --person or --face, and they with remove"),
+        (["run", "--url", "http://x/"], "remove goes with --url, --person or --face"),
+        (["status", "--person", "Ann"], "remove goes with --url, --person or --face"),
+        (["card", "--face", "f"], "remove goes with --url, --person or --face"),
+        (["push"], "faces.yaml: nobody is to be asked: add a section refine"),
+        (["pull"], "faces.yaml: nobody is to be asked: add a section refine"),
+        (["remove", "--face", "nobody-0"], "nothing here is known by nobody-0"),
+        (["colect"], "invalid choice: 'colect'"),
+    ],
+)
+def test_what_makes_no_sense_is_one_line(
+    tmp_path: Path, small_model: Path, wrinkle: Command, arguments: list[str], said: str
+) -> None:
+    action, *options = arguments
+    config = fresh(tmp_path, small_model)
+    done = wrinkle("curate", action, config, *options)
+    assert (done.code, done.out, len(done.err)) == (2, "", 1)
+    assert said in done.err[0]
+
+
+def test_a_bad_configuration_is_one_line(tmp_path: Path, wrinkle: Command) -> None:
+    done = wrinkle("curate", "run", tmp_path / "no.yaml")
+    assert (done.code, len(done.err)) == (2, 1)
+    (tmp_path / "bad.yaml").write_text("workspace: ws\n")
+    done = wrinkle("curate", "run", tmp_path / "bad.yaml")
+    assert (done.code, len(done.err)) == (2, 1)
+    assert not (tmp_path / "ws").exists()
+
+
+def test_a_search_that_fails_leaves_something_to_do(
+    tmp_path: Path, small_model: Path, wrinkle: Command
+) -> None:
+    config = fresh(tmp_path, small_model)
+    config.write_text(config.read_text().replace("[pictures]", "[pictures, nowhere]"))
+    done = wrinkle("curate", "run", config)
+    assert (done.code, len(done.err)) == (1, 1)
+    assert done.err[0].endswith("nowhere is not a folder: name one that holds pictures")
+    assert stages(done.out)["split"] == [5, 5, 0, 0]
+    shutil.copytree(tmp_path / "pictures", tmp_path / "nowhere")
+    assert wrinkle("curate", "run", config).code == 0
+
+
+def test_a_second_run_at_the_same_time_is_one_line(config: Path, wrinkle: Command) -> None:
+    with workspace_of(config).locked():
+        for action in ("run", "remove"):
+            options = ["--url", "x"] if action == "remove" else []
+            done = wrinkle("curate", action, config, *options)
+            assert (done.code, done.out, len(done.err)) == (2, "", 1)
+            assert "another run works in" in done.err[0]
+        assert wrinkle("curate", "status", config).code == 0
+        child = start("curate", "run", config)
+        assert child.wait(60) == 2
+        assert "another run works in" in child.communicate()[1]
+    assert wrinkle("curate", "deduplicate", config).code == 0
+
+
+def test_without_the_extra_it_is_one_line(config: Path) -> None:
+    code = (
+        "import sys; sys.modules['matplotlib'] = None; from wrinkle.cli import main;"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", code, "curate", "status", str(config)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    said = "wrinkle: matplotlib is missing: pip install 'wrinkle[curate]'\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
+
+
+def test_ctrl_c_is_one_line(
+    config: Path, wrinkle: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(collect, "search", interrupted)
+    monkeypatch.setattr("atexit.register", lambda function: None)  # it would end the tests
+    done = wrinkle("curate", "run", config)
+    assert (done.code, done.out) == (130, "")
+    assert done.err == ["wrinkle: stopped: run the same command again to go on"]
+
+
+def test_ctrl_c_in_the_midst_of_daft(tmp_path: Path, small_model: Path, wrinkle: Command) -> None:
+    config = fresh(tmp_path, small_model)
+    code = (
+        "import os, signal, sys, time; from wrinkle.cli import main\n"
+        "from wrinkle.curation import faces\n"
+        "def sharpness(crop):\n"
+        "    os.kill(os.getpid(), signal.SIGINT); time.sleep(0.5); return 9.0\n"
+        "faces.sharpness = sharpness\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", code, "curate", "run", str(config)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 130
+    assert done.stderr.splitlines()[-1] == "wrinkle: stopped: run the same command again to go on"
+    again = wrinkle("curate", "run", config)
+    assert (again.code, stages(again.out)) == (0, all_with(STAGES, [5, 5, 0, 0]))
+
+
+def test_a_cluster_is_joined_before_the_work(
+    config: Path, wrinkle: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joined: list[tuple[Path, str]] = []
+    monkeypatch.setattr(cluster, "join", lambda ws, address: joined.append((ws.root, address)))
+    assert wrinkle("curate", "deduplicate", config, "--ray", "auto").code == 0
+    assert joined == [(config.parent / "ws", "auto")]
