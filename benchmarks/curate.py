@@ -10,9 +10,11 @@ own. They are drawn like a store's, or evenly where there is none; a few are pla
 import argparse
 import multiprocessing
 import os
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -37,6 +39,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--store")
     parser.add_argument("--most", type=int, default=10_000_000)
+    parser.add_argument("--pictures", help="a folder, to go over alone and on two nodes of Ray")
+    parser.add_argument("--count", type=int, default=2000, help="how many of them")
     args = parser.parse_args()
     hashes = None
     if args.store:
@@ -46,6 +50,8 @@ def main() -> None:
         hashes = store_hashes(Store(args.store))
         compare_distances(hashes)
     growth(hashes, args.most)
+    if args.pictures:
+        spread(args.pictures, args.count)
 
 
 def in_child(work: Callable, *arguments: object) -> Any:
@@ -183,6 +189,70 @@ def timed(work: Callable[[], np.ndarray]) -> tuple[float, np.ndarray]:
 
 
 # (c) A pipeline, on this machine and on Ray
+
+CONFIG = """
+workspace: {0}
+contact: someone@example.org
+collect: {{sources: [{{source: folder, queries: ['{1}'], limit: {2}}}]}}
+coarse_label: {{annotators: [{{name: wrinkle}}]}}
+"""
+TABLES = ("found", "collect", "faces", "deduplicate", "coarse_label", "split")
+
+
+def spread(pictures: str, count: int) -> None:
+    """The same job on this machine alone, and on two nodes of a Ray cluster on this machine."""
+    from ray.cluster_utils import Cluster
+
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("alone", "spread"):
+            config = CONFIG.format(name, Path(pictures).absolute(), count)
+            (Path(folder) / f"{name}.yaml").write_text(config)
+        alone, rows = in_child(walk, f"{folder}/alone.yaml", None)
+        cluster = Cluster()
+        for _ in range(2):
+            cluster.add_node(num_cpus=1, object_store_memory=500_000_000)
+        try:
+            spread, others = in_child(walk, f"{folder}/spread.yaml", cluster.address)
+        finally:
+            cluster.shutdown()
+    print("\n| stage | alone, s | two nodes of Ray, s |\n|---|---:|---:|")
+    for stage in alone:
+        print(f"| {stage} | {alone[stage]:.1f} | {spread[stage]:.1f} |")
+    for name in TABLES:
+        same = len(set(rows[name]) & set(others[name]))
+        print(f"{name}: {len(rows[name]):,} and {len(others[name]):,} rows, {same:,} the same")
+
+
+def walk(file: str, address: str | None) -> tuple[dict[str, float], dict[str, list[str]]]:
+    """Seconds of each stage, and the tables without times; numbers to two decimals, for what
+    networks say depends on their batches in the sixth figure."""
+    from wrinkle.curation.cluster import join
+    from wrinkle.curation.config import load_config
+    from wrinkle.curation.stages import STAGES, Run, go
+    from wrinkle.curation.workspace import Workspace
+
+    config = load_config(file)
+    workspace = Workspace(config.workspace)
+    if address is not None:
+        join(workspace, address)
+    seconds = {}
+    for stage in STAGES:
+        began = time.perf_counter()
+        go(Run(workspace, config), [stage])
+        seconds[stage] = time.perf_counter() - began
+    tables = {}
+    for name in TABLES:
+        table = workspace.table(name)
+        left_out = [c for c in table.column_names if c.endswith("_at") or c == "by"]
+        rows = table.drop_columns(left_out).to_pylist()
+        tables[name] = sorted(str({key: rounded(v) for key, v in row.items()}) for row in rows)
+    return seconds, tables
+
+
+def rounded(value: Any) -> Any:
+    if isinstance(value, list):
+        return [rounded(each) for each in value]
+    return round(value, 2) if isinstance(value, float) else value
 
 
 if __name__ == "__main__":

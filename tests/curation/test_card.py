@@ -242,7 +242,7 @@ def test_how_the_ages_came_about(tmp_path: Path) -> None:
     assert facts.alpha is not None
     assert facts.labelling == (
         "2 people were asked, shown what wrinkle and facepp say; the age is the robust mean of"
-        " their answers, whose mean deviation is 2.5 years; Krippendorff's α of all answers is"
+        " their answers, whose mean deviation is 2.5 years; Krippendorff's α is"
         f" {facts.alpha:.2f}."
     )
     assert replace(facts, voters=1, alpha=None, deviation=None).labelling == (

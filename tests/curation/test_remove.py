@@ -20,7 +20,7 @@ from wrinkle.curation.config import Source, load_config
 from wrinkle.curation.fetch import Fetcher
 from wrinkle.curation.label_studio import KEY
 from wrinkle.curation.refine import REFINED, VOTES, Settings
-from wrinkle.curation.remove import Removed, finish, remove, without
+from wrinkle.curation.remove import Removed, finish, remove, returned, without
 from wrinkle.curation.workspace import Workspace
 from wrinkle.errors import WrinkleError
 
@@ -376,3 +376,20 @@ def test_a_server_that_is_down_is_one_line_and_nothing_is_removed(
     assert "\n" not in str(error.value)
     assert "127.0.0.1:9" in str(error.value)
     assert tree(tmp_path) == before
+
+
+def test_its_photograph_from_elsewhere_goes_again(tmp_path: Path) -> None:
+    workspace = labelled(tmp_path / "ws", [ANN, *OTHERS])
+    assert returned(workspace) == []
+    remove(workspace, urls=[ANN.address])
+    assert returned(workspace) == []
+    saved_anew = Picture("elsewhere", hashes=((1 << 40) + 1,))
+    stranger = Picture("stranger", hashes=(0xFFFFFF << 30,))
+    other = labelled(tmp_path / "other", [saved_anew, stranger])
+    for stage in ("found", "collect", "faces"):
+        workspace.append(stage, other.frame(stage))
+    assert returned(workspace) == [saved_anew.face]
+    remove(workspace, faces=returned(workspace))
+    assert returned(workspace) == []
+    left = set(workspace.table("collect")["picture"].to_pylist())
+    assert left == {p.digest for p in (*OTHERS, stranger)}

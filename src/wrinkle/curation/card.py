@@ -16,6 +16,8 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import yaml
 from daft import col
 from jinja2 import Environment, PackageLoader, Template
@@ -99,7 +101,7 @@ class Facts:
         if self.deviation is not None:
             said += f", whose mean deviation is {self.deviation:.1f} years"
         if self.alpha is not None:
-            said += f"; Krippendorff's α of all answers is {self.alpha:.2f}"
+            said += f"; Krippendorff's α is {self.alpha:.2f}"
         return f"{said}."
 
     @property
@@ -173,9 +175,16 @@ def gather(
         sources=_sources(workspace),
         annotators=[public_title(title(choice)) for choice in choices],
         voters=None if votes is None else len(set(votes["person"].to_pylist())),
-        alpha=None if votes is None else agreement(votes),
+        alpha=None if votes is None else agreement(_careful(workspace, votes)),
         deviation=float(deviations.mean()) if len(deviations) else None,
     )
+
+
+def _careful(workspace: Workspace, votes: pa.Table) -> pa.Table:
+    """The answers of those who are not careless."""
+    people = workspace.table("people", "person", "careless")
+    careless = people["person"].filter(people["careless"].is_valid())
+    return votes.filter(pc.invert(pc.is_in(votes["person"], careless.cast(votes["person"].type))))
 
 
 def by_decade(ages: np.ndarray, part: np.ndarray) -> list[tuple[str, int, int]]:

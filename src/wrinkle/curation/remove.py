@@ -10,6 +10,7 @@ import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import daft
 import numpy as np
@@ -26,7 +27,8 @@ from wrinkle.datasets.near_duplicates import NEAR
 from wrinkle.errors import WrinkleError
 
 OF_FACES = ("split", "refine", "votes", "coarse_label", "deduplicate")
-SCHEMA = pa.schema([("key", pa.string()), ("removed_at", pa.string())])
+SCHEMA = pa.schema([("key", pa.string()), ("hash", pa.uint64()), ("removed_at", pa.string())])
+"""Digests of addresses, names and pictures, and the perceptual hashes of the pictures' faces."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def remove(
     texts = {*addresses, *wanted, *persons, *(r["final_url"] for r in leading)} - {None}
     keys = (pictures | set(map(collect.key, texts))) - gone
     if keys:
-        _write_down(workspace, keys)
+        _write_down(workspace, keys, pictures)
     finish(workspace)
     return Removed(
         urls=len(addresses - {None}),
@@ -117,17 +119,32 @@ def _near(workspace: Workspace, pictures: set[str]) -> set[str]:
     table = table.filter(table["hash"].is_valid())
     names, hashes = table["picture"].to_numpy(), table["hash"].to_numpy().astype(np.uint64)
     for own in hashes[np.isin(names, list(pictures))]:
-        other = (hashes ^ own).view(np.uint8).reshape(-1, 8)
-        chained.update(names[np.unpackbits(other, axis=1).sum(1) < NEAR].tolist())
+        chained.update(names[np.bitwise_count(hashes ^ own) < NEAR].tolist())
     return pictures | chained
 
 
-def _write_down(workspace: Workspace, keys: Collection[str]) -> None:
+def returned(workspace: Workspace) -> list[str]:
+    """Faces near-identical to one that was removed: its photograph, from somewhere else."""
+    gone = [each for each in _column(workspace, collect.REMOVED, "hash") if each is not None]
+    table = workspace.table("faces", "face", "hash")
+    table = table.filter(table["hash"].is_valid())
+    hashes = table["hash"].to_numpy().astype(np.uint64)
+    near = np.zeros(len(hashes), bool)
+    for each in gone:
+        near |= np.bitwise_count(hashes ^ np.uint64(each)) < NEAR
+    names: list[str] = table["face"].filter(pa.array(near)).to_pylist()
+    return names
+
+
+def _write_down(workspace: Workspace, keys: Collection[str], pictures: Collection[str]) -> None:
     """From here on the removal is certain."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    table = pa.table({"key": sorted(keys), "removed_at": [now] * len(keys)}, SCHEMA)
+    rows: list[dict[str, object]] = [{"key": each, "removed_at": now} for each in sorted(keys)]
+    for face in workspace.table("faces", "picture", "hash").to_pylist():
+        if face["picture"] in pictures and face["hash"] is not None:
+            rows.append({"key": face["picture"], "hash": face["hash"], "removed_at": now})
     workspace.write_note(collect.REMOVED, {"unfinished": True})
-    workspace.append(collect.REMOVED, daft.from_arrow(table))
+    workspace.append(collect.REMOVED, daft.from_arrow(pa.Table.from_pylist(rows, SCHEMA)))
 
 
 def finish(workspace: Workspace) -> None:
@@ -220,8 +237,8 @@ def _among(column: Expression, values: Collection[str]) -> Expression:
     return column.is_in(list(values)).fill_null(lit(False)) if values else lit(False)
 
 
-def _column(workspace: Workspace, stage: str, column: str) -> list[str]:
-    values: list[str] = workspace.table(stage, column)[column].to_pylist()
+def _column(workspace: Workspace, stage: str, column: str) -> list[Any]:
+    values: list[Any] = workspace.table(stage, column)[column].to_pylist()
     return values
 
 

@@ -9,7 +9,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from wrinkle.curation import card, coarse_label, collect, deduplicate, export, faces, refine, split
+from wrinkle.curation import (
+    card,
+    coarse_label,
+    collect,
+    deduplicate,
+    export,
+    faces,
+    refine,
+    remove,
+    split,
+)
 from wrinkle.curation.coarse_label import Choice
 from wrinkle.curation.config import Config
 from wrinkle.curation.fetch import Fetcher, Limits
@@ -69,6 +79,9 @@ def _collect(run: Run) -> bool:
 def _faces(run: Run) -> bool:
     run.needs("collect")
     faces.find_all(run.workspace, faces.Rules(**run.config.faces.model_dump()))
+    back = remove.returned(run.workspace)
+    if back:
+        remove.remove(run.workspace, faces=back)
     return True
 
 

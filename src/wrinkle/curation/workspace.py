@@ -36,14 +36,12 @@ WHOLE = "-whole"
 class Workspace:
     """The tables below `root`, which is made if it is not there.
 
-    machines: over how many of them a stage's work is spread. interrupted: whether Ctrl-C has come
-    while Daft was at work.
+    machines: over how many of them a stage's work is spread.
 
     WrinkleError when it cannot be made.
     """
 
     machines = 1
-    interrupted = False
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root)
@@ -202,9 +200,6 @@ class Workspace:
         try:
             frame.write_parquet(str(scratch))
             os.replace(scratch, part)
-        except KeyboardInterrupt:
-            self.interrupted = True
-            raise
         except (DaftCoreException, OSError) as error:
             raise WrinkleError(
                 f"cannot write {part}: {str(error).splitlines()[0]}; what is done stays: run again"
