@@ -219,13 +219,18 @@ def spread(pictures: str, count: int) -> None:
     for stage in alone:
         print(f"| {stage} | {alone[stage]:.1f} | {spread[stage]:.1f} |")
     for name in TABLES:
-        same = len(set(rows[name]) & set(others[name]))
-        print(f"{name}: {len(rows[name]):,} and {len(others[name]):,} rows, {same:,} the same")
+        pairs = list(zip(rows[name], others[name], strict=True))
+        exact = sum(one == other for (one, _), (other, _) in pairs)
+        far = max(np.abs(one - other).max(initial=0) for (_, one), (_, other) in pairs)
+        print(f"{name}: {exact:,} of {len(pairs):,} rows the same, numbers to within {far:.1g}")
 
 
-def walk(file: str, address: str | None) -> tuple[dict[str, float], dict[str, list[str]]]:
-    """Seconds of each stage, and the tables without times; numbers to two decimals, for what
-    networks say depends on their batches in the sixth figure."""
+Row = tuple[str, np.ndarray]
+"""All but its fractions, and those."""
+
+
+def walk(file: str, address: str | None) -> tuple[dict[str, float], dict[str, list[Row]]]:
+    """Seconds of each stage, and the tables without times."""
     from wrinkle.curation.cluster import join
     from wrinkle.curation.config import load_config
     from wrinkle.curation.stages import STAGES, Run, go
@@ -245,14 +250,13 @@ def walk(file: str, address: str | None) -> tuple[dict[str, float], dict[str, li
         table = workspace.table(name)
         left_out = [c for c in table.column_names if c.endswith("_at") or c == "by"]
         rows = table.drop_columns(left_out).to_pylist()
-        tables[name] = sorted(str({key: rounded(v) for key, v in row.items()}) for row in rows)
+        tables[name] = sorted(map(parted, rows), key=lambda row: row[0])
     return seconds, tables
 
 
-def rounded(value: Any) -> Any:
-    if isinstance(value, list):
-        return [rounded(each) for each in value]
-    return round(value, 2) if isinstance(value, float) else value
+def parted(row: dict[str, Any]) -> Row:
+    words = {key: value for key, value in row.items() if not isinstance(value, float | list)}
+    return str(words), np.hstack([row[key] for key in row if key not in words] or [0.0])
 
 
 if __name__ == "__main__":
