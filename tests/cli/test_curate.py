@@ -103,6 +103,7 @@ def test_run_does_all_and_a_second_run_nothing(config: Path, wrinkle: Command) -
 def test_every_stage_alone(tmp_path: Path, small_model: Path, wrinkle: Command) -> None:
     config = fresh(tmp_path, small_model)
     assert "nothing yet in" in wrinkle("curate", "status", config).out
+    assert not (config.parent / "ws").exists()
     for count, stage in enumerate(("collect", "faces", "deduplicate", "coarse-label", "split"), 2):
         if stage != "collect":
             early = wrinkle("curate", "card", config)
@@ -286,6 +287,17 @@ def test_a_search_that_fails_leaves_something_to_do(
     assert stages(done.out)["split"] == [5, 5, 0, 0]
     shutil.copytree(tmp_path / "pictures", tmp_path / "nowhere")
     assert wrinkle("curate", "run", config).code == 0
+
+
+@pytest.mark.parametrize("stage", ["collect", "faces", "deduplicate"])
+def test_a_damaged_table_is_one_line(config: Path, wrinkle: Command, stage: str) -> None:
+    (file,) = (config.parent / "ws" / stage).glob("0*/*.parquet")
+    data = bytearray(file.read_bytes())
+    data[4 : len(data) // 2] = bytes(len(data) // 2 - 4)
+    file.write_bytes(data)
+    done = wrinkle("curate", "run", config)
+    assert (done.code, len(done.err)) == (2, 1)
+    assert str(config.parent / "ws") in done.err[0]
 
 
 def test_a_second_run_at_the_same_time_is_one_line(config: Path, wrinkle: Command) -> None:

@@ -1,6 +1,8 @@
+import hashlib
 import json
 from pathlib import Path
 
+import daft
 import pyarrow as pa
 import pytest
 
@@ -138,10 +140,6 @@ def test_what_passed_can_be_asked_for_again(
 def test_what_was_removed_stays_away(
     server: Server, workspace: Workspace, fetcher: Fetcher, tmp_path: Path
 ) -> None:
-    import hashlib
-
-    import daft
-
     server.routes |= {"/a.jpg": answer(JPEG), "/b.png": answer(picture("PNG"))}
     urls = [server.at("h.example", name) for name in ("/a.jpg", "/b.png", "/a.jpg?again")]
     gone = [key(urls[1]), hashlib.sha256(JPEG).hexdigest()]
@@ -153,6 +151,21 @@ def test_what_was_removed_stays_away(
     assert set(ends(workspace).values()) == {REMOVED}
     assert "/b.png" not in server.asked
     assert list(workspace.root.glob("pictures/**/*")) == []
+
+
+def test_a_person_who_was_removed_stays_away_under_other_urls(
+    workspace: Workspace, fetcher: Fetcher, tmp_path: Path
+) -> None:
+    gone = pa.table({"key": [key("Ann Example")]})
+    workspace.append(REMOVED, daft.from_arrow(gone))
+    (tmp_path / "new.csv").write_text(
+        "url,person\nhttp://h/new.jpg,Ann Example\nhttp://h/b.jpg,Bob\n"
+    )
+    search(workspace, [Source(source="url_list", queries=(str(tmp_path / "new.csv"),))], fetcher)
+    rows = workspace.table("found").to_pylist()
+    assert [row["dropped"] for row in rows] == [REMOVED, None]
+    assert "Ann Example" not in json.dumps(rows)
+    assert "new.jpg" not in json.dumps(rows)
 
 
 def test_names_from_the_web_never_become_file_names(

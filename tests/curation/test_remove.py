@@ -393,3 +393,14 @@ def test_its_photograph_from_elsewhere_goes_again(tmp_path: Path) -> None:
     assert returned(workspace) == []
     left = set(workspace.table("collect")["picture"].to_pylist())
     assert left == {p.digest for p in (*OTHERS, stranger)}
+
+
+def test_answers_to_crops_that_are_no_more_go_too(tmp_path: Path) -> None:
+    workspace = labelled(tmp_path / "ws", [ANN, *OTHERS])
+    stage = answers_stage(CHOICES[0])
+    before = len(workspace.table(stage))
+    append(workspace, stage, [{"digest": "of an old crop", "age": 30.0}], ANSWERS)
+    remove(workspace, urls=[ANN.address])
+    digests = workspace.table(stage)["digest"].to_pylist()
+    assert "of an old crop" not in digests
+    assert len(digests) == before - len(ANN.ages)

@@ -43,6 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     _check(args)
     try:
+        from daft.exceptions import DaftCoreException
+
         from wrinkle.curation.config import load_config
         from wrinkle.curation.stages import Run
         from wrinkle.curation.status import table
@@ -55,17 +57,27 @@ def run(args: argparse.Namespace) -> int:
     refined = config.refine is not None
     if args.action in ("push", "pull") and not refined:
         raise WrinkleError(f"{args.config}: nobody is to be asked: add a section refine")
+    if args.action == "status" and not config.workspace.exists():
+        print(f"nothing yet in {config.workspace}: `wrinkle curate run CONFIG` begins")
+        return 0
     workspace = Workspace(config.workspace)
     troubles: list[str] = []
-    if args.action != "status":
-        this = Run(workspace, config, troubles=troubles)
-        with workspace.locked():
-            _work(args, this)
-    print(table(workspace, refined))
-    if refined and args.action in ("run", "pull"):
-        from wrinkle.curation.refine import summary
+    try:
+        if args.action != "status":
+            this = Run(workspace, config, troubles=troubles)
+            with workspace.locked():
+                _work(args, this)
+        print(table(workspace, refined))
+        if refined and args.action in ("run", "pull"):
+            from wrinkle.curation.refine import summary
 
-        print(summary(workspace))
+            print(summary(workspace))
+    except DaftCoreException as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise WrinkleError(
+            f"a table in {config.workspace} cannot be read ({reason}): delete its folder, and run"
+            " again"
+        ) from None
     for line in troubles:
         print(f"wrinkle: {line}", file=sys.stderr)
     return 1 if troubles else 0

@@ -96,7 +96,7 @@ def _found(search: str, found: Found, source: Source, gone: frozenset[str]) -> d
         row["address"] = found.url if source.source == "folder" else normalise(found.url)
     except FetchError as error:
         return row | {"dropped": str(error.status), "detail": error.detail}
-    if key(row["address"]) in gone:
+    if key(row["address"]) in gone or (row["person"] and key(row["person"]) in gone):
         return {"search": search, "dropped": REMOVED}
     return row
 

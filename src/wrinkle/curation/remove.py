@@ -163,12 +163,28 @@ def finish(workspace: Workspace) -> None:
         for stage in _answers(workspace):
             _drop(workspace, stage, _among(col("digest"), crops))
     _drop(workspace, "faces", _among(col("picture"), gone))  # after the answers, which it leads to
+    _forget_strays(workspace)
     fetched = workspace.table("collect", "address", "picture").to_pylist()
     lost = [r["address"] for r in fetched if {r["picture"], collect.key(r["address"])} & gone]
     _drop(workspace, "collect", _among(col("address"), lost))
     _blank(workspace, gone)
     _sweep(workspace)
     workspace.write_note(collect.REMOVED, {"unfinished": False})
+
+
+def _forget_strays(workspace: Workspace) -> None:
+    """Answers to crops that other rules once made lead to no picture: any could be of whoever goes.
+
+    Where no faces are found at the moment, nothing is known of any answer, and all stay.
+    """
+    faces = workspace.frame("faces")
+    if faces is None:
+        return
+    shown = faces.where(col("digest").not_null()).select("digest").distinct()
+    for stage in _answers(workspace):
+        answers = workspace.frame(stage)
+        if answers is not None and answers.join(shown, on="digest", how="anti").count_rows():
+            workspace.replace(stage, answers.join(shown, on="digest", how="semi"))
 
 
 def without(config: Config, workspace: Workspace) -> Config:

@@ -53,8 +53,8 @@ class Run:
     def needs(self, table: str) -> None:
         if not self.workspace.parts(table):
             raise WrinkleError(
-                f"{self.workspace.root} has no table {table} yet: run the stages before this one,"
-                " or `wrinkle curate run CONFIG`, which runs what is not done"
+                f"{self.workspace.root} has no table {table} yet: run the stages before this one;"
+                " `wrinkle curate status CONFIG` says what they have come to"
             )
 
     def whole(
