@@ -1,5 +1,6 @@
 import os
 import sys
+import types
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,6 +19,18 @@ def test_without_ray_it_says_what_to_install(
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(WrinkleError, match=r"ray is missing: pip install 'wrinkle\[ray\]'"):
         join(Workspace(tmp_path), "auto")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "[::1]:99999"])
+def test_where_nobody_answers_it_says_so_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    from wrinkle.curation.cluster import join
+
+    monkeypatch.setitem(sys.modules, "ray", types.ModuleType("ray"))
+    with pytest.raises(WrinkleError, match=r"^no Ray cluster at ") as error:
+        join(Workspace(tmp_path), address)
+    assert address in str(error.value)
 
 
 PROGRAM = """

@@ -200,6 +200,21 @@ def test_answers_come_to_ages(studio: Studio, tmp_path: Path) -> None:
     assert all(new.equals(old) for new, old in zip(tables(workspace), before, strict=True))
 
 
+def test_tables_change_only_when_answers_do(studio: Studio, tmp_path: Path) -> None:
+    workspace, settings = fill(tmp_path, SPREADS), Settings(studio.url)
+    push(workspace, settings)
+    studio.say("high", 1, 30)
+    tables = ("votes", "people", "refine")
+    versions = []
+    for age in (None, None, 31):
+        if age is not None:
+            studio.say("high", 2, age)
+        pull(workspace, settings)
+        versions.append([workspace.version(table) for table in tables])
+    assert versions[0] == versions[1]
+    assert versions[1][0] != versions[2][0]
+
+
 def test_a_persons_latest_answer_counts(studio: Studio, tmp_path: Path) -> None:
     workspace, settings = fill(tmp_path, {"face": 1.0}), Settings(studio.url)
     push(workspace, settings)

@@ -80,6 +80,20 @@ def test_a_stage_before_its_time_says_so(configured, stage: str) -> None:
     assert "\n" not in str(error.value)
 
 
+def test_where_nothing_is_found_it_says_why(configured, tmp_path: Path) -> None:
+    with pytest.raises(WrinkleError, match="nowhere is not a folder") as error:
+        go(configured(pictures="nowhere"))
+    assert "\n" not in str(error.value)
+    (tmp_path / "none.txt").write_text("ftp://h/a.jpg\n")
+    listed = "[{source: url_list, queries: [none.txt]}]"
+    (tmp_path / "listed.yaml").write_text(
+        f"workspace: other\ncontact: someone@example.org\ncollect: {{sources: {listed}}}\n"
+    )
+    config = load_config(tmp_path / "listed.yaml")
+    with pytest.raises(WrinkleError, match="no source has found a picture"):
+        go(Run(Workspace(config.workspace), config))
+
+
 def test_it_waits_for_people(configured, monkeypatch) -> None:
     """With faces unanswered, no split is made unless it is asked for."""
     said = {"dropped": [None, "unanswered", "asked again"]}

@@ -6,12 +6,14 @@ asked, by the machine that runs the command alone, for only so are hosts never h
 
 import logging
 import os
+import socket
 
 import daft
 
 from wrinkle.curation.workspace import Workspace
 from wrinkle.errors import WrinkleError
 
+SECONDS = 5.0
 QUIET = {"DO_NOT_TRACK": "1", "DAFT_PROGRESS_BAR": "0", "RAY_USAGE_STATS_ENABLED": "0"}
 
 
@@ -26,6 +28,7 @@ def join(workspace: Workspace, address: str) -> int:
     except ModuleNotFoundError:
         raise WrinkleError("ray is missing: pip install 'wrinkle[ray]'") from None
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    _knock(address)
     try:
         ray.init(
             address,
@@ -39,3 +42,15 @@ def join(workspace: Workspace, address: str) -> int:
         raise WrinkleError(f"no Ray cluster at {address}: {reason}") from None
     workspace.machines = sum(node["Alive"] for node in ray.nodes())
     return workspace.machines
+
+
+def _knock(address: str) -> None:
+    """Ray itself would try for half a minute, and say much, before it finds nobody there."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), SECONDS).close()
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise WrinkleError(f"no Ray cluster at {address}: {reason}") from None

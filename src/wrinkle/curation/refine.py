@@ -137,7 +137,10 @@ def pull(workspace: Workspace, settings: Settings) -> None:
     votes = asked.votes()
     refined = pa.Table.from_pylist(_refined(ages, asked, settings), REFINED)
     for stage, table in (("votes", votes), ("people", people(votes)), (STAGE, refined)):
-        workspace.replace(stage, daft.from_arrow(table))
+        # Where nothing is new, the stages made from these tables need not be made again.
+        known = bool(workspace.parts(stage)) and workspace.table(stage).to_pylist()
+        if known != table.to_pylist():
+            workspace.replace(stage, daft.from_arrow(table))
 
 
 def remove(workspace: Workspace, settings: Settings, faces: Collection[str]) -> int:

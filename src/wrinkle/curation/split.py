@@ -61,9 +61,8 @@ def split(workspace: Workspace, refined: bool, test: int | None, by: str, seed: 
     frame = labelled.join(faces.select("face", "picture"), on="face")
     rows = frame.join(who, on="picture", how="left").sort("face").to_arrow()
     if test is not None and test >= len(rows):
-        raise WrinkleError(
-            f"split.test is {test:,}, but only {len(rows):,} faces have ages: make it smaller"
-        )
+        have = "1 face has an age" if len(rows) == 1 else f"{len(rows):,} faces have ages"
+        raise WrinkleError(f"split.test is {test:,}, but only {have}: make it smaller")
     people = rows["person"].to_pylist() if by == "person" else [None] * len(rows)
     keys = [
         f"picture {picture}" if person is None else f"person {person}"

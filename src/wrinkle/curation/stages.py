@@ -73,6 +73,9 @@ def _collect(run: Run) -> bool:
     fetcher = run.fetcher or Fetcher(run.config.contact, limits, run.config.collect.permitted)
     run.troubles.extend(collect.search(run.workspace, run.config.collect.sources, fetcher))
     collect.collect(run.workspace, fetcher)
+    if not run.workspace.parts(collect.STAGE):
+        found_nothing = "no source has found a picture: see `wrinkle curate status CONFIG`"
+        raise WrinkleError("; ".join(run.troubles) or found_nothing)
     return True
 
 
