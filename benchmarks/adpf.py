@@ -19,11 +19,12 @@ from torch import Tensor
 
 import measure
 from wrinkle.faces.align import TEMPLATE
+from wrinkle.inference import prepared as inference
+from wrinkle.inference.prepared import prepare_for_inference
 from wrinkle.layers import patch_boxes, patch_maps
 from wrinkle.losses import attention_net_loss, distribution_loss
-from wrinkle.models import create_model, inference
+from wrinkle.models import create_model
 from wrinkle.models.adpf import ADPF, AttentionNet
-from wrinkle.models.inference import prepare_for_inference
 from wrinkle.training.memory import keep_freed_memory
 
 TRAINED = 32

@@ -17,12 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wrinkle.datasets.loader import Draw, Faces
 from wrinkle.datasets.store import Store
 from wrinkle.layers import AlignedRegionPooling, RegionOfInterestPooling
 from wrinkle.models.dhaa import VIEW
 from wrinkle.models.face_regions import POINTS, REGIONS, Region, centre, face_points, region_points
-from wrinkle.training.data import Draw, Faces
-from wrinkle.training.recipe import Augment
+from wrinkle.runs.recipe import Augment
 
 FGNET = {
     "left eye": [31],
@@ -36,7 +36,7 @@ FGNET = {
     "outer corner": [27],
     "inner corner": [29],
 }
-"""DHAA's points among FG-NET's own 68 (see wrinkle.datasets.fgnet)."""
+"""DHAA's points among FG-NET's own 68 (see wrinkle.datasets.readers.fgnet)."""
 
 
 def main() -> None:

@@ -22,7 +22,8 @@ import numpy as np
 from PIL import Image
 
 from measure import in_turn, peak_memory
-from wrinkle.datasets.near_duplicates import (
+from wrinkle.datasets.store import Store
+from wrinkle.duplicates.near_duplicates import (
     NEAR,
     near_groups,
     near_pairs,
@@ -30,7 +31,6 @@ from wrinkle.datasets.near_duplicates import (
     small_grey,
     store_hashes,
 )
-from wrinkle.datasets.store import Store
 
 PICTURES, ROUNDS = 128, 15
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from wrinkle.datasets import Row, read_dataset
-from wrinkle.datasets.fgnet import five_points
+from wrinkle.datasets.readers.fgnet import five_points
 from wrinkle.errors import WrinkleError
 from wrinkle.faces.decode import decode
-from wrinkle.faces.detection import Detector, create_detector
+from wrinkle.faces.detectors.detection import Detector, create_detector
 
 BATCH = 16
 

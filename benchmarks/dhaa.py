@@ -26,13 +26,14 @@ import torch
 from torch import Tensor
 
 import measure
-from wrinkle.evaluation.predict_store import predict_store
 from wrinkle.faces.align import TEMPLATE
+from wrinkle.inference import prepared as inference
+from wrinkle.inference.predict_store import predict_store
+from wrinkle.inference.prepared import prepare_for_inference
 from wrinkle.losses import dhaa_loss
-from wrinkle.models import AgeModel, create_model, inference
+from wrinkle.models import AgeModel, create_model
 from wrinkle.models.cost import costs
 from wrinkle.models.dhaa import VIEW
-from wrinkle.models.inference import prepare_for_inference
 from wrinkle.training.memory import keep_freed_memory
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
@@ -193,9 +194,9 @@ def peak_memory(who: str, batch: int) -> int:
 def difference(name: str, path: str, limit: int) -> None:
     """How far ages move, plain against ours, over test faces of the model's own protocol."""
     from wrinkle.datasets.store import Store
+    from wrinkle.models.file import load_model
+    from wrinkle.models.packaged import model_file
     from wrinkle.protocols import get_protocol
-    from wrinkle.serving.packaged import model_file
-    from wrinkle.training.checkpoint import load_model
 
     model, header = load_model(model_file(name))
     store = Store(path)

@@ -15,8 +15,8 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 
-from wrinkle.datasets.near_duplicates import NEAR, near_pairs, store_hashes
 from wrinkle.datasets.store import Store
+from wrinkle.duplicates.near_duplicates import NEAR, near_pairs, store_hashes
 from wrinkle.evaluation.predictions import Predictions
 from wrinkle.evaluation.scores import score_table
 

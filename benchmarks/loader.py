@@ -13,20 +13,20 @@ from pathlib import Path
 
 import torch
 
-from wrinkle.datasets.store import Store
-from wrinkle.faces.align import face_input
-from wrinkle.models import create_model
-from wrinkle.protocols import get_protocol
-from wrinkle.training.data import (
+from wrinkle.datasets.loader import (
     EpochBatches,
     Faces,
     Item,
     balance_weights,
     create_loader,
 )
+from wrinkle.datasets.store import Store
+from wrinkle.faces.align import face_input
+from wrinkle.models import create_model
+from wrinkle.protocols import get_protocol
+from wrinkle.runs.recipe import Recipe, load_recipe
 from wrinkle.training.loop import create_loss
 from wrinkle.training.optim import create_optimizer
-from wrinkle.training.recipe import Recipe, load_recipe
 
 
 def main() -> None:

@@ -22,14 +22,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wrinkle.datasets.loader import Draw, Faces, create_loader, read_batches
 from wrinkle.datasets.store import Store
 from wrinkle.faces.align import face_input, transform, view_matrix
 from wrinkle.layers import patch_boxes
 from wrinkle.models import AgeModel, create_model
 from wrinkle.models.adpf import AttentionNet, FusionNet
 from wrinkle.models.bio_inspired import FixedPatchFusion
-from wrinkle.training.checkpoint import load_model
-from wrinkle.training.data import Draw, Faces, create_loader, read_batches
+from wrinkle.models.file import load_model
 
 CPU = torch.device("cpu")
 

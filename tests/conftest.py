@@ -34,7 +34,7 @@ def write_model(path: Path, name: str, fields: dict[str, object], zoom: float = 
 
     from wrinkle.faces.align import TEMPLATE_VERSION
     from wrinkle.models import create_model
-    from wrinkle.training.checkpoint import save_model
+    from wrinkle.models.file import save_model
 
     torch.manual_seed(0)
     model = create_model(name, **fields)

@@ -5,7 +5,8 @@ import pytest
 
 from tests.cli.conftest import Command
 from wrinkle.datasets.store import Store, write_table
-from wrinkle.training.checkpoint import amend, read_tensors
+from wrinkle.files import read_tensors
+from wrinkle.models.file import amend
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from tests.cli.conftest import Command
 from wrinkle import __version__
 from wrinkle.cli import doctor
-from wrinkle.serving import packaged
+from wrinkle.models import packaged
 
 PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 

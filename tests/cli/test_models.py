@@ -4,8 +4,7 @@ import pytest
 import yaml
 
 from tests.cli.conftest import Command
-from wrinkle.models import create_model, list_models
-from wrinkle.serving import packaged
+from wrinkle.models import create_model, list_models, packaged
 
 
 def test_networks_and_their_sizes(wrinkle: Command) -> None:

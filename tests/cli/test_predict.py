@@ -302,8 +302,9 @@ def test_foreign_checkpoints(wrinkle: Command, small_model: Path, tmp_path: Path
 
 
 def test_checkpoints_of_another_model(wrinkle: Command, small_model: Path, tmp_path: Path) -> None:
+    from wrinkle.files import read_tensors, write_tensors
     from wrinkle.models import create_model
-    from wrinkle.training.checkpoint import read_tensors, save_model, write_tensors
+    from wrinkle.models.file import save_model
 
     tensors, header = read_tensors(small_model, "model")
     other, path = create_model("resnet18"), tmp_path / "other.safetensors"

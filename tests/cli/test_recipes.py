@@ -4,7 +4,7 @@ import pytest
 
 from tests.cli.conftest import Command
 from wrinkle.cli import recipes as verb
-from wrinkle.training.recipe import load_recipe
+from wrinkle.runs.recipe import load_recipe
 
 FOLDER = Path(__file__).resolve().parents[2] / "recipes"
 NAMES = sorted(p.relative_to(FOLDER).with_suffix("").as_posix() for p in FOLDER.rglob("*.yaml"))

@@ -10,7 +10,7 @@ from tests.conftest import EXAMPLES
 from wrinkle.curation.deduplicate import deduplicate
 from wrinkle.curation.faces import Rules, fault, find_all, sharpness
 from wrinkle.curation.workspace import Workspace
-from wrinkle.datasets.near_duplicates import perceptual_hash, small_grey
+from wrinkle.duplicates.near_duplicates import perceptual_hash, small_grey
 from wrinkle.faces.decode import decode
 
 PORTRAITS = sorted(EXAMPLES.glob("*.jpg"))

@@ -17,12 +17,12 @@ import pytest
 from tests.conftest import EXAMPLES, KNOWN_AGES
 from wrinkle.datasets import DATASETS, read_dataset
 from wrinkle.datasets import prepare as module
-from wrinkle.datasets.fgnet import five_points
 from wrinkle.datasets.prepare import prepare
+from wrinkle.datasets.readers.fgnet import five_points
 from wrinkle.datasets.rows import Dropped, Row
 from wrinkle.datasets.store import Store, write_table
 from wrinkle.errors import ImageError, WrinkleError
-from wrinkle.faces.detection import Detection
+from wrinkle.faces.detectors.detection import Detection
 
 
 def folder_of(path: Path, copies: int) -> Path:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.training import tiny
-from wrinkle.training.recipe import load_recipe
+from wrinkle.runs.recipe import load_recipe
 
 Tested = Mapping[str, Sequence[tuple[str, float, float]]]
 """Fold → (name, age, predicted) of every picture that it tests."""

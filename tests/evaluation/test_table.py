@@ -7,9 +7,9 @@ import pytest
 
 from tests.evaluation.hand_made import FOLDS, write_run
 from wrinkle.evaluation.published import published, published_by_protocol
-from wrinkle.evaluation.runs import read_run
 from wrinkle.evaluation.table import Table, published_table, tables
 from wrinkle.evaluation.table_formats import COLUMNS, latex, markdown, to_csv
+from wrinkle.runs.reader import read_run
 
 LOPO = {"001": FOLDS["1"], "002": FOLDS["2"]}
 

@@ -5,13 +5,14 @@ import torch
 from torch import Tensor
 
 from wrinkle.errors import WrinkleError
+from wrinkle.inference import prepared as inference
+from wrinkle.inference.prepared import PackedConv2d
 from wrinkle.layers import crop_patches, patch_boxes, patch_maps
 from wrinkle.losses import rectified_distribution
-from wrinkle.models import create_model, inference
+from wrinkle.models import create_model
 from wrinkle.models.adpf import ADPF, AttentionNet
 from wrinkle.models.cost import costs
-from wrinkle.models.inference import PackedConv2d
-from wrinkle.models.init import fill
+from wrinkle.models.pretrained import fill
 
 SMALL = {"input_size": 64, "width": 4, "channels": 20}
 

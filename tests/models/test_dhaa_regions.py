@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from torch import Tensor
 
+from wrinkle.datasets.loader import Draw, Faces
 from wrinkle.datasets.store import Store
 from wrinkle.faces.align import face_input
 from wrinkle.models.dhaa import RegionPooling
 from wrinkle.models.face_regions import REGIONS
-from wrinkle.training.data import Draw, Faces
-from wrinkle.training.recipe import Augment
+from wrinkle.runs.recipe import Augment
 
 SIZE = 128
 

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from wrinkle.errors import WrinkleError
 from wrinkle.faces.align import TEMPLATE, mirror_order
-from wrinkle.faces.dlib68 import five_of_68
+from wrinkle.faces.detectors.dlib68 import five_of_68
 from wrinkle.models.face_regions import (
     FROM_68,
     FROM_FIVE,

@@ -4,8 +4,8 @@ import pytest
 
 from tests.training.conftest import drawn_store  # noqa: F401
 from tests.training.tiny import write_recipe
+from wrinkle.runs.recipe import load_recipe
 from wrinkle.training.folds import train
-from wrinkle.training.recipe import load_recipe
 
 
 @pytest.fixture(scope="session")

@@ -11,11 +11,12 @@ import pytest
 from tests.conftest import write_adpf, write_dhaa
 from wrinkle.errors import WrinkleError
 from wrinkle.evaluation.scores import score
-from wrinkle.report import figures, looks
-from wrinkle.report.drawings import of_run, shown
+from wrinkle.models.file import load_model
+from wrinkle.report import face_figures as looks
+from wrinkle.report import figures
+from wrinkle.report.figure_list import of_run, shown
 from wrinkle.report.page import compared, summary, write_report
-from wrinkle.report.systems import Run, System, read_system, renamed
-from wrinkle.training.checkpoint import load_model
+from wrinkle.report.sources import Run, System, read_system, renamed
 
 
 class Reader(HTMLParser):

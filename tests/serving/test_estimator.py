@@ -18,12 +18,12 @@ from PIL import Image
 from tests.conftest import EXAMPLES, KNOWN_AGES
 from wrinkle import AgeEstimator, Face, ImageError, WrinkleError
 from wrinkle.datasets.store import Store
-from wrinkle.evaluation.conformal import Calibration
-from wrinkle.evaluation.predict_store import predict_store
 from wrinkle.faces.decode import decode
+from wrinkle.inference.conformal import Calibration
+from wrinkle.inference.predict_store import predict_store
+from wrinkle.models.file import amend
 from wrinkle.serving import estimator as serving
 from wrinkle.serving.estimator import MEMORY_PIXELS, choose_device, interval
-from wrinkle.training.checkpoint import amend
 
 PORTRAIT = EXAMPLES / "grace_hopper_1984.jpg"
 

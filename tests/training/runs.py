@@ -12,9 +12,10 @@ from typing import Any
 import torch
 
 from tests.training import tiny  # noqa: F401  (registers the model)
-from wrinkle.training import checkpoint, loop
+from wrinkle.models import file as checkpoint
+from wrinkle.runs.recipe import load_recipe
+from wrinkle.training import loop
 from wrinkle.training.folds import train
-from wrinkle.training.recipe import load_recipe
 
 
 def once(recipe: str, runs: str, *overrides: str) -> None:

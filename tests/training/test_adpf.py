@@ -12,9 +12,10 @@ from safetensors.torch import load_file
 from tests.training.test_loop import TORCHRUN, history, program
 from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
-from wrinkle.evaluation.predict_store import predict_store
+from wrinkle.inference.predict_store import predict_store
+from wrinkle.models.file import load_model
+from wrinkle.runs.recipe import load_recipe
 from wrinkle.training import folds, loop
-from wrinkle.training.checkpoint import load_model
 from wrinkle.training.folds import train
 from wrinkle.training.patches import (
     PATCHES_FILE,
@@ -23,7 +24,6 @@ from wrinkle.training.patches import (
     read_patches,
     write_patches,
 )
-from wrinkle.training.recipe import load_recipe
 
 FIELDS = {"width": 4, "channels": 10, "heads": 2, "stride": 8}
 

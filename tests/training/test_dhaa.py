@@ -9,8 +9,8 @@ from safetensors.torch import load_file
 from tests.training.test_loop import TORCHRUN, history, program
 from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
+from wrinkle.runs.recipe import load_recipe
 from wrinkle.training.folds import train
-from wrinkle.training.recipe import load_recipe
 
 DHAA = [
     "model={name: dhaa, width: 4}",
@@ -128,7 +128,7 @@ def test_folds_spread_over_processes_make_one_table(drawn_recipe: Path, tmp_path
             "import sys, torch; torch.set_num_threads(1);"
             "from tests.training import tiny;"
             "from wrinkle.training.folds import train;"
-            "from wrinkle.training.recipe import load_recipe;"
+            "from wrinkle.runs.recipe import load_recipe;"
             "train(load_recipe(sys.argv[1], ['training.epochs=1']), sys.argv[2], sys.argv[3])"
         )
         arguments = [sys.executable, "-c", code, str(drawn_recipe), folds, str(tmp_path)]

@@ -8,14 +8,14 @@ import torch
 from tests.training import tiny
 from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
-from wrinkle.evaluation.conformal import Calibration
 from wrinkle.evaluation.metrics import mean_absolute_error
+from wrinkle.inference.conformal import Calibration
+from wrinkle.models.file import load_model
 from wrinkle.protocols import Fold, get_protocol
 from wrinkle.protocols.fold import limited
-from wrinkle.training.checkpoint import load_model
+from wrinkle.runs.recipe import load_recipe
 from wrinkle.training.folds import Result, format_folds, format_table, parse_folds, train
 from wrinkle.training.integrity import learned
-from wrinkle.training.recipe import load_recipe
 
 
 @pytest.fixture(autouse=True)

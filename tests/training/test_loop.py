@@ -13,9 +13,10 @@ from safetensors.torch import load_file
 
 from tests.training import tiny
 from wrinkle.errors import WrinkleError
-from wrinkle.training import checkpoint, loop
+from wrinkle.models import file as checkpoint
+from wrinkle.runs.recipe import load_recipe
+from wrinkle.training import loop
 from wrinkle.training.folds import train
-from wrinkle.training.recipe import load_recipe
 
 ROOT = Path(__file__).parents[2]
 RUNS = [sys.executable, "-m", "tests.training.runs"]

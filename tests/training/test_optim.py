@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from tests.training.tiny import tiny
-from wrinkle.training import recipe
+from wrinkle.runs import recipe
 from wrinkle.training.optim import create_optimizer, learning_rate_factor, set_learning_rate
 
 

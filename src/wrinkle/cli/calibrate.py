@@ -27,11 +27,11 @@ def run(args: argparse.Namespace) -> int:
     import numpy
 
     from wrinkle.datasets.store import Store
-    from wrinkle.evaluation.conformal import calibrate
-    from wrinkle.evaluation.predict_store import predict_store
+    from wrinkle.inference.conformal import calibrate
+    from wrinkle.inference.predict_store import predict_store
+    from wrinkle.models.file import amend, load_model
+    from wrinkle.models.packaged import model_file
     from wrinkle.serving.estimator import choose_device
-    from wrinkle.serving.packaged import model_file
-    from wrinkle.training.checkpoint import amend, load_model
     from wrinkle.training.integrity import learned
 
     device = choose_device(args.device)

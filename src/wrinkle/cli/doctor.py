@@ -44,10 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     import torch
 
-    from wrinkle.faces.detection import create_detector
+    from wrinkle.faces.detectors.detection import create_detector
+    from wrinkle.models.file import load_model
+    from wrinkle.models.packaged import packaged_models
     from wrinkle.serving.estimator import choose_device
-    from wrinkle.serving.packaged import packaged_models
-    from wrinkle.training.checkpoint import load_model
 
     print(f"wrinkle {__version__}, Python {platform.python_version()}, {platform.platform()}")
     names = ("torch", "numpy", "opencv-python-headless", "pillow", "pyarrow", "safetensors")

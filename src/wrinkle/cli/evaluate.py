@@ -87,13 +87,13 @@ def _read(args: argparse.Namespace, file: str, store: "Store") -> "tuple[Predict
 def _run(args: argparse.Namespace, system: str, store: "Store") -> "tuple[Predictions, list[str]]":
     import numpy as np
 
-    from wrinkle.evaluation.conformal import Calibration
-    from wrinkle.evaluation.predict_store import predict_store
     from wrinkle.evaluation.predictions import Predictions
     from wrinkle.evaluation.scores import classifier_table
+    from wrinkle.inference.conformal import Calibration
+    from wrinkle.inference.predict_store import predict_store
+    from wrinkle.models.file import load_model
+    from wrinkle.models.packaged import model_file
     from wrinkle.serving.estimator import choose_device
-    from wrinkle.serving.packaged import model_file
-    from wrinkle.training.checkpoint import load_model
     from wrinkle.training.integrity import learned
 
     device = choose_device(args.device)

@@ -21,8 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from wrinkle.models import create_model, list_models
-    from wrinkle.serving.packaged import model_file, packaged_models
-    from wrinkle.training.checkpoint import load_model
+    from wrinkle.models.file import load_model
+    from wrinkle.models.packaged import model_file, packaged_models
 
     if args.cost and args.name is None:
         raise WrinkleError("--cost of what? name a network, a packaged model or a model file")

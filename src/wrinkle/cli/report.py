@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
         missing = str(error.name).partition(".")[0]
         raise WrinkleError(f"{missing} is missing: pip install 'wrinkle[report]'") from None
     from wrinkle.datasets.store import Store
-    from wrinkle.report.systems import System, read_system, renamed
+    from wrinkle.report.sources import System, read_system, renamed
 
     store = Store(args.store) if args.store else None
     systems: list[System] = []

@@ -16,7 +16,7 @@ from wrinkle.cli.recipes import recipe_file
 from wrinkle.errors import WrinkleError
 
 if TYPE_CHECKING:
-    from wrinkle.evaluation.runs import Run
+    from wrinkle.runs.reader import Run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +56,7 @@ def _runs(names: list[str], root: Path) -> "tuple[list[Run], list[WrinkleError]]
 
     WrinkleError when there is no run at all.
     """
-    from wrinkle.evaluation.runs import read_run
+    from wrinkle.runs.reader import read_run
 
     if not names:
         raise WrinkleError("a table of what? name recipes or folders of runs, or say --published")
@@ -78,8 +78,8 @@ def _runs(names: list[str], root: Path) -> "tuple[list[Run], list[WrinkleError]]
 
 def _folder(name: str, root: Path) -> Path:
     """The folder of a recipe's run, or `name` itself where it is one."""
-    from wrinkle.training.recipe import load_recipe
-    from wrinkle.training.run_folder import RECIPE_FILE
+    from wrinkle.runs.folder import RECIPE_FILE
+    from wrinkle.runs.recipe import load_recipe
 
     folder = Path(name) if Path(name).is_dir() else root / load_recipe(recipe_file(name)).name
     if not (folder / RECIPE_FILE).is_file():

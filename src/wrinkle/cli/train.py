@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from wrinkle.training.recipe import load_recipe
+    from wrinkle.runs.recipe import load_recipe
 
     try:
         from wrinkle.training.folds import train

@@ -34,7 +34,7 @@ from wrinkle.curation.votes import agreement
 from wrinkle.curation.workspace import Workspace
 from wrinkle.errors import WrinkleError
 from wrinkle.protocols.fold import shuffled
-from wrinkle.report.canvas import STYLE, canvas, colour, saved
+from wrinkle.report.style import STYLE, canvas, colour, saved
 
 STAGE = "card"
 PAGE, AGES = "card.html", "ages"

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wrinkle.curation.workspace import Workspace
-from wrinkle.datasets.near_duplicates import near_groups
+from wrinkle.duplicates.near_duplicates import near_groups
 from wrinkle.protocols.fold import shuffled
 
 STAGE = "deduplicate"

@@ -23,7 +23,7 @@ from wrinkle.curation.addresses import normalise
 from wrinkle.curation.config import Config, Source
 from wrinkle.curation.records import FetchError
 from wrinkle.curation.workspace import Workspace
-from wrinkle.datasets.near_duplicates import NEAR
+from wrinkle.duplicates.near_duplicates import NEAR
 from wrinkle.errors import WrinkleError
 
 OF_FACES = ("split", "refine", "votes", "coarse_label", "deduplicate")

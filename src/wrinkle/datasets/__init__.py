@@ -27,13 +27,13 @@ class DatasetInfo:
     def read(self) -> Callable[[Path], tuple[list[Row], list[Dropped]]]:
         """The dataset's `read(root)`, imported when asked for."""
         reader: Callable[[Path], tuple[list[Row], list[Dropped]]]
-        reader = importlib.import_module(f"wrinkle.datasets.{self.name}").read
+        reader = importlib.import_module(f"wrinkle.datasets.readers.{self.name}").read
         return reader
 
     @property
     def five_points(self) -> Callable[[np.ndarray], np.ndarray] | None:
         """How the dataset's own landmarks give the five key points, if it has any."""
-        module = importlib.import_module(f"wrinkle.datasets.{self.name}")
+        module = importlib.import_module(f"wrinkle.datasets.readers.{self.name}")
         return getattr(module, "five_points", None)
 
 

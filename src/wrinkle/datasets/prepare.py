@@ -28,13 +28,13 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from wrinkle.datasets import DATASETS, read_dataset
-from wrinkle.datasets.duplicates import find_duplicates
 from wrinkle.datasets.rows import Dropped, Row
+from wrinkle.datasets.same_files import find_duplicates
 from wrinkle.datasets.store import FORMAT, SCHEMA, write_table
 from wrinkle.errors import ImageError, WrinkleError
 from wrinkle.faces.align import crop_face, transform
 from wrinkle.faces.decode import decode
-from wrinkle.faces.detection import Detection, Detector, create_detector
+from wrinkle.faces.detectors.detection import Detection, Detector, create_detector
 
 PART = 128
 """Photographs per unit of work."""

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from wrinkle.datasets.reading import read_table
+from wrinkle.datasets.csv_files import read_table
 from wrinkle.errors import WrinkleError
 
 INTERVAL = 0.9

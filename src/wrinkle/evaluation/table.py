@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wrinkle.evaluation.published import Published, published
-from wrinkle.evaluation.runs import Run
 from wrinkle.protocols import Protocol, get_protocol
+from wrinkle.runs.reader import Run
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 
 from wrinkle.evaluation.published import Published
-from wrinkle.evaluation.runs import OverFolds, Run, start
 from wrinkle.evaluation.table import Table
 from wrinkle.evaluation.uncertainty import Estimate
+from wrinkle.runs.reader import OverFolds, Run, start
 
 WORDS = ("method", "start", "source")
 """Columns set to the left; the others hold numbers."""

@@ -1,14 +1,14 @@
 """Networks from an aligned face to a distribution over ages; one file each."""
 
 from wrinkle.models.adpf import adpf, adpf_attention
+from wrinkle.models.backbones.efficientnet_lite import efficientnet_lite0
+from wrinkle.models.backbones.res18_ex import res18_ex
+from wrinkle.models.backbones.resnet import resnet18, resnet34, resnet50
 from wrinkle.models.base import AgeModel, Output
 from wrinkle.models.bio_inspired import bif_fusion
 from wrinkle.models.dhaa import dhaa
-from wrinkle.models.efficientnet_lite import efficientnet_lite0
-from wrinkle.models.init import load_initial
+from wrinkle.models.pretrained import load_initial
 from wrinkle.models.registry import create_model, list_models
-from wrinkle.models.res18_ex import res18_ex
-from wrinkle.models.resnet import resnet18, resnet34, resnet50
 
 __all__ = [
     "AgeModel",

@@ -25,9 +25,9 @@ from wrinkle.layers import (
     patch_maps,
 )
 from wrinkle.losses import rectified_distribution
+from wrinkle.models.backbones.resnet import BasicBlock, check_width, make_layer
 from wrinkle.models.base import AgeModel, Output, initialise
 from wrinkle.models.registry import register
-from wrinkle.models.resnet import BasicBlock, check_width, make_layer
 
 MAX_AGE = 100
 QUIET = 0.1

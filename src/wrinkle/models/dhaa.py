@@ -21,10 +21,10 @@ from wrinkle.layers import (
     RecurrentFusion,
     RegionOfInterestPooling,
 )
+from wrinkle.models.backbones.resnet import BasicBlock, check_width, make_layer
 from wrinkle.models.base import AgeModel, Output, initialise
 from wrinkle.models.face_regions import REGIONS, centre, face_points, region_points
 from wrinkle.models.registry import register
-from wrinkle.models.resnet import BasicBlock, check_width, make_layer
 
 BRANCHES = {"global": "g", "local": "l", "global-local": "c"}
 """Names in recipes → the paper's letters."""

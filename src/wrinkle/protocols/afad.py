@@ -13,7 +13,7 @@ from functools import cache
 
 from wrinkle.protocols.fold import Protocol
 from wrinkle.protocols.listed import listed
-from wrinkle.protocols.packed import read_columns
+from wrinkle.protocols.split_lists import read_columns
 
 LIST = "afad.txt.gz"
 CHECKSUM = "8f39121ba7d4fb8b6b14dea6fa701b41e4eff73b6ae9d8426a09dc0b3852ebf2"

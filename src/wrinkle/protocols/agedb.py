@@ -15,7 +15,7 @@ from functools import cache
 
 from wrinkle.protocols.fold import Protocol
 from wrinkle.protocols.listed import listed
-from wrinkle.protocols.packed import read_columns
+from wrinkle.protocols.split_lists import read_columns
 
 LIST = "agedb.txt.gz"
 CHECKSUM = "1044e74878c6dcc1e9f0a00a9bbc97c038a35ad1e8bf835111807aefdda94cd2"

@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 from wrinkle.protocols.fold import Protocol, Sizes
 from wrinkle.protocols.listed import listed
-from wrinkle.protocols.packed import read_list
+from wrinkle.protocols.split_lists import read_list
 
 LIST = "cacd.txt.gz"
 CHECKSUM = "ffa3f59203cfaaeb93e03fd797ba0add6ce56522c141149571778c99345fae9c"

@@ -1,7 +1,7 @@
 """Does anything of the test part train? People, identical files, and near-identical pictures.
 
 Two pictures are near-identical when their crops' perceptual hashes differ in fewer than
-`wrinkle.datasets.near_duplicates.NEAR` bits. That finds a photograph that was saved again, scaled
+`wrinkle.duplicates.near_duplicates.NEAR` bits. That finds a photograph that was saved again, scaled
 or brightened; now and then it also joins two strangers, so it is a list to look at, not an error.
 Somebody on both sides is one, unless the protocol is known for it.
 """
@@ -14,8 +14,8 @@ from dataclasses import astuple, dataclass, fields
 
 import numpy as np
 
-from wrinkle.datasets.near_duplicates import near_pairs, store_hashes
 from wrinkle.datasets.store import Store
+from wrinkle.duplicates.near_duplicates import near_pairs, store_hashes
 from wrinkle.errors import WrinkleError
 from wrinkle.protocols.fold import Fold, Protocol
 

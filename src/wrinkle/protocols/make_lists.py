@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 
 from wrinkle.protocols import afad, agedb, cacd, morph2
-from wrinkle.protocols.packed import columns_text, write_list
+from wrinkle.protocols.split_lists import columns_text, write_list
 
 Name = tuple[str, str]
 

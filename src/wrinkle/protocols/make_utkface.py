@@ -18,11 +18,11 @@ import cv2
 import numpy as np
 
 from wrinkle.datasets import Row, read_dataset
-from wrinkle.datasets.duplicates import find_duplicates
-from wrinkle.datasets.near_duplicates import near_groups
+from wrinkle.datasets.same_files import find_duplicates
+from wrinkle.duplicates.near_duplicates import near_groups
 from wrinkle.errors import WrinkleError
 from wrinkle.protocols.fold import shuffled
-from wrinkle.protocols.packed import write_list
+from wrinkle.protocols.split_lists import write_list
 from wrinkle.protocols.utkface import LIST, PARTS
 
 SEED = 0

@@ -29,7 +29,7 @@ from functools import cache
 
 from wrinkle.protocols.fold import Protocol, Sizes
 from wrinkle.protocols.listed import listed
-from wrinkle.protocols.packed import read_columns
+from wrinkle.protocols.split_lists import read_columns
 
 LIST = "morph2.txt.gz"
 CHECKSUM = "75bddd8d8a9dff7d85893f2a0523566ca369d441929044e048ec1fc08b24208e"

@@ -11,7 +11,7 @@ from functools import cache
 
 from wrinkle.protocols.fold import Protocol
 from wrinkle.protocols.listed import listed
-from wrinkle.protocols.packed import read_list
+from wrinkle.protocols.split_lists import read_list
 
 LIST = "utkface.txt.gz"
 CHECKSUM = "b25d840a677a88450b4d933bbad90b1aa9023ef4ceed6f0e99e4cfaf324a4796"

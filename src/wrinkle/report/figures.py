@@ -9,8 +9,8 @@ from matplotlib.ticker import MaxNLocator
 
 from wrinkle.evaluation.predictions import INTERVAL
 from wrinkle.evaluation.scores import Score
-from wrinkle.report.canvas import canvas, colour
-from wrinkle.report.systems import Run, System
+from wrinkle.report.sources import Run, System
+from wrinkle.report.style import canvas, colour
 
 FURTHEST = 15
 """Years: where curves of cumulative scores end."""

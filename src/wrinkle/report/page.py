@@ -16,14 +16,14 @@ from wrinkle.datasets import DATASETS
 from wrinkle.errors import WrinkleError
 from wrinkle.evaluation.metrics import epsilon_error
 from wrinkle.evaluation.predictions import in_common
-from wrinkle.evaluation.runs import start
 from wrinkle.evaluation.scores import Score, clusters, score
 from wrinkle.evaluation.uncertainty import Comparison, Estimate, compare
+from wrinkle.files import replace_file
 from wrinkle.models.cost import costs
-from wrinkle.report.canvas import STYLE, saved
-from wrinkle.report.drawings import FACES, Drawing, of_all, of_run
-from wrinkle.report.systems import Run, System
-from wrinkle.training.checkpoint import replace_file
+from wrinkle.report.figure_list import FACES, Drawing, of_all, of_run
+from wrinkle.report.sources import Run, System
+from wrinkle.report.style import STYLE, saved
+from wrinkle.runs.reader import start
 
 PAGE = "report.html"
 BROAD = 5.6

@@ -14,14 +14,14 @@ from PIL import Image
 from torch import Tensor
 
 from wrinkle.errors import ImageError, WrinkleError
-from wrinkle.evaluation.conformal import Calibration
 from wrinkle.faces.align import crop_face, face_input, transform, view_matrix
 from wrinkle.faces.decode import count_pixels, decode
-from wrinkle.faces.detection import Detection, create_detector
+from wrinkle.faces.detectors.detection import Detection, create_detector
+from wrinkle.inference.conformal import Calibration
+from wrinkle.inference.prepared import prepare_for_inference
 from wrinkle.models.base import AgeModel
-from wrinkle.models.inference import prepare_for_inference
-from wrinkle.serving.packaged import model_file
-from wrinkle.training.checkpoint import load_model
+from wrinkle.models.file import load_model
+from wrinkle.models.packaged import model_file
 
 Picture = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
 

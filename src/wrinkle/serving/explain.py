@@ -8,6 +8,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from wrinkle.datasets.loader import Draw, Faces
 from wrinkle.datasets.store import Store
 from wrinkle.errors import ImageError, WrinkleError
 from wrinkle.faces.align import face_input
@@ -19,7 +20,6 @@ from wrinkle.serving.drawing import SOURCE, draw_distributions, mark, show, visi
 from wrinkle.serving.estimator import AgeEstimator, Picture
 from wrinkle.serving.explain_adpf import draw_adpf, draw_gallery
 from wrinkle.serving.explain_dhaa import draw_dhaa
-from wrinkle.training.data import Draw, Faces
 
 
 @torch.inference_mode()

@@ -16,20 +16,16 @@ from accelerate import Accelerator
 
 from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
-from wrinkle.evaluation.conformal import LEAST_FACES, calibrate
 from wrinkle.evaluation.metrics import cumulative_score, mean_absolute_error
-from wrinkle.evaluation.predict_store import predict_store
 from wrinkle.evaluation.predictions import Predictions
 from wrinkle.evaluation.predictions import to_csv as predictions_csv
+from wrinkle.files import replace_file
+from wrinkle.inference.conformal import LEAST_FACES, calibrate
+from wrinkle.inference.predict_store import predict_store
+from wrinkle.models.file import amend, load_model
 from wrinkle.protocols import Fold, get_protocol
 from wrinkle.protocols.fold import limited
-from wrinkle.training.checkpoint import amend, load_model, replace_file
-from wrinkle.training.integrity import check_integrity, check_start
-from wrinkle.training.loop import Run, try_out
-from wrinkle.training.memory import keep_freed_memory
-from wrinkle.training.patches import PATCHES_FILE, read_patches
-from wrinkle.training.recipe import Recipe, flatten
-from wrinkle.training.run_folder import (
+from wrinkle.runs.folder import (
     MODEL_FILE,
     PREDICTIONS_FILE,
     RECIPE_FILE,
@@ -40,6 +36,11 @@ from wrinkle.training.run_folder import (
     read_note,
     read_result,
 )
+from wrinkle.runs.recipe import Recipe, flatten
+from wrinkle.training.integrity import check_integrity, check_start
+from wrinkle.training.loop import Run, try_out
+from wrinkle.training.memory import keep_freed_memory
+from wrinkle.training.patches import PATCHES_FILE, read_patches
 
 
 def train(

@@ -10,11 +10,11 @@ import yaml
 
 from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
+from wrinkle.files import read_tensors, replace_file
 from wrinkle.protocols import Fold, Protocol, get_protocol
 from wrinkle.protocols.fold import limited
 from wrinkle.protocols.integrity import check_people, find_leaks, leaks_csv, summary
-from wrinkle.training.checkpoint import read_tensors, replace_file
-from wrinkle.training.run_folder import LEAKS_FILE, RUN_FILE, read_note
+from wrinkle.runs.folder import LEAKS_FILE, RUN_FILE, read_note
 
 
 def check_integrity(

@@ -29,26 +29,7 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from wrinkle.datasets.store import Store
-from wrinkle.errors import WrinkleError
-from wrinkle.evaluation.predict_store import predict_store
-from wrinkle.faces.align import TEMPLATE, TEMPLATE_VERSION, face_input
-from wrinkle.losses import LOSSES
-from wrinkle.models import AgeModel, Output, create_model
-from wrinkle.models.bio_inspired import FixedPatchFusion
-from wrinkle.models.init import fill, load_initial
-from wrinkle.protocols import Fold
-from wrinkle.training import recipe
-from wrinkle.training.batch_norm import share_batch_norm
-from wrinkle.training.checkpoint import (
-    optimizer_tensors,
-    read_tensors,
-    replace_file,
-    restore_optimizer,
-    save_model,
-    write_tensors,
-)
-from wrinkle.training.data import (
+from wrinkle.datasets.loader import (
     EpochBatches,
     Faces,
     Item,
@@ -56,6 +37,20 @@ from wrinkle.training.data import (
     create_loader,
     read_batches,
 )
+from wrinkle.datasets.store import Store
+from wrinkle.errors import WrinkleError
+from wrinkle.faces.align import TEMPLATE, TEMPLATE_VERSION, face_input
+from wrinkle.files import read_tensors, replace_file, write_tensors
+from wrinkle.inference.predict_store import predict_store
+from wrinkle.losses import LOSSES
+from wrinkle.models import AgeModel, Output, create_model
+from wrinkle.models.bio_inspired import FixedPatchFusion
+from wrinkle.models.file import save_model
+from wrinkle.models.pretrained import fill, load_initial
+from wrinkle.protocols import Fold
+from wrinkle.runs import recipe
+from wrinkle.runs.folder import HISTORY_FILE, MODEL_FILE, STATE_FILE
+from wrinkle.training.batch_norm import share_batch_norm
 from wrinkle.training.optim import create_optimizer, learning_rate_factor, set_learning_rate
 from wrinkle.training.patches import (
     PATCHES_FILE,
@@ -64,7 +59,7 @@ from wrinkle.training.patches import (
     read_patches,
     write_patches,
 )
-from wrinkle.training.run_folder import HISTORY_FILE, MODEL_FILE, STATE_FILE
+from wrinkle.training.state import optimizer_tensors, restore_optimizer
 
 AUXILIARY = {
     "sub_logits": "sub-networks with classifiers of their own",

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from wrinkle.models import AgeModel
-from wrinkle.training import recipe
+from wrinkle.runs import recipe
 
 
 def create_optimizer(model: AgeModel, choice: recipe.Optimizer) -> torch.optim.Optimizer:

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from wrinkle.datasets.loader import Draw, Faces, create_loader, read_batches
 from wrinkle.datasets.store import Store
 from wrinkle.faces.align import face_input
+from wrinkle.files import read_tensors, write_tensors
 from wrinkle.models import AgeModel
-from wrinkle.training import recipe
-from wrinkle.training.checkpoint import read_tensors, write_tensors
-from wrinkle.training.data import Draw, Faces, create_loader, read_batches
+from wrinkle.runs import recipe
 
 PATCHES_FILE = "patches.safetensors"
 

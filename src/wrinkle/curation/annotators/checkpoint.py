@@ -9,7 +9,7 @@ from torch import Tensor
 from wrinkle.curation.annotators.label import Crop, Label
 from wrinkle.errors import ImageError
 from wrinkle.faces.decode import decode
-from wrinkle.faces.detection import Detection
+from wrinkle.faces.detectors.detection import Detection
 from wrinkle.serving.estimator import AgeEstimator
 
 

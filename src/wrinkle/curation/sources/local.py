@@ -9,7 +9,7 @@ from wrinkle.curation.fetch import Fetcher, Limits
 from wrinkle.curation.pictures import record
 from wrinkle.curation.records import Answer, Fetched, FetchError, Status
 from wrinkle.curation.sources.found import Found
-from wrinkle.datasets.reading import read_table
+from wrinkle.datasets.csv_files import read_table
 from wrinkle.errors import WrinkleError
 from wrinkle.faces.files import list_images
 

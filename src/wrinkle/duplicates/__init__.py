@@ -1,0 +1,1 @@
+"""Pictures that are the same photograph: perceptual hashes and near pairs."""

@@ -1,0 +1,131 @@
+"""Files that are complete or absent: atomic writes, and tensors with a checksummed header."""
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wrinkle.errors import WrinkleError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FORMAT = 1
+READABLE = (1,)
+KEY = "wrinkle"
+
+
+@contextmanager
+def replacing(path: str | Path, writer: str = "") -> Iterator[Path]:
+    """A temporary path beside `path`; what the block writes there replaces `path` when it ends.
+
+    Whatever happens, either the old or the new content is at `path`. The temporary file or folder
+    is flushed to the disk before it is renamed, and removed if the block raises.
+
+    Args:
+        writer: tells apart processes that may write the same file at the same time.
+
+    Raises:
+        WrinkleError: the disk is full or the place cannot be written; one line.
+    """
+    path = Path(path)
+    temporary = path.with_name(f"{path.name}{writer}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise WrinkleError(cannot_write(path, error)) from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def cannot_write(path: str | Path, error: OSError) -> str:
+    """Why `path` could not be written, and that its old content is kept, as one line."""
+    reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
+    return (
+        f"cannot write {path}: {reason}; its earlier content is kept: make room and run the same "
+        "command again"
+    )
+
+
+def replace_file(path: str | Path, content: bytes, writer: str = "") -> None:
+    """Write a file so that, whatever happens, either the old or the new content is there.
+
+    Args:
+        writer: as for `replacing`.
+
+    Raises:
+        WrinkleError: the disk is full or the place cannot be written; one line.
+    """
+    with replacing(path, writer) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_tensors(path: str | Path, tensors: "dict[str, Tensor]", header: dict[str, Any]) -> None:
+    """Write tensors and a JSON header as one safetensors file with a SHA-256 over both.
+
+    Args:
+        header: "kind" says what the file is; format version and checksum are added here.
+
+    Raises:
+        WrinkleError: as `replace_file`.
+    """
+    from safetensors.torch import save
+
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    header = {**header, "format": FORMAT}
+    header["sha256"] = _digest(plain, header)
+    replace_file(path, save(plain, {KEY: json.dumps(header, ensure_ascii=False)}))
+
+
+def read_tensors(path: str | Path, kind: str) -> "tuple[dict[str, Tensor], dict[str, Any]]":
+    """Tensors and header of a file by `write_tensors`, checked against its checksum.
+
+    Raises:
+        WrinkleError: the file is missing, damaged, of another program, kind or format; one line.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise WrinkleError(f"{path}: no such file")
+    damaged = f"{path}: damaged or cut short (not a complete safetensors file): get it again"
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        header = json.loads(metadata.get(KEY, "null"))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WrinkleError(damaged) from error
+    if header is None:
+        raise WrinkleError(f"{path}: a safetensors file of another program, not of wrinkle")
+    if not isinstance(header, dict) or header.get("sha256") != _digest(tensors, header):
+        raise WrinkleError(f"{path}: damaged: its checksum does not match: get it again")
+    if header["format"] not in READABLE or header["kind"] != kind:
+        raise WrinkleError(
+            f"{path}: a wrinkle {header['kind']} file of format {header['format']}; "
+            f"this needs a {kind} file of format {' or '.join(map(str, READABLE))}"
+        )
+    return tensors, header
+
+
+def _digest(tensors: "dict[str, Tensor]", header: dict[str, Any]) -> str:
+    """SHA-256 of the header (without its own checksum) and of every tensor by name."""
+    import torch
+
+    rest = {key: value for key, value in header.items() if key != "sha256"}
+    digest = hashlib.sha256(json.dumps(rest, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].reshape(-1)
+        digest.update(f"{name} {tensor.dtype} {tuple(tensors[name].shape)}".encode())
+        digest.update(tensor.view(torch.uint8).numpy().data)
+    return digest.hexdigest()

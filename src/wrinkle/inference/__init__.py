@@ -1,0 +1,1 @@
+"""What training, evaluation and serving share: prepared networks, predictions, intervals."""

@@ -1,0 +1,209 @@
+"""Names → what is built from them, with the fields of each as a schema.
+
+One registry holds one kind of thing (models, heads, losses, datasets, …). Entries come from three
+places: the modules of a package of ours, each of which registers what it defines; the entry points
+`wrinkle.<kind>s` of installed packages; and single files, the plug-ins of a recipe.
+"""
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import json
+import pkgutil
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Generic, TypeVar
+
+from pydantic import ConfigDict, ValidationError, create_model
+
+from wrinkle.errors import WrinkleError
+from wrinkle.settings import Part, explain
+
+T = TypeVar("T")
+Factory = TypeVar("Factory", bound=Callable[..., Any])
+
+
+class Fields(Part):
+    """Fields of a registered factory: values of their own types, as JSON and YAML write them."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class Registry(Generic[T]):
+    """Factories of `T` (functions or classes) by name.
+
+    A factory's fields are its parameters that can be given by position or by name. Parameters
+    before a `/` are handed over by the code that creates the thing, keyword-only parameters are for
+    tests; neither can be set in a recipe.
+
+    Args:
+        kind: what the things are called in messages: "model".
+        package: name of the package whose modules register things of this kind.
+
+    Example:
+        >>> colours = Registry("colour")
+        >>> @colours.register
+        ... def grey(level: int = 3) -> str:
+        ...     return "grey" * level
+        >>> colours.create("grey", {"level": 2})
+        'greygrey'
+    """
+
+    def __init__(self, kind: str, package: str | None = None) -> None:
+        self.kind, self.package = kind, package
+        self._factories: dict[str, Callable[..., T]] = {}
+        self._discovered = package is None
+
+    @property
+    def group(self) -> str:
+        """The group of entry points that installed packages use: "wrinkle.models"."""
+        return f"wrinkle.{self.kind.replace(' ', '_')}s"
+
+    def register(self, factory: Factory, name: str | None = None) -> Factory:
+        """Decorator: adds a factory under `name`, by default its own.
+
+        Raises:
+            WrinkleError: another factory has this name already.
+        """
+        name = name or factory.__name__
+        known = self._factories.get(name)
+        if known is not None and _place(known) != _place(factory):
+            raise WrinkleError(
+                f"two {self.kind}s are called {name!r}: {_place(known)} and {_place(factory)}"
+            )
+        self._factories[name] = factory
+        return factory
+
+    def named(self, name: str) -> Callable[[Factory], Factory]:
+        """Decorator: adds a factory under a name that differs from its own."""
+        return lambda factory: self.register(factory, name)
+
+    def names(self) -> list[str]:
+        """All names, sorted; entry points are named without being imported."""
+        self._discover()
+        return sorted({*self._factories, *(point.name for point in self._entry_points())})
+
+    def get(self, name: str) -> Callable[..., T]:
+        """The factory of that name.
+
+        Raises:
+            WrinkleError: unknown; the message has the choices.
+        """
+        self._discover()
+        if name not in self._factories:
+            self._load_entry_point(name)
+        if name not in self._factories:
+            raise WrinkleError(f"unknown {self.kind} {name!r}{_choices(name, self.names())}")
+        return self._factories[name]
+
+    def schema(self, name: str) -> type[Fields]:
+        """The fields of `name` with their types and defaults, as a pydantic model."""
+        parameters = inspect.signature(self.get(name), eval_str=True).parameters.values()
+        fields: dict[str, Any] = {
+            p.name: (
+                Any if p.annotation is p.empty else p.annotation,
+                ... if p.default is p.empty else p.default,
+            )
+            for p in parameters
+            if p.kind is p.POSITIONAL_OR_KEYWORD
+        }
+        return create_model(name, __base__=Fields, **fields)
+
+    def check(self, name: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Every field of `name`, those of `fields` checked, the rest with their defaults.
+
+        Raises:
+            WrinkleError: an unknown name or field, or a value of another type; one line.
+        """
+        schema = self.schema(name)
+        unknown = [field for field in fields if field not in schema.model_fields]
+        if unknown:
+            choices = _choices(unknown[0], list(schema.model_fields))
+            raise WrinkleError(f"{self.kind} {name} has no field {unknown[0]!r}{choices}")
+        try:
+            checked = schema.model_validate_json(json.dumps(dict(fields)))
+        except ValidationError as error:
+            raise WrinkleError(f"{self.kind} {name}: {explain(error, schema)}") from None
+        except TypeError as error:
+            raise WrinkleError(f"{self.kind} {name}: a field is no plain value: {error}") from None
+        return dict(checked)
+
+    def create(self, name: str, fields: Mapping[str, Any] | None = None, *given: Any) -> T:
+        """Build `name` from its fields.
+
+        Args:
+            given: what the code hands over, by position, before the fields.
+
+        Raises:
+            WrinkleError: as `check`, and what the factory itself raises.
+        """
+        checked = self.check(name, fields or {})
+        return self.get(name)(*given, **checked)
+
+    def _discover(self) -> None:
+        if self._discovered or self.package is None:
+            return
+        self._discovered = True
+        folder = importlib.import_module(self.package)
+        for module in pkgutil.iter_modules(folder.__path__):
+            importlib.import_module(f"{self.package}.{module.name}")
+
+    def _entry_points(self) -> Iterable[Any]:
+        return entry_points(group=self.group)
+
+    def _load_entry_point(self, name: str) -> None:
+        for point in self._entry_points():
+            if point.name == name:
+                try:
+                    self._factories[name] = point.load()
+                except Exception as error:  # code of somebody else may raise anything
+                    raise WrinkleError(
+                        f"{self.kind} {name!r} of the package {point.dist.name} cannot be imported:"
+                        f" {type(error).__name__}: {error}"
+                    ) from error
+
+
+def load_plugins(files: Iterable[str | Path]) -> list[ModuleType]:
+    """Import Python files, each once, so that what they register can be used by name.
+
+    Raises:
+        WrinkleError: a file is missing or cannot be imported; one line.
+    """
+    return [_load_plugin(Path(file)) for file in files]
+
+
+def _load_plugin(file: Path) -> ModuleType:
+    path = file.resolve()
+    name = f"wrinkle_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise WrinkleError(f"{file}: no such Python file: it is named as a plug-in")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        if isinstance(error, WrinkleError):
+            raise WrinkleError(f"plug-in {file}: {error}") from error
+        raise WrinkleError(
+            f"plug-in {file} cannot be imported: {type(error).__name__}: {error}"
+        ) from error
+    return module
+
+
+def _place(factory: Callable[..., Any]) -> str:
+    return f"{factory.__module__}.{factory.__qualname__}"
+
+
+def _choices(given: str, known: list[str]) -> str:
+    close = get_close_matches(given, known, n=1)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    return f"{hint}; choices: {', '.join(known) or 'none'}"

@@ -1,0 +1,106 @@
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wrinkle.datasets.augment import (
+    draw_motion,
+    generator,
+    mirror_matrix,
+    motion_matrix,
+    vary_pixels,
+)
+from wrinkle.faces.align import warp
+from wrinkle.runs import recipe
+
+
+def homogeneous(*rows: list[float]) -> np.ndarray:
+    return np.array([*rows, [0, 0, 1]], np.float64)
+
+
+@given(
+    st.integers(16, 512),
+    st.floats(-180, 180),
+    st.floats(0.5, 2),
+    st.tuples(st.floats(-0.5, 0.5), st.floats(-0.5, 0.5)),
+    st.booleans(),
+)
+def test_a_motion_is_its_elementary_matrices(
+    size: int, degrees: float, scale: float, shift: tuple[float, float], mirror: bool
+) -> None:
+    half, (dx, dy), t = size / 2, shift, np.deg2rad(degrees)
+    parts = [
+        homogeneous([1, 0, half + dx * size], [0, 1, half + dy * size]),
+        homogeneous([scale, 0, 0], [0, scale, 0]),
+        homogeneous([np.cos(t), -np.sin(t), 0], [np.sin(t), np.cos(t), 0]),
+        homogeneous([1, 0, -half], [0, 1, -half]),
+    ]
+    if mirror:
+        parts.insert(0, homogeneous([-1, 0, size], [0, 1, 0]))
+    expected = np.linalg.multi_dot(parts)[:2]
+    actual = motion_matrix(size, degrees, scale, shift, mirror)
+    np.testing.assert_allclose(actual, expected, rtol=1e-12, atol=1e-9)
+
+
+def test_mirroring_twice_changes_nothing_and_once_flips_the_picture() -> None:
+    picture = torch.randint(0, 256, (1, 3, 20, 20), dtype=torch.uint8)
+    matrix = torch.from_numpy(mirror_matrix(20))[None]
+    assert torch.allclose(warp(picture, matrix, 20), picture.flip(-1).float(), atol=1e-3)
+
+
+def test_motions_stay_within_the_ranges_and_reach_them() -> None:
+    augment = recipe.Augment(mirror=0.25, rotation=10, scale=0.2, translation=0.05)
+    mirrors, turns, scales = [], [], []
+    for row in range(2000):
+        motion, mirrored = draw_motion(generator(0, 0, row, 0), augment, 100)
+        mirrors.append(mirrored)
+        x, y = motion[:, 0] * (-1 if mirrored else 1, 1)
+        turns.append(np.rad2deg(np.arctan2(y, x)))
+        scales.append(np.hypot(x, y))
+        middle = motion @ (50, 50, 1)
+        assert np.abs(middle - 50).max() <= 5
+    assert np.mean(mirrors) == pytest.approx(0.25, abs=0.03)
+    assert -10 <= min(turns) < -9.5
+    assert 9.5 < max(turns) <= 10
+    assert 1 / 1.2 <= min(scales) < 0.85
+    assert 1.18 < max(scales) <= 1.2
+
+
+def test_numbers_differ_by_every_part_of_the_place() -> None:
+    place = (5, 3, 17, 0)
+    first = generator(*place).random(4)
+    assert np.array_equal(first, generator(*place).random(4))
+    others = [(6, 3, 17, 0), (5, 4, 17, 0), (5, 3, 18, 0), (5, 3, 17, 1)]
+    assert not any(np.isin(generator(*other).random(1000), first).any() for other in others)
+
+
+CROP = cv2.resize(np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8), (64, 64))
+
+
+@pytest.mark.parametrize("field", list(recipe.Photometric.model_fields))
+def test_each_change_alone_changes_a_copy(field: str) -> None:
+    strength = recipe.Photometric.model_validate({field: 0.9})
+    before = CROP.copy()
+    results = [vary_pixels(generator(0, 0, row, 0), strength, CROP) for row in range(20)]
+    assert np.array_equal(before, CROP)
+    assert all(r.shape == CROP.shape and r.dtype == np.uint8 for r in results)
+    changed = [not np.array_equal(r, CROP) for r in results]
+    assert np.mean(changed) > 0.6
+
+
+def test_nothing_asked_nothing_changed() -> None:
+    assert vary_pixels(generator(0, 0, 0, 0), recipe.Photometric(), CROP) is CROP
+
+
+def test_greyscale_is_grey_and_brightness_bounded() -> None:
+    grey = vary_pixels(generator(0, 0, 0, 0), recipe.Photometric(greyscale=1), CROP)
+    assert np.ptp(grey.astype(int), axis=2).max() == 0
+    flat = np.full((8, 8, 3), 100, np.uint8)
+    values = [
+        int(vary_pixels(generator(0, 0, row, 0), recipe.Photometric(brightness=0.2), flat)[0, 0, 0])
+        for row in range(300)
+    ]
+    assert 49 <= min(values) < 60
+    assert 140 < max(values) <= 151

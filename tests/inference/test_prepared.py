@@ -1,0 +1,101 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from tests.models.test_every_model import KEY_POINTS, every_model, images, seeded
+from wrinkle.inference import prepared as inference
+from wrinkle.inference.prepared import PackedConv2d, multiplies_bf16, prepare_for_inference
+from wrinkle.models import AgeModel
+
+
+def lived(name: str) -> AgeModel:
+    """A network whose batch norms have seen something."""
+    model = seeded(name)
+    torch.manual_seed(3)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, std=0.1)
+            nn.init.normal_(module.running_mean, std=0.1)
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+    return model
+
+
+def predict(model: AgeModel) -> torch.Tensor:
+    with torch.inference_mode():
+        return model.predict_all(images(2), KEY_POINTS.expand(2, 5, 2))
+
+
+@pytest.fixture
+def only_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "multiplies_bf16", lambda: False)
+
+
+@every_model
+@pytest.mark.usefixtures("only_float32")
+def test_the_same_predictions(name: str) -> None:
+    model = lived(name)
+    expected = predict(model)
+    ready = prepare_for_inference(copy.deepcopy(model))
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in ready.modules())
+    torch.testing.assert_close(predict(ready), expected, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.usefixtures("only_float32")
+def test_without_onednn_it_still_folds(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = lived("dhaa")
+    expected = predict(model)
+    monkeypatch.setattr(torch.ops, "mkldnn", object())
+    ready = prepare_for_inference(model)
+    assert not any(isinstance(module, PackedConv2d) for module in ready.modules())
+    torch.testing.assert_close(predict(ready), expected, atol=1e-4, rtol=1e-3)
+
+
+def test_bfloat16_is_for_the_parts_that_bear_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "multiplies_bf16", lambda: True)
+    plain = lived("dhaa")
+    model = prepare_for_inference(copy.deepcopy(plain))
+    packed = {n: m.dtype for n, m in model.named_modules() if isinstance(m, PackedConv2d)}
+    for name, dtype in packed.items():
+        rounded = name.startswith(("layer2.", "sub_networks."))
+        assert dtype == (torch.bfloat16 if rounded else torch.float32), name
+    assert len(packed) == 134
+    others = [
+        p for m in model.modules() if not isinstance(m, PackedConv2d) for p in m.parameters(False)
+    ]
+    assert {p.dtype for p in others} == {model.ages.dtype} == {torch.float32}
+    ages = plain.expectation(predict(plain))
+    difference = plain.expectation(predict(model)) - ages
+    assert 0 < difference.abs().max().item() < 0.1
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (1, 2), (7, 2)])
+def test_a_packed_convolution_is_the_convolution(
+    dtype: torch.dtype, kernel: int, stride: int
+) -> None:
+    torch.manual_seed(0)
+    plain = nn.Conv2d(8, 16, kernel, stride, kernel // 2).requires_grad_(False)
+    packed = PackedConv2d(copy.deepcopy(plain), dtype)
+    for shape in ((1, 8, 9, 9), (3, 8, 14, 10)):
+        x = torch.randn(shape)
+        # The factors are rounded, the sum is not.
+        rounded = nn.functional.conv2d(
+            x.to(dtype).float(), plain.weight.to(dtype).float(), plain.bias, stride, kernel // 2
+        )
+        y = packed(x)
+        assert y.dtype == dtype
+        torch.testing.assert_close(y.float(), rounded, atol=1e-4, rtol=5e-3)
+
+
+def test_bf16_is_for_processors_that_multiply_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    for able, expected in (({"avx512_bf16": True}, True), ({"amx_bf16": True}, True), ({}, False)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: able)
+        assert multiplies_bf16() is expected
+    monkeypatch.setattr("platform.machine", lambda: "arm64")
+    assert not multiplies_bf16()

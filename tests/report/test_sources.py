@@ -1,0 +1,144 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from wrinkle.datasets.store import SCHEMA, Store, write_table
+from wrinkle.errors import WrinkleError
+from wrinkle.evaluation.metrics import mean_absolute_error
+from wrinkle.report.sources import command_of, read_system, renamed
+
+
+def test_the_folds_that_are_done(runs: Path) -> None:
+    system = read_system(runs / "a", None)
+    run = system.run
+    assert run is not None
+    assert system.name == "drawn/a"
+    assert [result.fold for result in run.results] == ["1", "2"]
+    assert run.folds is not None
+    assert len(run.folds) == 4
+    assert len(system.predictions.predicted) == 128
+    each = np.split(np.abs(system.predictions.predicted - system.predictions.actual), 2)
+    assert [part.mean() for part in each] == pytest.approx([r.mae for r in run.results], abs=1e-3)
+    assert system.predictions.interval is not None
+    assert set(system.predictions.rows["person"].to_pylist()) <= {f"p{n}" for n in range(16)}
+    assert [row["epoch"] for row in run.history["1"]] == [1, 2]
+    assert run.command == "wrinkle train drawn.yaml name=drawn/a"
+    assert run.header["provenance"]["fold"] == "1"
+
+
+def test_a_run_without_its_store(runs: Path, tmp_path: Path, drawn_store: Path) -> None:
+    shutil.copytree(runs / "a", tmp_path / "a")
+    recipe = tmp_path / "a" / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace(str(drawn_store), "moved.arrow"))
+    system, whole = read_system(tmp_path / "a", None), read_system(runs / "a", None)
+    assert system.run is not None
+    assert system.run.store is None
+    for one, other in ((system, whole), (read_system(tmp_path / "a", drawn_store), whole)):
+        mae = [
+            mean_absolute_error(s.predictions.predicted, s.predictions.actual) for s in (one, other)
+        ]
+        assert mae[0] == mae[1]
+
+
+def test_anybodys_predictions(tmp_path: Path, drawn_store: Path) -> None:
+    file = tmp_path / "theirs.csv"
+    file.write_text("name,predicted\n0003.jpg,30\n0001.jpg,40\n")
+    system = read_system(file, faces=Store(drawn_store))
+    assert (system.name, system.run) == ("theirs", None)
+    assert system.predictions.actual.tolist() == [37, 30]  # 1 · 37 and 3 · 37 modulo 81
+    for content, message in (
+        ("name,predicted\nnobody.jpg,3\n", "the store has no picture 'nobody.jpg'"),
+        ("name,predicted\n0003.jpg,nan\n", "predicted is 'nan', not a number of years"),
+    ):
+        file.write_text(content)
+        with pytest.raises(WrinkleError, match=message):
+            read_system(file, faces=Store(drawn_store))
+    with pytest.raises(WrinkleError, match=r"theirs\.csv: whose faces are these\?"):
+        read_system(file)
+
+
+def test_what_is_no_run_or_not_done(runs: Path, tmp_path: Path) -> None:
+    with pytest.raises(WrinkleError, match=r"is no run: give a folder such as"):
+        read_system(tmp_path, None)
+    going = tmp_path / "going"
+    shutil.copytree(runs / "b", going)
+    (going / "1" / "result.json").rename(going / "1" / "state.safetensors")
+    with pytest.raises(WrinkleError, match=r"no fold is done yet \(fold 1 has trained 1 of 1 epo"):
+        read_system(going, None)
+    shutil.rmtree(going / "1")
+    with pytest.raises(WrinkleError, match=r"no fold is done yet \(nothing is trained"):
+        read_system(going, None)
+
+
+def test_names_without_what_all_begin_with(runs: Path, tmp_path: Path, drawn_store: Path) -> None:
+    file = tmp_path / "theirs.csv"
+    file.write_text("name,predicted\n0003.jpg,30\n")
+    both = [read_system(runs / name, None) for name in "ab"]
+    theirs = read_system(file, faces=Store(drawn_store))
+    assert [s.name for s in renamed([*both, theirs])] == ["a", "b", "theirs"]
+    assert [s.name for s in renamed([both[0], theirs])] == ["drawn/a", "theirs"]
+
+
+def test_names_that_would_be_the_same(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "a", tmp_path / "copy")
+    twice = renamed([read_system(runs / "a"), read_system(tmp_path / "copy")])
+    assert [s.name for s in twice] == [str(runs / "a"), str(tmp_path / "copy")]
+
+
+def test_a_store_with_other_ages_is_not_the_runs(
+    runs: Path, tmp_path: Path, drawn_store: Path
+) -> None:
+    """Its figures are those of the run, not of whatever lies there now."""
+    table = pa.ipc.open_file(str(drawn_store)).read_all()
+    place = table.column_names.index("age")
+    older = table.set_column(place, SCHEMA.field("age"), pc.add(table["age"], pa.scalar(9, "f4")))
+    write_table(tmp_path / "older.arrow", older, Store(drawn_store).info)
+    system, right = read_system(runs / "a", tmp_path / "older.arrow"), read_system(runs / "a")
+    assert system.run is not None
+    assert system.run.store is None
+    assert system.predictions.actual.tolist() == right.predictions.actual.tolist()
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("recipe.yaml", "data: ["),
+        ("recipe.yaml", "nonsense: 3"),
+        ("run.json", "{"),
+        ("run.json", None),
+        ("1/result.json", "{"),
+        ("1/predictions.csv", "name,age\n"),
+        ("1/predictions.csv", "name,age,predicted\n0000.jpg,x,3\n"),
+        ("1/model.safetensors", None),
+        ("1/model.safetensors", "text"),
+    ],
+)
+def test_a_damaged_run_is_one_line(
+    runs: Path, tmp_path: Path, file: str, content: str | None
+) -> None:
+    shutil.copytree(runs / "b", tmp_path / "b")
+    if content is None:
+        (tmp_path / "b" / file).unlink()
+    else:
+        (tmp_path / "b" / file).write_text(content)
+    with pytest.raises(WrinkleError) as error:
+        read_system(tmp_path / "b")
+    assert "\n" not in str(error.value)
+
+
+def test_a_run_without_its_history_lacks_a_curve(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "b", tmp_path / "b")
+    (tmp_path / "b" / "1" / "history.csv").unlink()
+    run = read_system(tmp_path / "b").run
+    assert run is not None
+    assert run.history == {"1": []}
+
+
+def test_the_command_that_trains_all() -> None:
+    for program in ("/usr/bin/wrinkle", "/x/src/wrinkle/__main__.py"):
+        assert command_of(f"{program} train r.yaml --folds 1-41 a=b") == "wrinkle train r.yaml a=b"
+    assert command_of("study.py 3") == "study.py 3"
