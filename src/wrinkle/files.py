@@ -14,8 +14,8 @@ from wrinkle.errors import WrinkleError
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT = 1
-READABLE = (1,)
+FORMAT = 2
+READABLE = (1, 2)
 KEY = "wrinkle"
 
 
