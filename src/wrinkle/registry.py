@@ -178,14 +178,31 @@ def load_plugins(files: Iterable[str | Path]) -> list[ModuleType]:
     return [_load_plugin(Path(file)) for file in files]
 
 
+def plugin_digest(file: str | Path) -> str:
+    """SHA-256 of a plug-in's file.
+
+    Raises:
+        WrinkleError: there is no such file.
+    """
+    try:
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    except OSError as error:
+        raise WrinkleError(f"plug-in {file}: {error.strerror}") from None
+
+
+def plugin_entries(files: Iterable[str | Path]) -> list[dict[str, str]]:
+    """Name and digest of each plug-in, as headers of model files keep them."""
+    return [{"file": Path(file).name, "sha256": plugin_digest(file)} for file in files]
+
+
 def _load_plugin(file: Path) -> ModuleType:
-    path = file.resolve()
-    name = f"wrinkle_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    # By content: the copy that a run keeps of a plug-in is the same plug-in.
+    name = f"wrinkle_plugin_{file.stem}_{plugin_digest(file)[:16]}"
     if name in sys.modules:
         return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise WrinkleError(f"{file}: no such Python file: it is named as a plug-in")
+    spec = importlib.util.spec_from_file_location(name, file.resolve())
+    if spec is None or spec.loader is None:
+        raise WrinkleError(f"plug-in {file} is no Python file: its name must end in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:

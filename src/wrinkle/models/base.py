@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -108,7 +108,7 @@ class AgeModel(nn.Module):
     @property
     def classifiers(self) -> dict[str, Head]:
         """The final head, whose age is the model's, and the further ones, by name."""
-        return {self.final_name: self.head, **dict(self.sub_heads.items())}  # type: ignore[dict-item]
+        return {self.final_name: self.head, **cast(dict[str, Head], dict(self.sub_heads.items()))}
 
     def forward_features(self, images: Tensor, key_points: Tensor | None) -> Tensor:
         """Images (B, 3, H, W), key points (B, m, 2) → features (B, F)."""

@@ -6,7 +6,6 @@ had a linear classifier `fc` in place of a head, is read as well.
 """
 
 import re
-
 from pathlib import Path
 from typing import Any
 

@@ -12,7 +12,10 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from wrinkle.datasets.augment import Augment, Strength
 from wrinkle.errors import WrinkleError
+from wrinkle.losses import LOSSES
+from wrinkle.models.registry import check_model
 from wrinkle.settings import (
     Count,
     NamedPart,
@@ -24,11 +27,25 @@ from wrinkle.settings import (
     read_yaml,
 )
 
-Strength = Annotated[float, Field(ge=0, lt=1)]
+
+class Term(NamedPart):
+    """A term of the loss; fields beside these are the term's own (see `wrinkle.losses`)."""
+
+    weight: NotNegative = 1.0
+
+    @model_validator(mode="after")
+    def _is_registered(self) -> Self:
+        LOSSES.check(self.name, self.fields)
+        return self
 
 
-class Loss(NamedPart):
-    name: Literal["distribution", "cross_entropy", "dhaa", "attention_net"] = "distribution"
+class Model(NamedPart):
+    """A network; fields beside the name are its own (see `wrinkle models`)."""
+
+    @model_validator(mode="after")
+    def _is_registered(self) -> Self:
+        check_model(self.name, self.fields)
+        return self
 
 
 class Data(Part):
@@ -41,35 +58,6 @@ class Data(Part):
 class Input(Part):
     size: Annotated[int, Field(ge=32, le=1024)] = 112
     zoom: Positive = 1.0
-
-
-class Photometric(Part):
-    """Changes of the crop's pixels. The first four are strengths, the rest probabilities.
-
-    `cast` is the colour cast of old prints and cheap lamps: a gain of each channel of its own.
-    """
-
-    brightness: Strength = 0.0
-    contrast: Strength = 0.0
-    saturation: Strength = 0.0
-    cast: Strength = 0.0
-    greyscale: Probability = 0.0
-    blur: Probability = 0.0
-    downscale: Probability = 0.0
-    jpeg: Probability = 0.0
-    noise: Probability = 0.0
-    grain: Probability = 0.0
-
-
-class Augment(Part):
-    """Random view of a face: `mirror` is a probability, `rotation` ± degrees, `scale` and
-    `translation` ± fractions (of the face's size and of the input's side)."""
-
-    mirror: Probability = 0.5
-    rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
-    scale: Strength = 0.0
-    translation: Strength = 0.0
-    photometric: Photometric = Photometric()
 
 
 class Optimizer(Part):
@@ -123,7 +111,9 @@ class Recipe(Part):
 
     name: str = ""
     """Folder under `runs/`; by default the file's place below `recipes/`."""
-    model: NamedPart
+    plugins: tuple[str, ...] = ()
+    """Python files that register models, heads, losses, datasets or protocols."""
+    model: Model
     init: str = "none"
     """none, imagenet, or a file: ImageNet weights or a wrinkle checkpoint."""
     init_classifier: bool = True
@@ -133,7 +123,8 @@ class Recipe(Part):
     data: Data
     input: Input = Input()
     augment: Augment = Augment()
-    loss: Loss = Loss()
+    loss: Annotated[tuple[Term, ...], Field(min_length=1)] = (Term(name="dldl_v2"),)
+    """Terms whose weighted sum is minimised."""
     optimizer: Optimizer
     schedule: Schedule = Schedule()
     training: Training
