@@ -297,8 +297,8 @@ def test_foreign_checkpoints(wrinkle: Command, small_model: Path, tmp_path: Path
     save_file({"weight": torch.zeros(3)}, path)
     assert "of another program" in refused(wrinkle, path)
     torch.save({"weight": torch.zeros(3)}, tmp_path / "pickled.pt")
-    assert "not a whole safetensors file" in refused(wrinkle, tmp_path / "pickled.pt")
-    assert "not a whole safetensors file" in refused(wrinkle, TABLE)
+    assert "not a complete safetensors file" in refused(wrinkle, tmp_path / "pickled.pt")
+    assert "not a complete safetensors file" in refused(wrinkle, TABLE)
 
 
 def test_checkpoints_of_another_model(wrinkle: Command, small_model: Path, tmp_path: Path) -> None:
