@@ -52,7 +52,8 @@ class Face:
     def at_least(self, age: float) -> float:
         """P(whoever this is has turned `age`), in [0, 1]; calibrated where the model is."""
         if self.calibration is not None:
-            return float(self.calibration.at_least(self.distribution[None], age)[0])
+            ages = np.arange(len(self.distribution))
+            return float(self.calibration.at_least(self.distribution[None], ages, age)[0])
         edges = np.arange(len(self.distribution) + 1) - 0.5
         below = np.concatenate([[0.0], np.cumsum(self.distribution, dtype=np.float64)])
         return float(1 - np.interp(age - 0.5, edges, below / below[-1]))
@@ -228,7 +229,7 @@ def _face(found: Detection, distribution: np.ndarray, calibration: Calibration |
     if calibration is None:
         ends = interval(distribution)
     else:
-        low, high = calibration.interval(distribution[None])[0]
+        low, high = calibration.interval(distribution[None], np.arange(len(distribution)))[0]
         ends = float(low), float(high)
     return Face(found.box, found.score, found.key_points, age, ends, distribution, calibration)
 

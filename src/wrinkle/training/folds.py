@@ -161,9 +161,9 @@ def test_fold(
         ages = store.ages[fold.validation]
         known = (folder / PATCHES_FILE).exists()
         patches = read_patches(folder, len(store)) if known else None
-        calibration = calibrate(predict(fold.validation, patches)[:, 0], ages, data)
+        calibration = calibrate(predict(fold.validation, patches)[:, 0], header["ages"], ages, data)
         amend(folder / MODEL_FILE, folder / MODEL_FILE, calibration=calibration.to_header())
-        interval = calibration.interval(probabilities[:, 0])
+        interval = calibration.interval(probabilities[:, 0], header["ages"])
     tested = Predictions(recipe.name, store.columns.take(fold.test), every[:, 0], interval)
     others = dict(zip(model.classifiers[1:], every.T[1:], strict=True))
     replace_file(folder / PREDICTIONS_FILE, predictions_csv(tested, others))
