@@ -195,6 +195,30 @@ def plugin_entries(files: Iterable[str | Path]) -> list[dict[str, str]]:
     return [{"file": Path(file).name, "sha256": plugin_digest(file)} for file in files]
 
 
+def find_plugins(entries: Iterable[Mapping[str, str]], folders: Iterable[Path]) -> None:
+    """Load the plug-ins that a header lists, from a run's own copies.
+
+    Args:
+        entries: as `plugin_entries` gives them.
+        folders: where the files may be; one with another content does not count.
+
+    Raises:
+        WrinkleError: a plug-in is not loaded yet and in none of the folders.
+    """
+    places = list(folders)
+    for entry in entries:
+        if f"wrinkle_plugin_{Path(entry['file']).stem}_{entry['sha256'][:16]}" in sys.modules:
+            continue
+        files = [place / entry["file"] for place in places]
+        same = [f for f in files if f.is_file() and plugin_digest(f) == entry["sha256"]]
+        if not same:
+            raise WrinkleError(
+                f"made with the plug-in {entry['file']}, which is neither beside it nor in its "
+                "run's folder plugins/, or has changed: put the file there"
+            )
+        load_plugins(same[:1])
+
+
 def _load_plugin(file: Path) -> ModuleType:
     # By content: the copy that a run keeps of a plug-in is the same plug-in.
     name = f"wrinkle_plugin_{file.stem}_{plugin_digest(file)[:16]}"

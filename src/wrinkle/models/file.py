@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from wrinkle.errors import WrinkleError
-from wrinkle.faces.align import TEMPLATE_VERSION
+from wrinkle.faces.input import InputSpec
 from wrinkle.files import read_tensors, write_tensors
 from wrinkle.models.base import AgeModel
 from wrinkle.models.registry import create_model
+from wrinkle.registry import find_plugins
 
 
 def save_model(
@@ -50,12 +51,11 @@ def load_model(
     or tensors that do not fit it.
     """
     tensors, header = read_model(path)
-    if header["input"]["template"] != TEMPLATE_VERSION:
-        raise WrinkleError(
-            f"{path}: aligned by face template {header['input']['template']}, this wrinkle has "
-            f"{TEMPLATE_VERSION}: train again or use the wrinkle that made it"
-        )
     try:
+        InputSpec.from_header(header["input"])
+        find_plugins(
+            header.get("plugins", []), [Path(path).parent, Path(path).parents[1] / "plugins"]
+        )
         model = create_model(header["model"]["name"], **header["model"]["fields"])
     except WrinkleError as error:
         raise WrinkleError(f"{path}: {error}") from None

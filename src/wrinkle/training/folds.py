@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from wrinkle.errors import WrinkleError
 from wrinkle.evaluation.metrics import cumulative_score, mean_absolute_error
 from wrinkle.evaluation.predictions import Predictions
 from wrinkle.evaluation.predictions import to_csv as predictions_csv
+from wrinkle.faces.input import InputSpec
 from wrinkle.files import replace_file
 from wrinkle.inference.conformal import LEAST_FACES, calibrate
 from wrinkle.inference.predict_store import predict_store
@@ -37,10 +39,11 @@ from wrinkle.runs.folder import (
     read_result,
 )
 from wrinkle.runs.recipe import Recipe, flatten
+from wrinkle.training.extras import EXTRAS_FILE, read_extras
 from wrinkle.training.integrity import check_integrity, check_start
-from wrinkle.training.loop import Run, try_out
+from wrinkle.training.loop import Trainer
 from wrinkle.training.memory import keep_freed_memory
-from wrinkle.training.patches import PATCHES_FILE, read_patches
+from wrinkle.training.network import try_out
 
 
 def train(
@@ -54,7 +57,7 @@ def train(
     repeated. Several processes, on one host or many, may train different folds in one folder.
     Returns the results of the folds asked for.
 
-    Raises WrinkleError, one line; `wrinkle.training.loop.Stopped` on Ctrl-C or SIGTERM.
+    Raises WrinkleError, one line; `wrinkle.training.stop.Stopped` on Ctrl-C or SIGTERM.
     """
     root = Path(runs) / recipe.name
     store = Store(recipe.data.store)
@@ -121,12 +124,12 @@ def train_fold(
             f"training.choose is 'best', but fold {fold.name} of {recipe.data.protocol} has no "
             "validation part; choices: 'last'"
         )
-    Run(recipe, store, fold, folder, accelerator, first).train()
+    Trainer(recipe, store, fold, folder, accelerator, first).train()
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         result = test_fold(recipe, store, fold, folder, accelerator)
         replace_file(folder / RESULT_FILE, json.dumps(asdict(result), indent=1).encode())
-        for file in (STATE_FILE, PATCHES_FILE):
+        for file in (STATE_FILE, EXTRAS_FILE):
             (folder / file).unlink(missing_ok=True)
     accelerator.wait_for_everyone()
 
@@ -138,34 +141,35 @@ def test_fold(
     writes predictions.csv."""
     model, header = load_model(folder / MODEL_FILE, accelerator.device)
     training = recipe.training
-
-    def predict(part: np.ndarray, patches: np.ndarray | None = None) -> np.ndarray:
-        return predict_store(
-            model,
-            header,
-            store,
-            part,
-            accelerator.device,
-            training.batch,
-            training.mirror_average,
-            training.workers,
-            every_classifier=True,
-            patches=patches,
-        )
-
-    probabilities = predict(fold.test)
-    every = probabilities.astype(np.float64) @ np.asarray(header["ages"])
+    predict = partial(
+        predict_store,
+        model,
+        InputSpec.from_header(header["input"]),
+        store,
+        device=accelerator.device,
+        batch=training.batch,
+        mirror_average=training.mirror_average,
+        workers=training.workers,
+    )
+    distributions, every = predict(fold.test, every_classifier=True)
+    model_ages = model.ages.cpu().numpy()
     interval = None
     if len(fold.validation) >= LEAST_FACES:
-        data = f"validation part of {recipe.data.protocol}, fold {fold.name}"
-        ages = store.ages[fold.validation]
-        known = (folder / PATCHES_FILE).exists()
-        patches = read_patches(folder, len(store)) if known else None
-        calibration = calibrate(predict(fold.validation, patches)[:, 0], header["ages"], ages, data)
+        known = (folder / EXTRAS_FILE).exists()
+        extras = read_extras(folder, len(store)) if known else None
+        validated = predict(fold.validation, extras=extras)
+        calibration = calibrate(
+            validated.distribution,
+            model_ages,
+            store.ages[fold.validation],
+            f"validation part of {recipe.data.protocol}, fold {fold.name}",
+            validated.age,
+        )
         amend(folder / MODEL_FILE, folder / MODEL_FILE, calibration=calibration.to_header())
-        interval = calibration.interval(probabilities[:, 0], header["ages"])
+        interval = calibration.interval(distributions[:, 0], model_ages, predicted=every[:, 0])
+    names = list(model.classifiers)
     tested = Predictions(recipe.name, store.columns.take(fold.test), every[:, 0], interval)
-    others = dict(zip(model.classifiers[1:], every.T[1:], strict=True))
+    others = dict(zip(names[1:], every.T[1:], strict=True))
     replace_file(folder / PREDICTIONS_FILE, predictions_csv(tested, others))
     actual = tested.actual
     provenance = header["provenance"]
@@ -178,8 +182,8 @@ def test_fold(
         epochs=provenance["epochs"],
         classifiers={
             name: float(mean_absolute_error(guesses, actual))
-            for name, guesses in zip(model.classifiers, every.T, strict=True)
-            if len(model.classifiers) > 1
+            for name, guesses in zip(names, every.T, strict=True)
+            if len(names) > 1
         },
     )
 
