@@ -4,8 +4,8 @@ import math
 import numpy as np
 import pytest
 import torch
-
 import wrinkle.losses.dhaa
+
 from wrinkle.errors import WrinkleError
 from wrinkle.losses import cross_entropy_loss, dhaa_loss
 

@@ -8,6 +8,13 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from wrinkle.training.patches import (
+    PATCHES_FILE,
+    find_patches,
+    plain_views,
+    read_patches,
+    write_patches,
+)
 
 from tests.training.test_loop import TORCHRUN, history, program
 from wrinkle.datasets.store import Store
@@ -17,13 +24,6 @@ from wrinkle.models.file import load_model
 from wrinkle.runs.recipe import load_recipe
 from wrinkle.training import folds, loop
 from wrinkle.training.folds import train
-from wrinkle.training.patches import (
-    PATCHES_FILE,
-    find_patches,
-    plain_views,
-    read_patches,
-    write_patches,
-)
 
 FIELDS = {"width": 4, "channels": 10, "heads": 2, "stride": 8}
 

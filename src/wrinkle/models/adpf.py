@@ -87,6 +87,14 @@ class AttentionNet(AgeModel):
         maps: Tensor = self.rmhha(self.relu(self.bn2(self.conv2(x))))
         return maps
 
+    def ranked_maps(self, images: Tensor) -> Tensor:
+        """Images (B, 3, S, S) → M_1 … M_n (B, n, H, W): the weighted maps by falling scale a_n."""
+        return self.maps(images)[:, self.rmhha.ranking()]
+
+    def ranked_scales(self) -> Tensor:
+        """The scales a_n (n,), falling."""
+        return self.rmhha.scales.detach()[self.rmhha.ranking()].cpu()
+
     def forward(
         self, images: Tensor, key_points: Tensor | None = None, extras: Extras | None = None
     ) -> Output:
@@ -151,6 +159,14 @@ class FusionNet(AgeModel):
         """Images (B, 3, S, S) → boxes of P_1 … P_n (B, n, 4): x1, y1, x2, y2 in [−1, 1]."""
         raise NotImplementedError
 
+    def ranked_maps(self, images: Tensor) -> Tensor | None:
+        """The attention maps behind the patches, in their order; none where patches are fixed."""
+        return None
+
+    def ranked_scales(self) -> Tensor | None:
+        """The scales of the attention maps, in their order."""
+        return None
+
     def row_extras(self, images: Tensor) -> dict[str, Tensor]:
         """ "boxes": `find_patches`, which does not change during training."""
         return {"boxes": self.find_patches(images)}
@@ -204,6 +220,10 @@ class ADPF(FusionNet):
         with torch.autocast(images.device.type, enabled=False):
             maps = self.attention.maps(images)
         return maps[:, self.attention.rmhha.ranking()] if self.ranking else maps
+
+    def ranked_scales(self) -> Tensor:
+        scales: Tensor = self.attention.rmhha.scales.detach().cpu()
+        return scales[self.attention.rmhha.ranking().cpu()] if self.ranking else scales
 
     def starting_state(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """An AttentionNet's checkpoint is put in its place, FusionNet stays as it is."""

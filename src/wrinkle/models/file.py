@@ -19,6 +19,9 @@ from wrinkle.models.base import AgeModel
 from wrinkle.models.registry import create_model
 from wrinkle.registry import find_plugins
 
+PLUGINS_FOLDER = "plugins"
+"""Where a run keeps copies of its plug-ins, beside the folders of its folds."""
+
 
 def save_model(
     path: str | Path, model: nn.Module, card: dict[str, Any], half: bool = False
@@ -53,9 +56,8 @@ def load_model(
     tensors, header = read_model(path)
     try:
         InputSpec.from_header(header["input"])
-        find_plugins(
-            header.get("plugins", []), [Path(path).parent, Path(path).parents[1] / "plugins"]
-        )
+        folder = Path(path).resolve().parent
+        find_plugins(header.get("plugins", []), [folder, folder.parent / PLUGINS_FOLDER])
         model = create_model(header["model"]["name"], **header["model"]["fields"])
     except WrinkleError as error:
         raise WrinkleError(f"{path}: {error}") from None

@@ -15,6 +15,7 @@ import yaml
 from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
 from wrinkle.evaluation.predictions import Predictions, read_predictions
+from wrinkle.faces.input import InputSpec
 from wrinkle.models.base import AgeModel
 from wrinkle.models.file import load_model
 from wrinkle.protocols import Fold, get_protocol
@@ -52,6 +53,7 @@ class Run:
     store: Store | None
     model: AgeModel
     header: dict[str, Any]
+    spec: InputSpec
 
     def fold(self, name: str) -> Fold | None:
         return next((fold for fold in self.folds or [] if fold.name == name), None)
@@ -128,6 +130,7 @@ def read_run(root: Path, store: Path | None) -> System:
         store=found,
         model=model,
         header=header,
+        spec=InputSpec.from_header(header["input"]),
     )
     rows = found.columns if found else unlabelled(list(ages), list(ages.values()))
     parts = [read_predictions(file, rows) for file in files]

@@ -156,14 +156,10 @@ class AgeEstimator:
 
     def _faces(self, images: list[np.ndarray]) -> list[list[Face]]:
         detections = self.detector(images) if images else []
-        found = [
-            (image, each) for image, group in zip(images, detections, strict=True) for each in group
-        ]
-        predicted = iter(zip(found, *self._predict(found), strict=True))
-        return [
-            [self._face(each, *rest) for (_, each), *rest in islice(predicted, len(group))]
-            for group in detections
-        ]
+        places = zip(images, detections, strict=True)
+        found = [(image, each) for image, group in places for each in group]
+        predicted = zip(*self._predict(found), strict=True)
+        return [[self._face(each, *next(predicted)) for each in group] for group in detections]
 
     @torch.inference_mode()
     def _predict(self, faces: list[tuple[np.ndarray, Detection]]) -> tuple[np.ndarray, np.ndarray]:

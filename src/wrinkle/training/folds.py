@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
 from accelerate import Accelerator
 
 from wrinkle.datasets.store import Store
@@ -24,7 +23,7 @@ from wrinkle.faces.input import InputSpec
 from wrinkle.files import replace_file
 from wrinkle.inference.conformal import LEAST_FACES, calibrate
 from wrinkle.inference.predict_store import predict_store
-from wrinkle.models.file import amend, load_model
+from wrinkle.models.file import PLUGINS_FOLDER, amend, load_model
 from wrinkle.protocols import Fold, get_protocol
 from wrinkle.protocols.fold import limited
 from wrinkle.runs.folder import (
@@ -38,7 +37,7 @@ from wrinkle.runs.folder import (
     read_note,
     read_result,
 )
-from wrinkle.runs.recipe import Recipe, flatten
+from wrinkle.runs.recipe import Recipe, load_recipe
 from wrinkle.training.extras import EXTRAS_FILE, read_extras
 from wrinkle.training.integrity import check_integrity, check_start
 from wrinkle.training.loop import Trainer
@@ -215,7 +214,7 @@ def check_folder(root: Path, recipe: Recipe, data: str) -> None:
     """WrinkleError when `root` holds a run of another recipe or of other data."""
     if not (root / RECIPE_FILE).exists():
         return
-    old = flatten(yaml.safe_load((root / RECIPE_FILE).read_text(encoding="utf-8")))
+    old = load_recipe(root / RECIPE_FILE).resolved()
     new = recipe.resolved()
     differences = [
         f"{field} is {old.get(field)!r} there, {new.get(field)!r} here"
@@ -236,6 +235,10 @@ def write_folder(
 ) -> None:
     note = {"command": command, "data": data, "integrity": integrity}
     replace_file(root / RUN_FILE, json.dumps(note).encode(), writer)
+    copies = tuple(f"{PLUGINS_FOLDER}/{Path(file).name}" for file in recipe.plugins)
+    for file, copy in zip(recipe.plugins, copies, strict=True):
+        replace_file(root / copy, Path(file).read_bytes(), writer)
+    recipe = recipe.model_copy(update={"plugins": copies})
     replace_file(root / RECIPE_FILE, f"# {command}\n{recipe.to_yaml()}".encode(), writer)
 
 

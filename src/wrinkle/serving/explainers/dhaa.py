@@ -5,9 +5,10 @@ import torch
 from matplotlib.figure import Figure, FigureBase
 from torch import Tensor
 
+from wrinkle.models.base import Prediction
 from wrinkle.models.dhaa import BRANCHES, DHAA, ON_PAPER, RegionPooling
 from wrinkle.models.face_regions import REGIONS, face_points, region_points
-from wrinkle.serving.drawing import (
+from wrinkle.serving.explainers.drawing import (
     SOURCE,
     TARGET,
     draw_distributions,
@@ -16,6 +17,7 @@ from wrinkle.serving.drawing import (
     to_pixels,
     visible,
 )
+from wrinkle.serving.explainers.plain import explain_face
 
 TITLES = {
     "g2": "G-2 face",
@@ -26,14 +28,15 @@ TITLES = {
 }
 
 
-def draw_dhaa(model: DHAA, pixels: Tensor, key_points: Tensor, distributions: Tensor) -> Figure:
+@explain_face.register
+def explain_dhaa(model: DHAA, pixels: Tensor, key_points: Tensor, prediction: Prediction) -> Figure:
     """The source points of each region on the face, the regions as aligned with their target
-    points, and the distribution of every classifier; arguments as `draw_plain`."""
+    points, and the distribution of every classifier."""
     figure = Figure((15, 8.2), layout="constrained")
     rows = figure.add_gridspec(2, 1, height_ratios=(1.9, 1))
     face = visible(pixels, model)
     draw_regions(figure.add_subfigure(rows[0]), model, face, key_points)
-    draw_branches(figure.add_subfigure(rows[1]), model, distributions)
+    draw_branches(figure.add_subfigure(rows[1]), model, prediction)
     return figure
 
 
@@ -74,15 +77,15 @@ LEGEND = (
 )
 
 
-def draw_branches(figure: FigureBase, model: DHAA, distributions: Tensor) -> None:
-    """The final distribution and, per branch, those of its sub-networks: (K, A)."""
+def draw_branches(figure: FigureBase, model: DHAA, prediction: Prediction) -> None:
+    """The final distribution and, per branch, those of its sub-networks."""
     names = list(model.classifiers)
     branches = [letter for letter in BRANCHES.values() if letter in model.branches]
     shown = branches if len(names) > 1 else []
     axes = np.atleast_1d(figure.subplots(1, 1 + len(shown), sharey=True))
-    draw_distributions(axes[0], model, distributions[:1], ["DHAA"])
+    draw_distributions(axes[0], model, prediction, {"DHAA": 0})
     axes[0].set_ylabel("probability")
     for panel, letter in zip(axes[1:], shown, strict=True):
-        own = [i for i, name in enumerate(names) if name.startswith(f"{ON_PAPER[letter]}-")]
-        draw_distributions(panel, model, distributions[own], [names[i] for i in own])
-    axes[0].set_ylim(0, 1.05 * float(distributions.max()))
+        own = {n: i for i, n in enumerate(names) if n.startswith(f"{ON_PAPER[letter]}-")}
+        draw_distributions(panel, model, prediction, own)
+    axes[0].set_ylim(0, 1.05 * float(prediction.distribution.max()))

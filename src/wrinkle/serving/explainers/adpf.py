@@ -1,41 +1,48 @@
 """ADPF's part of `explain`: its ranked maps and patches, of one face or of many."""
 
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from wrinkle.layers import crop_patches, patch_boxes, patch_maps
-from wrinkle.models.adpf import ADPF, AttentionNet
-from wrinkle.models.base import AgeModel
-from wrinkle.serving.drawing import TARGET, draw_distributions, show, to_pixels, visible
+from wrinkle.models.adpf import AttentionNet, FusionNet
+from wrinkle.models.base import Prediction
+from wrinkle.serving.explainers.drawing import (
+    TARGET,
+    draw_distributions,
+    show,
+    to_pixels,
+    visible,
+)
+from wrinkle.serving.explainers.plain import explain_face, explain_many
 
 PATCH = 64
 """Side in pixels that patches are drawn at where the network has no size of its own."""
 
 
-def look(model: AgeModel, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Boxes of P_1 … P_n (B, n, 4) in [−1, 1], and the ranked maps (B, n, H, W) of a network that
-    has maps; on the CPU.
+def ranked(
+    model: AttentionNet | FusionNet, pixels: Tensor
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Boxes of P_1 … P_n (B, n, 4) in [−1, 1]; ranked maps (B, n, H, W) and their scales (n,) of a
+    network that has maps; on the CPU.
 
-    AttentionNet alone has no patches: shown are those that its maps would cut out.
+    AttentionNet alone has no patches: the boxes are those that its maps would give.
     """
     pixels = pixels.to(model.ages.device)
-    if isinstance(model, ADPF):
-        maps = model.ranked_maps(pixels).cpu()
-    elif isinstance(model, AttentionNet):
-        maps = model.maps(pixels)[:, model.rmhha.ranking()].cpu()
-    else:
-        return model.find_patches(pixels).cpu(), None
-    return patch_boxes(maps, pixels.shape[-1]), maps
+    maps, scales = model.ranked_maps(pixels), model.ranked_scales()
+    boxes = model.find_patches(pixels) if maps is None else patch_boxes(maps, pixels.shape[-1])
+    return boxes.cpu(), None if maps is None else maps.cpu(), scales
 
 
-def draw_adpf(model: AgeModel, pixels: Tensor, key_points: Tensor, distributions: Tensor) -> Figure:
+@explain_face.register
+def explain_adpf(
+    model: AttentionNet | FusionNet, pixels: Tensor, key_points: Tensor, prediction: Prediction
+) -> Figure:
     """The face under each ranked map with its box, the patches in order, and the distribution over
-    ages; arguments as `draw_plain`. Where patches are fixed there are no maps."""
+    ages. Where patches are fixed there are no maps."""
     face = visible(pixels, model)
-    boxes, maps = look(model, pixels)
+    boxes, maps, scales = ranked(model, pixels)
     n = boxes.shape[1]
     patches = crop_patches(face, patch_maps(boxes), getattr(model, "patch_size", PATCH))[0]
     figure = Figure((2.1 * (n + 1) + 4, 4.8), layout="constrained")
@@ -48,27 +55,30 @@ def draw_adpf(model: AgeModel, pixels: Tensor, key_points: Tensor, distributions
         show(
             axes[0, k + 1],
             face[0],
-            f"{'M' if maps is not None else 'P'}{k + 1}{scale_of(model, k)}",
+            f"P{k + 1}" if scales is None else f"M{k + 1}, a = {float(scales[k]):.2f}",
         )
         if maps is not None:
             draw_heat(axes[0, k + 1], maps[0, k], face.shape[-1])
         draw_box(axes[0, k + 1], boxes[0, k], face.shape[-1])
         show(axes[1, k + 1], patches[k], f"P{k + 1}")
     ages = figure.add_subfigure(columns[1]).subplots()
-    draw_distributions(ages, model, distributions[:1], ["age"])
+    draw_distributions(ages, model, prediction, {"age": 0})
     ages.set_ylabel("probability")
     ages.set_ylim(bottom=0)
     return figure
 
 
-def draw_gallery(model: AgeModel, pixels: Tensor, ages: Tensor, predicted: Tensor) -> Figure:
+@explain_many.register
+def draw_gallery(
+    model: AttentionNet | FusionNet, pixels: Tensor, ages: Tensor, predicted: Tensor
+) -> Figure:
     """A row for each rank, a column for each face, as the paper's Figure 1: the face under the map
     of that rank, with the patch's box.
 
     pixels: (B, 3, S, S), the network's input. ages, predicted: (B,) years, for the titles.
     """
     faces = visible(pixels, model)
-    boxes, maps = look(model, pixels)
+    boxes, maps, _ = ranked(model, pixels)
     count, n = boxes.shape[:2]
     figure = Figure((1.5 * count + 0.4, 1.5 * (n + 1) + 0.3), layout="constrained")
     axes = figure.subplots(n + 1, count, squeeze=False)
@@ -84,19 +94,6 @@ def draw_gallery(model: AgeModel, pixels: Tensor, ages: Tensor, predicted: Tenso
     for k in range(n):
         label(axes[k + 1, 0], f"P{k + 1}")
     return figure
-
-
-def scale_of(model: AgeModel, k: int) -> str:
-    """The scale a of the map at rank k, for its title; nothing where there is none."""
-    if isinstance(model, ADPF):
-        rmhha = model.attention.rmhha
-        order = rmhha.ranking() if model.ranking else torch.arange(model.patches)
-    elif isinstance(model, AttentionNet):
-        rmhha = model.rmhha
-        order = rmhha.ranking()
-    else:
-        return ""
-    return f", a = {float(rmhha.scales[order[k]]):.2f}"
 
 
 def draw_heat(axes: Axes, heat: Tensor, size: int) -> None:

@@ -1,13 +1,13 @@
 """What figures of faces have in common."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from wrinkle.models.base import AgeModel
+from wrinkle.models.base import AgeModel, Prediction
 
 SOURCE, TARGET = "#ffb000", "#00d0ff"
 LINES = ("#1f77b4", "#ff7f0e", "#2ca02c")
@@ -20,17 +20,22 @@ def visible(pixels: Tensor, model: AgeModel) -> Tensor:
 
 
 def draw_distributions(
-    axes: Axes, model: AgeModel, distributions: Tensor, names: Sequence[str]
+    axes: Axes, model: AgeModel, prediction: Prediction, rows: Mapping[str, int]
 ) -> None:
-    """Curves over ages with their means marked: (K, A)."""
+    """Curves over ages with the predicted ages marked.
+
+    Args:
+        prediction: distributions (K, A) and ages (K,).
+        rows: label of each curve → its row in the prediction.
+    """
     ages = model.ages.cpu()
-    for name, curve, colour in zip(names, distributions, LINES, strict=False):
-        age = float((curve * ages).sum())
+    for (name, row), colour in zip(rows.items(), LINES, strict=False):
+        curve, age = prediction.distribution[row], float(prediction.age[row])
         axes.plot(ages, curve, color=colour, label=f"{name}: {age:.1f} years")
         axes.fill_between(ages, curve, color=colour, alpha=0.15)
         axes.axvline(age, color=colour, lw=1, ls="--")
     axes.set_xlabel("age, years")
-    axes.set_xlim(0, float(ages[-1]))
+    axes.set_xlim(float(ages[0]), float(ages[-1]))
     axes.legend(frameon=False, fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
 
