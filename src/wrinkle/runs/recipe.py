@@ -46,7 +46,7 @@ class Term(NamedPart):
 
     @model_validator(mode="after")
     def _is_registered(self) -> Self:
-        LOSSES.check(self.name, self.fields)
+        LOSSES.create(self.name, self.fields)
         return self
 
 
@@ -186,6 +186,7 @@ def load_recipe(path: str | Path, overrides: list[str] | None = None) -> Recipe:
     chosen = choose(content, asked, path)
     fields = overlaid(content, chosen)
     load_plugins(fields.get("plugins") or ())
+    fields.setdefault("loss", [{"name": "dldl_v2"}])
     fields["name"] = run_name(path, fields.get("name"), chosen)
     for change in changes:
         if not change.startswith("first."):
@@ -197,6 +198,8 @@ def load_recipe(path: str | Path, overrides: list[str] | None = None) -> Recipe:
         return Recipe.model_validate(fields)
     except ValidationError as error:
         raise WrinkleError(f"{path}: {explain(error, Recipe)}") from None
+    except WrinkleError as error:
+        raise WrinkleError(f"{path}: {error}") from None
 
 
 def _first(first: Any, path: Path, chosen: Mapping[str, str | None], changes: list[str]) -> Any:
