@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--against", required=True, type=Path)
     args = parser.parse_args()
     base = {name: ages for fold in folds(args.against) for name, ages in fold.items()}
-    print(f"| recipe | MAE over folds | over all pictures | minus {args.against.name}'s, 95 % |")
+    print(f"| recipe | MAE over folds | over all pictures | minus {args.against}'s, 95 % |")
     print("|---|---:|---:|---:|")
     for run in args.runs:
         parts = folds(run)
@@ -38,7 +38,8 @@ def main() -> None:
         every = {name: ages for fold in parts for name, ages in fold.items()}
         means = [error(fold) for fold in parts]
         spread = f" ± {np.std(means, ddof=1):.3f}" if len(means) > 1 else ""
-        print(f"| {run.name} | {np.mean(means):.3f}{spread} of {len(parts)} folds ", end="")
+        name = f"{run.parent.name}/{run.name}"
+        print(f"| {name} | {np.mean(means):.3f}{spread} of {len(parts)} folds ", end="")
         print(f"| {error(every):.3f} | {difference(every, base)} |")
 
 
