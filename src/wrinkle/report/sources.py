@@ -105,7 +105,7 @@ def renamed(systems: Sequence[System]) -> list[System]:
 def read_run(root: Path, store: Path | None) -> System:
     """The folds of `runs/<recipe name>/` that are done."""
     if not (root / RECIPE_FILE).is_file():
-        raise WrinkleError(f"{root} is no run: give a folder such as runs/utkface/dhaa")
+        raise WrinkleError(f"{root} is no run: give a folder such as runs/dhaa/utkface-small")
     recipe = load_recipe(root / RECIPE_FILE)
     note, results = read_note(root), results_of(root)
     if not results:
