@@ -16,7 +16,7 @@ from wrinkle.datasets import Row, read_dataset
 from wrinkle.datasets.readers.fgnet import five_points
 from wrinkle.errors import WrinkleError
 from wrinkle.faces.decode import decode
-from wrinkle.faces.detectors.detection import Detector, create_detector
+from wrinkle.faces.detectors import Detector, create_detector
 
 BATCH = 16
 

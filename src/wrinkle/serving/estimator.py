@@ -16,7 +16,7 @@ from torch import Tensor
 from wrinkle.errors import ImageError, WrinkleError
 from wrinkle.faces.align import crop_face, face_input, transform, view_matrix
 from wrinkle.faces.decode import count_pixels, decode
-from wrinkle.faces.detectors.detection import Detection, create_detector
+from wrinkle.faces.detectors import Detection, create_detector
 from wrinkle.inference.conformal import Calibration
 from wrinkle.inference.prepared import prepare_for_inference
 from wrinkle.models.base import AgeModel
