@@ -93,7 +93,7 @@ class MTCNN:
     def _coarse_side(self, image: np.ndarray) -> float:
         """Side of the coarse pass's smallest face; in a long strip no less than the fine pass's."""
         short, long = sorted(image.shape[:2])
-        return max(self.coarse * float(short), self.smallest * long / self.finest_side)
+        return float(max(self.coarse * short, self.smallest * long / self.finest_side))
 
     def _in_a_frame(self, image: np.ndarray) -> list[Detection]:
         """Look again at a picture that a face may fill: P-Net needs some surroundings."""
