@@ -18,7 +18,7 @@ from wrinkle.errors import WrinkleError, install_command
 from wrinkle.faces.detectors.detection import Detection, by_prominence
 from wrinkle.faces.detectors.registry import DETECTORS
 
-# The detector's smallest face is 80 pixels wide: a portrait scaled to this size shows a larger one.
+# The detector's smallest face is 80 pixels wide; in a portrait of this size, the face is larger.
 _LONGEST_SIDE = 640
 
 
@@ -26,9 +26,9 @@ _LONGEST_SIDE = 640
 class Dlib68:
     """Detector with dlib's frontal HOG model, on the CPU.
 
-    Faces of 80 pixels and more (in a photograph scaled down to 640) are searched first; only where
-    there is none, the photograph is doubled in search of smaller ones. Landmarks are fitted in the
-    photograph itself.
+    It first looks for faces of 80 pixels and more in the photograph scaled down to 640 pixels; if
+    there is none, also for smaller ones, in the scaled photograph enlarged twice. Landmarks are
+    fitted in the photograph itself.
 
     Raises:
         WrinkleError: the extra `dlib` is not installed.
