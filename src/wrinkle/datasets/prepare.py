@@ -34,7 +34,7 @@ from wrinkle.datasets.store import FORMAT, SCHEMA, write_table
 from wrinkle.errors import ImageError, WrinkleError
 from wrinkle.faces.align import crop_face, transform
 from wrinkle.faces.decode import decode
-from wrinkle.faces.detectors.detection import Detection, Detector, create_detector
+from wrinkle.faces.detectors import Detection, Detector, create_detector
 
 PART = 128
 """Photographs per unit of work."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from wrinkle.errors import ImageError, WrinkleError
 from wrinkle.faces.align import crop_face, transform
 from wrinkle.faces.decode import count_pixels, decode
-from wrinkle.faces.detectors.detection import Detection, create_detector
+from wrinkle.faces.detectors import Detection, create_detector
 from wrinkle.faces.input import InputSpec
 from wrinkle.inference.conformal import Calibration
 from wrinkle.inference.intervals import central_interval, probability_at_least
