@@ -193,6 +193,7 @@ def test_ctrl_c_says_so(wrinkle: Command, monkeypatch: pytest.MonkeyPatch) -> No
     assert wrinkle("datasets") == (130, "", [f"wrinkle: {said[0]}"])
 
 
+@pytest.mark.kills
 def test_ctrl_c_in_the_middle_of_a_batch(small_model: Path) -> None:
     process = start("predict", *[PORTRAIT] * 2000, "--model", small_model, "--batch", 8)
     assert process.stdout is not None
