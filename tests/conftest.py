@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.tiny import write_recipe, write_store
-
 if "PYTEST_XDIST_WORKER" in os.environ:  # one thread each, set before torch is imported
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -108,10 +106,14 @@ def example_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def drawn_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store of 256 drawn faces, 16 persons, ages 0–80."""
+    from tests.tiny import write_store
+
     return write_store(tmp_path_factory.mktemp("drawn") / "drawn.arrow")
 
 
 @pytest.fixture
 def drawn_recipe(tmp_path: Path, drawn_store: Path) -> Path:
     """A recipe that trains the tiny network on the drawn faces in a second."""
+    from tests.tiny import write_recipe
+
     return write_recipe(tmp_path, drawn_store)
