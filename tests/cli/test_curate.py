@@ -338,6 +338,7 @@ def test_ctrl_c_is_one_line(
     assert done.err == ["wrinkle: stopped: run the same command again to go on"]
 
 
+@pytest.mark.kills
 def test_ctrl_c_in_the_midst_of_daft(tmp_path: Path, small_model: Path, wrinkle: Command) -> None:
     config = fresh(tmp_path, small_model)
     code = (

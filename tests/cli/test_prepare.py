@@ -59,6 +59,7 @@ def test_nothing_to_pack_is_one_line(
     assert len(done.err) == 1
 
 
+@pytest.mark.kills
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="no process groups here")
 @pytest.mark.parametrize("seconds", [0.2, 0.8])
 def test_ctrl_c_while_the_workers_start(tmp_path: Path, seconds: float) -> None:

@@ -164,6 +164,7 @@ def test_stopping_ends_the_threads(server):
     assert len(server.asked) == asked
 
 
+@pytest.mark.kills
 def test_a_program_that_is_stopped_waits_for_nobody(server):
     """Ctrl-C while a server says nothing for far longer than anybody likes to wait."""
     stop = threading.Event()

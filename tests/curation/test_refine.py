@@ -88,6 +88,7 @@ def push_and_die(root: Path, url: str) -> None:
     push(Workspace(root), Settings(url))
 
 
+@pytest.mark.kills
 def test_killed_anywhere_a_push_sends_each_face_once(studio: Studio, tmp_path: Path) -> None:
     workspace, settings = fill(tmp_path, SPREADS), Settings(studio.url)
     context = get_context("spawn")
@@ -120,6 +121,7 @@ def pull_and_die(root: Path, url: str) -> None:
     pull(workspace, Settings(url))
 
 
+@pytest.mark.kills
 def test_killed_in_between_a_pull_comes_to_the_same_tables(studio: Studio, tmp_path: Path) -> None:
     workspace, settings = fill(tmp_path, SPREADS), Settings(studio.url)
     push(workspace, settings)

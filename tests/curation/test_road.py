@@ -130,6 +130,7 @@ def walk_and_die(file: Path, deadly: int) -> None:
     walk(file)
 
 
+@pytest.mark.kills
 @pytest.mark.slow
 def test_killed_in_any_stage_it_comes_to_the_same_tables(
     road: Road, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

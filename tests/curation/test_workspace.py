@@ -55,6 +55,7 @@ def work_and_die(root: Path, deadly: int) -> None:
     workspace.extend("length", todo(9), "name", work, at_once=2)
 
 
+@pytest.mark.kills
 def test_killed_anywhere_it_comes_to_the_same_table(tmp_path: Path) -> None:
     context = get_context("spawn")  # Daft's threads do not survive a fork
     for deadly in (1, 2):

@@ -87,6 +87,7 @@ def test_every_picture_left_out_has_its_reason(tmp_path: Path) -> None:
     assert "      2  dropped: unreadable" in done.table()
 
 
+@pytest.mark.kills
 @pytest.mark.slow
 def test_killed_it_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, out = folder_of(tmp_path / "in", 3), tmp_path / "out.arrow"
@@ -203,6 +204,7 @@ def wait_for_part(out: Path) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.kills
 @pytest.mark.slow
 def test_ctrl_c_is_one_line_and_keeps_what_is_done(tmp_path: Path) -> None:
     source, out = folder_of(tmp_path / "in", 4), tmp_path / "out.arrow"
@@ -217,6 +219,7 @@ def test_ctrl_c_is_one_line_and_keeps_what_is_done(tmp_path: Path) -> None:
     assert not out.exists()
 
 
+@pytest.mark.kills
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 def test_workers_end_with_their_parent(tmp_path: Path) -> None:
@@ -269,6 +272,7 @@ def die(*_: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+@pytest.mark.kills
 def test_a_dead_worker_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_make_part", die)
     with pytest.raises(WrinkleError, match="worker process died") as caught:

@@ -25,6 +25,7 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.mark.kills
 @pytest.mark.slow
 def test_killed_anywhere_it_ends_with_the_same_bits(drawn_recipe: Path, tmp_path: Path) -> None:
     overrides = [*DHAA, "training.checkpoint_every_steps=1"]
