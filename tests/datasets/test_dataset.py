@@ -4,9 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from wrinkle.datasets import DATASETS, Dataset, Row, read_dataset
+from wrinkle.datasets.dataset import five_points
 from wrinkle.errors import WrinkleError
 from wrinkle.registry import load_plugins
 
@@ -48,6 +50,13 @@ def test_a_dataset_without_terms_is_refused() -> None:
 
             def read(self, root: Path) -> tuple[list[Row], list[object]]:  # type: ignore[override]
                 return [], []
+
+
+def test_key_points_are_means_of_landmarks() -> None:
+    landmarks = np.arange(16, dtype=np.float32).reshape(8, 2)
+    points = five_points(landmarks, ((0, 2), (1,), (5,), (6,), (7,)))
+    assert points.tolist() == [[2, 3], [2, 3], [10, 11], [12, 13], [14, 15]]
+    assert points.dtype == np.float32
 
 
 def _refusal(name: str, root: Path) -> None:

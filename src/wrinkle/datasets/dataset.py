@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
+
 from wrinkle.datasets.rows import Dropped, Row
 from wrinkle.errors import WrinkleError
 from wrinkle.registry import Registry
@@ -54,6 +56,19 @@ class Dataset(ABC):
         Raises:
             WrinkleError: `root` is not this dataset, or a file of it cannot be read; one line.
         """
+
+
+def five_points(landmarks: np.ndarray, key_points: Sequence[Sequence[int]]) -> np.ndarray:
+    """The five key points of a detector, from landmarks.
+
+    Args:
+        landmarks: (..., N, 2).
+        key_points: as in `Dataset`.
+
+    Returns:
+        (..., 5, 2) in the same unit.
+    """
+    return np.stack([landmarks[..., list(some), :].mean(-2) for some in key_points], axis=-2)
 
 
 DATASETS: Registry[Dataset] = Registry("dataset", "wrinkle.datasets.readers")

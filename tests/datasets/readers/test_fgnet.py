@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from wrinkle.datasets.dataset import five_points
 from wrinkle.datasets.readers.fgnet import FGNet
 from wrinkle.errors import WrinkleError
 
@@ -61,7 +62,7 @@ def test_wrong_layout(tmp_path):
 
 
 def test_five_points_of_many_faces():
-    five = FGNet.five_points(np.stack([POINTS, POINTS + 1]))
+    five = five_points(np.stack([POINTS, POINTS + 1]), FGNet.key_points)
     assert five.shape == (2, 5, 2)
     np.testing.assert_array_equal(five[0, :, 0], [62.25, 72.25, 134.25, 96.25, 108.25])
 
@@ -82,7 +83,9 @@ def test_the_real_one(data_root):
 def test_the_order_of_the_real_landmarks(data_root):
     """Left eye left of right eye, nose tip below the eyes' line, the mouth below the tip."""
     landmarks = np.stack([row.landmarks for row in FGNet().read(data_root / "fgnet")[0]])
-    left, right, nose, mouth_left, mouth_right = np.moveaxis(FGNet.five_points(landmarks), 1, 0)
+    left, right, nose, mouth_left, mouth_right = np.moveaxis(
+        five_points(landmarks, FGNet.key_points), 1, 0
+    )
     across = right - left
     down = np.stack([-across[:, 1], across[:, 0]], axis=1)  # y grows downwards
     assert (across[:, 0] > 0).all()
