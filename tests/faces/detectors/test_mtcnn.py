@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from wrinkle.datasets.readers.fgnet import five_points, read
+from wrinkle.datasets.dataset import five_points
+from wrinkle.datasets.readers.fgnet import FGNet
 from wrinkle.errors import WrinkleError
 from wrinkle.faces.decode import decode
 from wrinkle.faces.detectors import mtcnn
@@ -373,13 +374,13 @@ def test_a_crowd(detector, photographs):
 @pytest.mark.data
 @pytest.mark.slow
 def test_fgnet_is_found_at_the_hand_placed_eyes(detector, data_root):
-    rows, _ = read(data_root / "fgnet")
+    rows, _ = FGNet().read(data_root / "fgnet")
     errors = []
     for start in range(0, len(rows), 16):
         part = rows[start : start + 16]
         for row, faces in zip(part, detector([decode(row.path) for row in part]), strict=True):
             assert row.landmarks is not None
-            eyes = five_points(row.landmarks)[:2]
+            eyes = five_points(row.landmarks, FGNet.key_points)[:2]
             errors.append(_eye_error(faces[0], eyes) if faces else np.inf)
     assert len(errors) == 1002
     assert np.mean(np.array(errors) < 0.5) >= 0.99
