@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from wrinkle.datasets import Row
 from wrinkle.errors import WrinkleError
 from wrinkle.protocols import utkface
-from wrinkle.protocols.make_utkface import assign, cluster, main, perceptual_hash
+from wrinkle.protocols.lists.make_utkface import assign, cluster, main, perceptual_hash
 
 
 def _scene(seed: int) -> np.ndarray:

@@ -1,31 +1,34 @@
-"""Packs the published lists:  python -m wrinkle.protocols.make_lists PUBLISHED [OUT]
+"""Packs the published lists:  python -m wrinkle.protocols.lists.make_published PUBLISHED [OUT]
 
-PUBLISHED holds the files as their authors give them (docs/protocols.md says where from):
+PUBLISHED has the files as their authors give them (docs/protocols.md says from where):
 
     morph2/photos.csv                    photo, subject, gender, race, age
     morph2/{random,dex}_{train,test}.txt, morph2/agr_{s1,s2_s3,s1_s3}.txt
-    morph2/coral_{train,valid,test}.txt  names, one a line
+    morph2/coral_{train,valid,test}.txt  names, one in each line
     agemeta/celebrity2000_meta.mat       CACD's list: names and ranks (read with SciPy)
     coral_cnn/cacd_{train,valid,test}.csv, coral_cnn/afad_{valid,test}.csv
     agedb.csv                            age, path, split
 
-MORPH II's S3 is what agr_s1_s3 has more than agr_s1, and S2 is what agr_s2_s3 has more than S3. The
-published agr_s2 is not used: half of it (5,310 of 10,590) is in S1, and so in the part that tests.
+MORPH II's S3 is agr_s1_s3 without agr_s1, and S2 is agr_s2_s3 without S3. The published agr_s2 is
+not used: half of it (5,310 of 10,590) is in S1, and so in its own test part.
 """
 
 import csv
 import sys
 from pathlib import Path
+from typing import TypeVar
 
 from wrinkle.protocols import afad, agedb, cacd, morph2
 from wrinkle.protocols.split_lists import columns_text, write_list
 
 Name = tuple[str, str]
+T = TypeVar("T")
 
 
 def morph2_text(folder: Path) -> str:
-    """Columns of MORPH II: group (W, B, - for others, . for a picture that only CORAL lists), and a
-    letter for the part in each published split.
+    """Columns of MORPH II: the group, and a letter for the part in each published split.
+
+    Groups are W, B, "-" for others, "." for a picture that only CORAL lists.
     """
 
     def listed(file: str) -> set[Name]:
@@ -53,7 +56,7 @@ def morph2_text(folder: Path) -> str:
 
 
 def afad_text(folder: Path) -> str:
-    """Columns of AFAD: which picture validates and which tests in CORAL's split."""
+    """Columns of AFAD: the part of each picture that validates or tests in CORAL's split."""
 
     def listed(file: str) -> set[Name]:
         return {_halves(row["path"], "/") for row in _csv(folder / f"{file}.csv")}
@@ -93,7 +96,7 @@ def cacd_text(meta: Path, folder: Path) -> str:
 def main(published: str, out: str | None = None) -> None:
     """Write the lists to the folder `out` (default: into the package) and print checksums."""
     root = Path(published)
-    to = Path(out) if out else Path(__file__).parent / "lists"
+    to = Path(out) if out else Path(__file__).parent
     texts = {
         morph2.LIST: morph2_text(root / "morph2"),
         cacd.LIST: cacd_text(root / "agemeta" / "celebrity2000_meta.mat", root / "coral_cnn"),
@@ -111,13 +114,13 @@ def _csv(file: Path) -> list[dict[str, str]]:
 
 
 def _halves(name: str, between: str) -> Name:
-    """Stem and ending of a name, without what follows its dot."""
+    """Stem and ending of a name, without the part after its dot."""
     stem, _, ending = name.partition(".")[0].rpartition(between)
     return stem, ending
 
 
-def _letters(**parts: set) -> dict:
-    """Name → the letter under which it was given."""
+def _letters(**parts: set[T]) -> dict[T, str]:
+    """Name → the letter of the part that has it."""
     return {name: letter for letter, names in parts.items() for name in names}
 
 
@@ -128,5 +131,5 @@ def _row(letters: dict[int, str]) -> str:
 
 if __name__ == "__main__":
     if len(sys.argv) not in (2, 3):
-        sys.exit("usage: python -m wrinkle.protocols.make_lists PUBLISHED [OUT]")
+        sys.exit("usage: python -m wrinkle.protocols.lists.make_published PUBLISHED [OUT]")
     main(*sys.argv[1:])

@@ -10,7 +10,7 @@ from tests.protocols.tables import agedb as pictures_table
 from tests.protocols.tables import shared, sizes
 from wrinkle.protocols import afad, agedb, cacd, get_protocol, morph2
 from wrinkle.protocols import split_lists as packed
-from wrinkle.protocols.make_lists import main
+from wrinkle.protocols.lists.make_published import main
 
 scipy_io = pytest.importorskip("scipy.io")
 
