@@ -60,7 +60,7 @@ def test_coverage_of_the_systems_intervals() -> None:
     assert row.coverage is not None
     assert row.coverage.value == pytest.approx(4 / 6)
     text = score_table(replace(predictions(), interval=ends))
-    assert "90 % intervals hold 66.7 % of the ages" in text
+    assert "90 % intervals contain 66.7 % of the ages" in text
     assert "mean width 6.0 years" in text
 
 

@@ -18,6 +18,7 @@ from wrinkle.faces.align import crop_face, face_input, transform, view_matrix
 from wrinkle.faces.decode import count_pixels, decode
 from wrinkle.faces.detectors.detection import Detection, create_detector
 from wrinkle.inference.conformal import Calibration
+from wrinkle.inference.device import choose_device
 from wrinkle.inference.prepared import prepare_for_inference
 from wrinkle.models.base import AgeModel
 from wrinkle.models.file import load_model
@@ -195,22 +196,6 @@ class AgeEstimator:
             expected["std"],
         )
         return pixels, torch.from_numpy(key_points.astype(np.float32)).to(self.device)
-
-
-def choose_device(name: str | None) -> torch.device:
-    """The device of that name, or the best there is.
-
-    Raises:
-        WrinkleError: unknown, or not on this machine.
-    """
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError, ImportError):
-        raise WrinkleError(f"device {name!r} is not to be had here: try --device cpu") from None
-    return device
 
 
 def interval(distribution: np.ndarray, share: float = 0.9) -> tuple[float, float]:

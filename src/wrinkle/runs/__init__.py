@@ -1,0 +1,1 @@
+"""Recipes, and the folders that training writes: what training and reports share."""
