@@ -1,1 +1,1 @@
-"""Recipes, and the folders that training writes: what training and reports share."""
+"""What a run is: its recipe, its folder, and the reader of finished runs."""
