@@ -87,8 +87,8 @@ def of_all(systems: Sequence[System], scores: Sequence[Sequence[Score]]) -> Iter
         yield ReportFigure(
             "classifiers",
             "All classifiers of a network",
-            "Test MAE of each classifier. Orange: the one that gives the network's age. Bars: "
-            "sample standard deviation over folds.",
+            "Test MAE of each classifier. Orange: the one that gives the network's age. Error "
+            "bars: sample standard deviation over folds.",
             partial(figures.classifiers, systems),
         )
 
