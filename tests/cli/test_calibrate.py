@@ -31,7 +31,7 @@ def test_intervals_hold_where_they_were_calibrated(
     after = wrinkle("evaluate", out, sixty).out
     assert "intervals contain" not in before
     first, second, *_ = after.splitlines()
-    # Each of the five people is a fifth; both ends lie on one of them, up to rounding.
+    # Each of the five people is a fifth; both ends are at one of them, up to rounding.
     assert float(second.partition("contain ")[2].split()[0]) >= 60
     assert first == before.splitlines()[0]
     tensors, header = read_tensors(small_model, "model")

@@ -66,7 +66,7 @@ def test_worker_processes_change_nothing(
 def test_parts_of_a_fold(
     wrinkle: Command, small_model: Path, example_store: Path, predictions: Path, tmp_path: Path
 ) -> None:
-    """The model's own protocol and fold by default: its parts make up the whole."""
+    """The model's own protocol and fold by default: its parts together are all faces."""
     seen: dict[str, float] = {}
     path = tmp_path / "part.csv"
     for split in ("train", "validation", "test"):

@@ -60,14 +60,14 @@ def test_other_programs_read_the_parquet_file(tmp_path: Path) -> None:
 def test_csv_is_rounded_but_for_the_labels(tmp_path: Path) -> None:
     path = tmp_path / "sys.csv"
     labels = rows().set_column(1, "age", pa.array([10, 11.25, 23.4, 1 / 3], pa.float32()))
-    whole = replace(FULL, rows=labels, predicted=np.array([10.5, 11.125, 12, 13.00049]))
-    write_predictions(path, replace(whole, interval=np.array([[8.0, 12]] * 4)))
+    exact = replace(FULL, rows=labels, predicted=np.array([10.5, 11.125, 12, 13.00049]))
+    write_predictions(path, replace(exact, interval=np.array([[8.0, 12]] * 4)))
     assert path.read_text().splitlines()[:2] == [
         "name,age,predicted,low,high,G-1,age",
         f"a,10,10.500,8.000,12.000,{FULL.classifiers['G-1'][0]:.3f},"
         f"{FULL.classifiers['age'][0]:.3f}",
     ]
-    write_predictions(path, replace(whole, classifiers={}))
+    write_predictions(path, replace(exact, classifiers={}))
     again = read_predictions(path)
     assert again.rows["age"].equals(labels["age"])
     assert again.predicted.tolist() == [10.5, 11.125, 12, 13]

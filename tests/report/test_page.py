@@ -45,7 +45,7 @@ class Reader(HTMLParser):
 
 @pytest.fixture(scope="session")
 def systems(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> list[System]:
-    """Two runs and somebody's predictions of some of their faces, all 3 years too old."""
+    """Two runs and another system's predictions for some of their faces, all 3 years too old."""
     both = [read_system(runs / name, None) for name in "ab"]
     rows = both[0].predictions.rows.slice(0, 40)
     lines = [f"{r['name']},{r['age'] + 3}" for r in rows.to_pylist()]

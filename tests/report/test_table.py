@@ -16,7 +16,7 @@ LOPO = {"001": FOLDS["1"], "002": FOLDS["2"]}
 
 @pytest.fixture
 def lopo(tmp_path: Path) -> Table:
-    """Two of 82 folds, without their store, beside what is published."""
+    """Two of 82 folds, without their store, and the published figures."""
     folder = write_run(
         tmp_path, tmp_path / "fg|net_&.arrow", LOPO, name="own/a_b", data__protocol="fgnet-lopo"
     )

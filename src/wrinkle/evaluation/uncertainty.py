@@ -14,7 +14,7 @@ from wrinkle.errors import WrinkleError
 
 SAMPLES = 2000
 LEVEL = 0.95
-ROOM = 2**22
+BLOCK = 2**22
 """Draws in memory at a time."""
 
 
@@ -146,7 +146,7 @@ def _sum_by(sums: np.ndarray, clusters: Iterable[Hashable]) -> np.ndarray:
 
 def _draws(count: int, samples: int, random: np.random.Generator) -> Iterator[np.ndarray]:
     """How often each of `count` clusters is drawn, (b, count) float64, b samples at a time."""
-    step = max(1, ROOM // count)
+    step = max(1, BLOCK // count)
     for start in range(0, samples, step):
         rows = min(step, samples - start)
         drawn = random.integers(count, size=(rows, count), dtype=np.int32)
