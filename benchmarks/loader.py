@@ -1,6 +1,6 @@
 """Whether data loading limits training: pictures per second of the loader and of a step.
 
-    python benchmarks/loader.py recipes/utkface/efficientnet_lite0.yaml data.store=utkface.arrow
+    python benchmarks/loader.py recipes/efficientnet_lite0.yaml data.store=utkface.arrow
 
 One worker process reads, decodes and augments the crops as in training; the network is then
 trained on the same batches from memory, on the CPU, with all of torch's threads.

@@ -42,7 +42,7 @@ def write_model(path: Path, name: str, fields: dict[str, object], zoom: float = 
     torch.manual_seed(0)
     model = create_model(name, **fields)
     with torch.no_grad():
-        model.get_submodule(model.heads[0]).weight.mul_(8)
+        model.get_submodule("head.fc").weight.mul_(8)
     card = {
         "model": {"name": name, "fields": fields},
         "input": {

@@ -14,13 +14,15 @@ from wrinkle.errors import WrinkleError
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT = 1
-READABLE = (1,)
+FORMAT = 2
+READABLE = (1, 2)
 KEY = "wrinkle"
 
 
 @contextmanager
-def replacing(path: str | Path, writer: str = "") -> Iterator[Path]:
+def replacing(
+    path: str | Path, writer: str = "", kept: str = "its earlier content"
+) -> Iterator[Path]:
     """A temporary path beside `path`; what the block writes there replaces `path` when it ends.
 
     Whatever happens, either the old or the new content is at `path`. The temporary file or folder
@@ -28,6 +30,7 @@ def replacing(path: str | Path, writer: str = "") -> Iterator[Path]:
 
     Args:
         writer: tells apart processes that may write the same file at the same time.
+        kept: what is not lost when writing fails, for the message.
 
     Raises:
         WrinkleError: the disk is full or the place cannot be written; one line.
@@ -36,24 +39,25 @@ def replacing(path: str | Path, writer: str = "") -> Iterator[Path]:
     temporary = path.with_name(f"{path.name}{writer}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, path)
+        try:
+            yield temporary
+            with open(temporary, "rb") as written:
+                os.fsync(written.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise WrinkleError(cannot_write(path, error)) from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        raise WrinkleError(cannot_write(path, error, kept)) from error
 
 
-def cannot_write(path: str | Path, error: OSError) -> str:
-    """Why `path` could not be written, and that its old content is kept, as one line."""
-    reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
+def cannot_write(path: str | Path, error: OSError, kept: str = "its earlier content") -> str:
+    """Why `path` could not be written, and that `kept` is not lost, as one line."""
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    if error.errno == errno.ENOSPC:
+        reason = "the disk is full"
     return (
-        f"cannot write {path}: {reason}; its earlier content is kept: make room and run the same "
-        "command again"
+        f"cannot write {path}: {reason}; {kept} is kept: make room and run the same command again"
     )
 
 

@@ -10,7 +10,7 @@ from tests.curation.annotators.service import Service
 from wrinkle.curation.annotators import Crop
 from wrinkle.curation.faces import Rules, records
 from wrinkle.faces.decode import decode
-from wrinkle.faces.detectors.detection import create_detector
+from wrinkle.faces.detectors import create_detector
 
 PORTRAITS = sorted(EXAMPLES.glob("*.jpg"))
 
