@@ -9,11 +9,12 @@ import pytest
 
 from tests.cli.conftest import Command, start
 from tests.conftest import EXAMPLES
-from tests.curation.made import append
-from tests.curation.studio import LEGACY, Studio
+from tests.curation.workspaces import append
+from tests.curation.people.fake_label_studio import LEGACY, Studio
 from wrinkle.cli import main
-from wrinkle.curation import cluster, collect
-from wrinkle.curation.label_studio import KEY
+from wrinkle.curation import cluster
+from wrinkle.curation.stages import collect
+from wrinkle.curation.people.label_studio import KEY
 from wrinkle.curation.workspace import Workspace
 
 CONFIG = """

@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.curation.web import Server
+from tests.curation.fetching import Server
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ import os, sys, daft
 from pathlib import Path
 from wrinkle.curation.cluster import join
 from wrinkle.curation.config import load_config
-from wrinkle.curation.stages import Run, go
+from wrinkle.curation.stages.pipeline import Run, go
 from wrinkle.curation.workspace import Workspace
 
 config = load_config(sys.argv[1])
@@ -73,7 +73,7 @@ def test_two_machines_come_to_the_same_rows(tmp_path: Path) -> None:
     from ray.cluster_utils import Cluster
 
     from wrinkle.curation.config import load_config
-    from wrinkle.curation.stages import Run, go
+    from wrinkle.curation.stages.pipeline import Run, go
 
     for name in ("alone", "spread"):
         (tmp_path / f"{name}.yaml").write_text(CONFIG.format(name, EXAMPLES))

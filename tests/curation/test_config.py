@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from wrinkle.curation.config import load_config, public_title
-from wrinkle.curation.faces import Rules
-from wrinkle.curation.fetch import Limits
-from wrinkle.curation.refine import Settings
+from wrinkle.curation.stages.faces import Rules
+from wrinkle.curation.web.fetcher import Limits
+from wrinkle.curation.people.refine import Settings
 from wrinkle.errors import WrinkleError
 
 LEAST: dict[str, Any] = {

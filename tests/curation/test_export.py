@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from tests.curation.made import CHOICES, SIDE, Picture, append, crop, divided, some
-from wrinkle.curation import card, export
+from tests.curation.workspaces import CHOICES, SIDE, Picture, append, crop, divided, some
+from wrinkle.curation import data_card, export
 from wrinkle.curation.config import Card
-from wrinkle.curation.refine import REFINED, VOTES
-from wrinkle.curation.split import split
+from wrinkle.curation.people.refine import REFINED, VOTES
+from wrinkle.curation.stages.split import split
 from wrinkle.curation.workspace import Workspace
 from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError

@@ -10,16 +10,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.curation.made import CHOICES, Picture, append, collected, crop, divided, labelled, some
-from tests.curation.studio import LEGACY, Studio
-from tests.curation.web import CONTACT
-from wrinkle.curation import collect, export, refine
-from wrinkle.curation.coarse_label import SCHEMA as ANSWERS
-from wrinkle.curation.coarse_label import answers_stage
+from tests.curation.workspaces import CHOICES, Picture, append, collected, crop, divided, labelled, some
+from tests.curation.people.fake_label_studio import LEGACY, Studio
+from tests.curation.fetching import CONTACT
+from wrinkle.curation.stages import collect
+from wrinkle.curation import export
+from wrinkle.curation.people import refine
+from wrinkle.curation.stages.coarse_label import SCHEMA as ANSWERS
+from wrinkle.curation.stages.coarse_label import answers_stage
 from wrinkle.curation.config import Source, load_config
-from wrinkle.curation.fetch import Fetcher
-from wrinkle.curation.label_studio import KEY
-from wrinkle.curation.refine import REFINED, VOTES, Settings
+from wrinkle.curation.web.fetcher import Fetcher
+from wrinkle.curation.people.label_studio import KEY
+from wrinkle.curation.people.refine import REFINED, VOTES, Settings
 from wrinkle.curation.remove import Removed, finish, remove, returned, without
 from wrinkle.curation.workspace import Workspace
 from wrinkle.errors import WrinkleError

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 from daft import col
 
-from tests.curation.made import Picture, append, collected, divided, labelled, some
-from wrinkle.curation import collect, deduplicate
+from tests.curation.workspaces import Picture, append, collected, divided, labelled, some
+from wrinkle.curation.stages import collect, deduplicate
 from wrinkle.curation.remove import remove
 from wrinkle.curation.status import counts, table
 from wrinkle.curation.workspace import Workspace

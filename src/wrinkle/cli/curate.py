@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from wrinkle.errors import WrinkleError
 
 if TYPE_CHECKING:
-    from wrinkle.curation.stages import Run
+    from wrinkle.curation.stages.pipeline import Run
 
 STAGES = ("collect", "faces", "deduplicate", "coarse-label", "push", "pull", "split", "card")
 AGAIN = {"collect": ("found", "collect", "pictures", "faces"), "faces": ("faces",)}
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         from daft.exceptions import DaftCoreException
 
         from wrinkle.curation.config import load_config
-        from wrinkle.curation.stages import Run
+        from wrinkle.curation.stages.pipeline import Run
         from wrinkle.curation.status import table
         from wrinkle.curation.workspace import Workspace
     except ModuleNotFoundError as error:
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
                 _work(args, this)
         print(table(workspace, refined))
         if refined and args.action in ("run", "pull"):
-            from wrinkle.curation.refine import summary
+            from wrinkle.curation.people.refine import summary
 
             print(summary(workspace))
     except DaftCoreException as error:
@@ -94,9 +94,9 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _work(args: argparse.Namespace, this: "Run") -> None:
-    from wrinkle.curation.collect import forget_passing
+    from wrinkle.curation.stages.collect import forget_passing
     from wrinkle.curation.remove import finish, without
-    from wrinkle.curation.stages import go
+    from wrinkle.curation.stages.pipeline import go
 
     if args.ray is not None:
         from wrinkle.curation.cluster import join
@@ -128,9 +128,9 @@ def _leave() -> None:
 
 def _remove(args: argparse.Namespace, this: "Run") -> None:
     from wrinkle.curation import export
-    from wrinkle.curation.refine import Settings
+    from wrinkle.curation.people.refine import Settings
     from wrinkle.curation.remove import remove
-    from wrinkle.curation.stages import go
+    from wrinkle.curation.stages.pipeline import go
 
     workspace, refine = this.workspace, this.config.refine
     settings = None if refine is None else Settings(**refine.model_dump())

@@ -18,10 +18,12 @@ import pyarrow as pa
 from daft import Expression, col, lit
 from daft.functions import when
 
-from wrinkle.curation import coarse_label, collect, export, refine
-from wrinkle.curation.addresses import normalise
+from wrinkle.curation.stages import coarse_label, collect
+from wrinkle.curation import export
+from wrinkle.curation.people import refine
+from wrinkle.curation.web.addresses import normalise
 from wrinkle.curation.config import Config, Source
-from wrinkle.curation.records import FetchError
+from wrinkle.curation.web.fetch_result import FetchError
 from wrinkle.curation.workspace import Workspace
 from wrinkle.duplicates.near_duplicates import NEAR
 from wrinkle.errors import WrinkleError

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tests.conftest import EXAMPLES
-from tests.curation.annotators.service import Service
+from tests.curation.annotators.local_service import Service
 from wrinkle.curation.annotators import Crop
-from wrinkle.curation.faces import Rules, records
+from wrinkle.curation.stages.faces import Rules, records
 from wrinkle.faces.decode import decode
 from wrinkle.faces.detectors.detection import create_detector
 

@@ -8,8 +8,8 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from tests.curation.annotators.service import CROP, Service, hang_up, reply
-from tests.curation.web import Clock, Route, answer, redirect
+from tests.curation.annotators.local_service import CROP, Service, hang_up, reply
+from tests.curation.fetching import Clock, Route, answer, redirect
 from wrinkle.curation.annotators import AnnotatorError, Crop, create_annotator, facepp
 from wrinkle.curation.annotators.facepp import FacePP
 from wrinkle.errors import WrinkleError

@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import KNOWN_AGES
 from tests.curation.annotators.conftest import PORTRAITS
-from tests.curation.web import picture
+from tests.curation.fetching import picture
 from wrinkle import AgeEstimator
 from wrinkle.curation.annotators import Crop, create_annotator
 from wrinkle.errors import WrinkleError

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.curation.annotators.service import CROP, Service, hang_up, reply
-from tests.curation.web import Route, answer
+from tests.curation.annotators.local_service import CROP, Service, hang_up, reply
+from tests.curation.fetching import Route, answer
 from wrinkle.curation.annotators import AnnotatorError, Crop, create_annotator, rekognition
 from wrinkle.curation.annotators.rekognition import Rekognition
 from wrinkle.errors import WrinkleError

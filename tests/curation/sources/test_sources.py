@@ -1,6 +1,6 @@
 import pytest
 
-from tests.curation.web import answer, make_fetcher
+from tests.curation.fetching import answer, make_fetcher
 from wrinkle.curation.sources import SOURCES, find
 from wrinkle.errors import WrinkleError
 
