@@ -1,37 +1,52 @@
-# Set-up is part of every target: a fresh machine needs Python 3.11+ and pip, nothing else.
+# Every target installs what it needs. A new machine needs Python 3.11 or later and nothing else.
 VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
+INSTALL = $(BIN)/pip install --quiet --constraint constraints.txt --editable
 
-.PHONY: demo demo-curation test check clean
+.PHONY: demo demo-curation test test-all check docs clean
 
+# Ages for the photographs in examples/
 demo: $(VENV)/.installed
 	rm -rf demo-output
 	$(BIN)/wrinkle predict examples --annotate demo-output
 	@echo "pictures with boxes and ages: demo-output/"
 
+# A dataset from the photographs in examples/
 demo-curation: $(VENV)/.installed
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[curate]'
+	$(INSTALL) '.[curate]'
 	rm -rf demo-output/curation
 	$(BIN)/wrinkle curate run examples/curation.yaml
-	@echo "look at demo-output/curation/export/card.html"
+	@echo "the dataset's card: demo-output/curation/export/card.html"
 
-test: check
-	$(BIN)/python -m pytest
+# The tests that run in minutes
+test: $(VENV)/.installed-tests
+	$(BIN)/python -m pytest -n auto --dist worksteal -m 'not slow and not kills'
 
-check: $(VENV)/.installed-tests
+# All tests
+test-all: $(VENV)/.installed-tests
+	$(BIN)/python -m pytest -n auto --dist worksteal
+
+# Style, types, order of imports, spelling, documentation
+check: $(VENV)/.installed-tests docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache --no-logo
+	$(BIN)/codespell
+
+# The documentation's site, in site/
+docs: $(VENV)/.installed-tests
+	$(BIN)/mkdocs build --strict --quiet
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	$(INSTALL) .
 	touch $@
 
 $(VENV)/.installed-tests: $(VENV)/.installed
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[train,imagenet,figures,report,boosting,curate,rekognition,heic,test,check]'
+	$(INSTALL) '.[train,imagenet,figures,report,boosting,curate,rekognition,heic,test,check,docs]'
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo-output
+	rm -rf $(VENV) demo-output site

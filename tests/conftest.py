@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.tiny import write_recipe, write_store
+
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 KNOWN_AGES = {
     "barack_obama_2009.jpg": 48,
@@ -98,3 +100,15 @@ def example_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = folder / "examples.arrow"
     assert main(["prepare", "folder", str(folder / "labels.csv"), str(store)]) == 0
     return store
+
+
+@pytest.fixture(scope="session")
+def drawn_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of 256 drawn faces, 16 persons, ages 0–80."""
+    return write_store(tmp_path_factory.mktemp("drawn") / "drawn.arrow")
+
+
+@pytest.fixture
+def drawn_recipe(tmp_path: Path, drawn_store: Path) -> Path:
+    """A recipe that trains the tiny network on the drawn faces in a second."""
+    return write_recipe(tmp_path, drawn_store)

@@ -43,7 +43,7 @@ class Registry(Generic[T]):
 
     Args:
         kind: what the things are called in messages: "model".
-        package: name of the package whose modules register things of this kind.
+        packages: names of the packages whose modules register things of this kind.
 
     Example:
         >>> colours = Registry("colour")
@@ -54,10 +54,10 @@ class Registry(Generic[T]):
         'greygrey'
     """
 
-    def __init__(self, kind: str, package: str | None = None) -> None:
-        self.kind, self.package = kind, package
+    def __init__(self, kind: str, *packages: str) -> None:
+        self.kind, self.packages = kind, packages
         self._factories: dict[str, Callable[..., T]] = {}
-        self._discovered = package is None
+        self._discovered = False
 
     @property
     def group(self) -> str:
@@ -146,12 +146,13 @@ class Registry(Generic[T]):
         return self.get(name)(*given, **checked)
 
     def _discover(self) -> None:
-        if self._discovered or self.package is None:
+        if self._discovered:
             return
         self._discovered = True
-        folder = importlib.import_module(self.package)
-        for module in pkgutil.iter_modules(folder.__path__):
-            importlib.import_module(f"{self.package}.{module.name}")
+        for package in self.packages:
+            folder = importlib.import_module(package)
+            for module in pkgutil.iter_modules(folder.__path__):
+                importlib.import_module(f"{package}.{module.name}")
 
     def _entry_points(self) -> Iterable[Any]:
         return entry_points(group=self.group)

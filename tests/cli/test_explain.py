@@ -1,4 +1,3 @@
-import sys
 from pathlib import Path
 
 import pytest
@@ -6,6 +5,7 @@ from PIL import Image
 
 from tests.cli.conftest import Command
 from tests.conftest import EXAMPLES, write_adpf
+from wrinkle import errors
 
 PORTRAIT = EXAMPLES / "joe_biden_2010.jpg"
 
@@ -35,7 +35,7 @@ def test_a_gallery(wrinkle: Command, example_store: Path, tmp_path: Path) -> Non
 
 
 def test_what_cannot_be_done_is_one_line(
-    wrinkle: Command, small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    wrinkle: Command, small_model: Path, tmp_path: Path
 ) -> None:
     blank = tmp_path / "blank.png"
     Image.new("RGB", (300, 300), "grey").save(blank)
@@ -52,7 +52,12 @@ def test_what_cannot_be_done_is_one_line(
         assert done.code == 2
         assert len(done.err) == 1
         assert done.err[0].startswith(f"wrinkle: {line}")
-    monkeypatch.delitem(sys.modules, "wrinkle.serving.explain", raising=False)
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    done = wrinkle("explain", PORTRAIT, "--model", small_model)
-    assert done.err == ["wrinkle: matplotlib is missing: pip install 'wrinkle[figures]'"]
+
+
+def test_without_matplotlib_it_names_the_extra(
+    wrinkle: Command, small_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(errors, "extras", lambda: {"figures": ["no-such-package"]})
+    (line,) = wrinkle("explain", PORTRAIT, "--model", small_model).err
+    assert "no-such-package is missing" in line
+    assert "wrinkle[figures]" in line

@@ -1,72 +1,123 @@
+import argparse
+import importlib
 import re
+import shlex
 import signal
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Command, start
 from tests.conftest import EXAMPLES
-from wrinkle import WrinkleError, __version__
-from wrinkle.cli import VERBS, main
+from wrinkle import WrinkleError, __version__, cli
+from wrinkle.cli import main
 
-README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parents[2]
+COMMANDS = list(cli.commands())
 PORTRAIT = EXAMPLES / "joe_biden_2010.jpg"
 
 # Help
 
 
-def test_overview_names_every_verb(wrinkle: Command) -> None:
+def test_overview_names_every_command(wrinkle: Command) -> None:
     for arguments in (["--help"], ["-h"], []):
         done = wrinkle(*arguments)
         assert done.code == 0
         assert done.err == []
-        for verb, text in VERBS.items():
-            assert re.search(rf"^  {verb} +{re.escape(text)}$", done.out, re.MULTILINE)
+        listed = re.findall(r"^  (\w+)  +[A-Z]", done.out.partition("options:")[0], re.MULTILINE)
+        assert listed == COMMANDS
+        assert max(map(len, done.out.splitlines())) <= 80
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_explains_itself(wrinkle: Command, verb: str) -> None:
-    done = wrinkle(verb, "--help")
+def test_every_file_that_defines_one_is_a_command() -> None:
+    folder = Path(cli.__file__).parent
+    files = {file.stem for file in folder.iterdir() if "def add_arguments" in file.read_text()}
+    assert set(COMMANDS) == files - {"__init__"}
+    assert "options" not in COMMANDS
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(wrinkle: Command, command: str) -> None:
+    done = wrinkle(command, "--help")
     assert done.code == 0
     assert done.err == []
-    assert done.out.startswith(f"usage: wrinkle {verb}")
+    assert done.out.startswith(f"usage: wrinkle {command}")
 
 
 def test_version(wrinkle: Command) -> None:
     assert wrinkle("--version").out == f"wrinkle {__version__}\n"
 
 
-@pytest.mark.parametrize("arguments", [["--help"], *([verb, "--help"] for verb in VERBS)])
-def test_help_does_not_wait_for_torch(arguments: list[str]) -> None:
-    heavy = {"torch", "cv2", "PIL", "pyarrow"}
-    if arguments == ["--help"]:
-        heavy.add("numpy")
-    code = (
-        "import sys; from wrinkle.cli import main; code = main(sys.argv[1:]);"
-        f"sys.exit(code or ' '.join({heavy} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+def test_help_does_not_wait_for_torch() -> None:
+    """Of the overview first, where numpy is too slow as well, then of every command."""
+    code = """
+import sys
+from wrinkle.cli import main
+slow = {"torch", "cv2", "PIL", "pyarrow"}
+assert main(["--help"]) == 0
+assert not {*slow, "numpy", "pydantic"} & set(sys.modules), "overview"
+for command in sys.argv[1:]:
+    assert main([command, "--help"]) == 0
+    assert not slow & set(sys.modules), command
+"""
+    done = subprocess.run([sys.executable, "-c", code, *COMMANDS], capture_output=True, text=True)
     assert done.stderr.strip() == ""
-    assert done.stdout.startswith("usage: wrinkle")
+    assert done.stdout.count("usage: wrinkle") == 1 + len(COMMANDS)
 
 
-def test_every_command_of_the_readme_is_understood() -> None:
-    """Its options at least: a verb's parser takes each line that starts with `wrinkle`."""
-    import importlib
-    import shlex
-
-    from wrinkle.cli import Parser
-
-    lines = re.findall(r"^(?:.*\| )?wrinkle ([a-z].+?)(?: > .*)?$", README, re.MULTILINE)
-    assert len(lines) > 5
+def test_every_command_of_the_documentation_is_understood() -> None:
+    """Its options at least: a command's parser takes each line that starts with `wrinkle`."""
+    lines = []
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        for block in re.findall(r"```(?:sh)?\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
+            lines += re.findall(r"^ *(?:.*\| )?wrinkle ([a-z].+?)(?: > .*)?$", block, re.MULTILINE)
+    assert len(lines) > 20
     for line in lines:
-        verb, *rest = shlex.split(line, comments=True)
-        module = importlib.import_module(f"wrinkle.cli.{verb}")
-        parser = Parser()
-        module.add_arguments(parser)
-        parser.parse_intermixed_args(rest)
+        command, *rest = shlex.split(line, comments=True)
+        module = importlib.import_module(f"wrinkle.cli.{command}")
+        cli.command_parser(f"wrinkle {command}", module).parse(rest)
+
+
+# Commands of other packages
+
+
+def test_an_installed_package_adds_a_command(
+    wrinkle: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "greeting.py").write_text(
+        '''"""Greet somebody."""
+
+def add_arguments(parser):
+    parser.add_argument("whom")
+
+def run(args):
+    print(f"hello {args.whom}")
+    return 1
+'''
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    points = [EntryPoint("greet", "greeting", "wrinkle.commands")]
+    points += [EntryPoint("broken", "no_such_module", "wrinkle.commands")]
+    monkeypatch.setattr(cli, "entry_points", lambda group: points)
+    assert re.search("^  greet +from the package greeting$", wrinkle().out, re.MULTILINE)
+    assert "Greet somebody." in wrinkle("greet", "--help").out
+    assert wrinkle("greet", "you") == (1, "hello you\n", [])
+    (line,) = wrinkle("broken").err
+    assert re.fullmatch(".*'broken'.*no_such_module.*cannot be imported.*", line)
+
+
+def test_a_command_may_have_subcommands(wrinkle: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        parser.add_subparsers(dest="action").add_parser("go").add_argument("--far", type=int)
+
+    monkeypatch.setattr("wrinkle.cli.datasets.add_arguments", add_arguments)
+    monkeypatch.setattr("wrinkle.cli.datasets.run", lambda args: int(args.far))
+    assert wrinkle("datasets", "go", "--far", "7").code == 7
+    (line,) = wrinkle("datasets", "go", "--near").err
+    assert "--near" in line
 
 
 # Mistakes
@@ -75,11 +126,14 @@ def test_every_command_of_the_readme_is_understood() -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["predit"], r"unknown verb 'predit' \(did you mean predict\?\); choices: predict, .*"),
-        (["fly"], r"unknown verb 'fly'; choices: predict, .*, doctor"),
-        ([""], r"unknown verb ''; choices: .*"),
+        (
+            ["predit"],
+            r"unknown command 'predit' \(did you mean predict\?\); choices: calibrate, .*",
+        ),
+        (["fly"], r"unknown command 'fly'; choices: calibrate, .*, train"),
+        ([""], r"unknown command ''; choices: .*"),
         (["--jsn"], r"unrecognized arguments: --jsn; `wrinkle --help` explains"),
-        (["--", "predict"], r"unknown verb '--'; choices: .*"),
+        (["--", "predict"], r"unknown command '--'; choices: .*"),
         (["predict"], r".*required: pictures; `wrinkle predict --help` explains"),
         (["predict", "x", "--jsn"], r"unrecognized arguments: --jsn; `wrinkle predict .*"),
         (["predict", "x", "--json", "--csv"], r".*not allowed with.*"),
@@ -123,7 +177,7 @@ def test_an_error_from_a_worker_process_is_one_line_too(
     assert wrinkle("datasets") == (2, "", ["wrinkle: x.arrow: row 3 is damaged"])
 
 
-# Ends that are nobody's mistake
+# Interrupted, or nobody reads on
 
 
 def test_ctrl_c_says_so(wrinkle: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +203,7 @@ def test_ctrl_c_in_the_middle_of_a_batch(small_model: Path) -> None:
     assert process.returncode == 130
 
 
-def test_a_reader_who_has_seen_enough(small_model: Path) -> None:
+def test_a_reader_that_closes_the_pipe(small_model: Path) -> None:
     """As in `wrinkle predict … | head -1`: results come one by one, and the end is quiet."""
     process = start("predict", *[PORTRAIT] * 2000, "--model", small_model, "--batch", 1)
     assert process.stdout is not None
@@ -161,7 +215,7 @@ def test_a_reader_who_has_seen_enough(small_model: Path) -> None:
     process.stderr.close()
 
 
-def test_a_reader_who_never_looked() -> None:
+def test_a_reader_that_reads_nothing() -> None:
     command = f'"{sys.executable}" -m wrinkle datasets | true; exit "${{PIPESTATUS[0]}}"'
     for arguments in ("datasets", "--help", "recipes --help"):
         line = command.replace("datasets", arguments)

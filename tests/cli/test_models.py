@@ -68,7 +68,7 @@ def test_what_a_network_costs(wrinkle: Command, small_model: Path) -> None:
 
 
 def test_cost_of_nothing_is_one_line(wrinkle: Command) -> None:
-    for arguments, line in (((), "--cost of what?"), (("resnt",), "no model 'resnt'")):
+    for arguments, line in (((), "--cost needs a name"), (("resnt",), "no model 'resnt'")):
         done = wrinkle("models", *arguments, "--cost")
         assert done.code == 2
         assert done.err[0].startswith(f"wrinkle: {line}")
@@ -77,7 +77,7 @@ def test_cost_of_nothing_is_one_line(wrinkle: Command) -> None:
 def test_a_network_and_a_model_of_one_name(wrinkle: Command) -> None:
     lines = wrinkle("models", "dhaa", "--cost").out.splitlines()
     assert [line for line in lines if "dhaa" in line] == [
-        "network dhaa, as it is by default",
+        "network dhaa, with its default fields",
         "model dhaa",
     ]
     totals = [line.split()[1] for line in lines if line.startswith("total")]

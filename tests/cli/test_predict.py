@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from tests.cli.conftest import Command, start
 from tests.conftest import EXAMPLES, KNOWN_AGES, write_adpf
 from wrinkle import AgeEstimator
-from wrinkle.cli import predict as verb
+from wrinkle.cli import predict as command
 
 PORTRAIT = EXAMPLES / "grace_hopper_1984.jpg"
 TABLE = EXAMPLES / "README.md"
@@ -71,7 +71,7 @@ def test_csv_has_a_row_per_face_and_one_for_none(predict: Command, blank: Path) 
     done = predict("--csv", PORTRAIT, "none,of\nthese.jpg", blank)
     assert "\r" not in done.out
     face, missing, empty = csv.DictReader(io.StringIO(done.out))
-    assert list(face) == verb.COLUMNS
+    assert list(face) == command.COLUMNS
     assert (face["path"], face["face"], face["error"]) == (str(PORTRAIT), "1", "")
     assert float(face["low"]) < float(face["high"])
     assert float(face["x1"]) < float(face["x2"])
@@ -297,8 +297,8 @@ def test_foreign_checkpoints(wrinkle: Command, small_model: Path, tmp_path: Path
     save_file({"weight": torch.zeros(3)}, path)
     assert "of another program" in refused(wrinkle, path)
     torch.save({"weight": torch.zeros(3)}, tmp_path / "pickled.pt")
-    assert "not a whole safetensors file" in refused(wrinkle, tmp_path / "pickled.pt")
-    assert "not a whole safetensors file" in refused(wrinkle, TABLE)
+    assert "not a complete safetensors file" in refused(wrinkle, tmp_path / "pickled.pt")
+    assert "not a complete safetensors file" in refused(wrinkle, TABLE)
 
 
 def test_checkpoints_of_another_model(wrinkle: Command, small_model: Path, tmp_path: Path) -> None:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from tests import tiny
 from tests.cli.conftest import Command
 from tests.evaluation.hand_made import FOLDS, write_run
-from tests.training import tiny
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from tests.cli.conftest import Command
+from wrinkle import errors
 
 pytest.importorskip("accelerate", reason="needs the extra train")
 
@@ -87,3 +88,12 @@ def test_a_recipe_by_its_listed_name(
     monkeypatch.chdir(tmp_path)
     done = wrinkle("train", "utkface/efficientnet_lite0", "data.store=none.arrow")
     assert done == (2, "", ["wrinkle: no store at none.arrow: make one with `wrinkle prepare`"])
+
+
+def test_without_accelerate_it_names_the_extra(
+    wrinkle: Command, recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(errors, "extras", lambda: {"train": ["no-such-package"]})
+    (line,) = wrinkle("train", recipe).err
+    assert "no-such-package is missing" in line
+    assert "wrinkle[train]" in line

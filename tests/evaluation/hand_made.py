@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.training import tiny
+from tests import tiny
 from wrinkle.runs.recipe import load_recipe
 
 Tested = Mapping[str, Sequence[tuple[str, float, float]]]

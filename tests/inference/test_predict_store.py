@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.tiny import tiny, write_store
+from tests.tiny import tiny, write_store
 from wrinkle.datasets.loader import Draw, Faces
 from wrinkle.datasets.store import Store
 from wrinkle.faces.align import face_input

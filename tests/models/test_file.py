@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from tests.training.tiny import Tiny, tiny
+from tests.tiny import Tiny, tiny
+from wrinkle import files
 from wrinkle.errors import WrinkleError
 from wrinkle.faces.align import TEMPLATE_VERSION
 from wrinkle.files import read_tensors, write_tensors
-from wrinkle.models import file as checkpoint
 from wrinkle.models.file import load_model, save_model
 from wrinkle.training.state import optimizer_tensors, restore_optimizer
 
@@ -129,10 +129,10 @@ def test_models_that_do_not_fit(tmp_path: Path, model: Tiny) -> None:
 def test_a_newer_format_is_named(
     tmp_path: Path, model: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checkpoint, "FORMAT", 2)
+    monkeypatch.setattr(files, "FORMAT", 99)
     save_model(tmp_path / "m", model, card(max_age=50))
     monkeypatch.undo()
-    assert "format 2" in error_of(tmp_path / "m")
+    assert "format 99" in error_of(tmp_path / "m")
 
 
 @pytest.mark.parametrize("failing", ["fsync", "replace"])

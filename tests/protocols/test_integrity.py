@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.training.tiny import SIDE, draw_face
+from tests.tiny import SIDE, draw_face
 from wrinkle.datasets.store import FORMAT, SCHEMA, Store, write_table
 from wrinkle.errors import WrinkleError
 from wrinkle.protocols import Fold, get_protocol

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.tiny import write_recipe
 from tests.training.conftest import drawn_store  # noqa: F401
-from tests.training.tiny import write_recipe
 from wrinkle.runs.recipe import load_recipe
 from wrinkle.training.folds import train
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from tests.evaluation.hand_made import FOLDS, write_run
-from tests.training import tiny
+from tests import tiny
 from wrinkle.datasets.store import FORMAT, write_table
 from wrinkle.errors import WrinkleError
 from wrinkle.runs.reader import read_run, start

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from tests.training import tiny  # noqa: F401  (registers the model)
-from wrinkle.models import file as checkpoint
+from tests import tiny  # noqa: F401  (registers the model)
+from wrinkle import files
 from wrinkle.runs.recipe import load_recipe
 from wrinkle.training import loop
 from wrinkle.training.folds import train
@@ -76,7 +76,7 @@ def kill_at(deadly: int) -> None:
         return call
 
     loop.Run._step = watched(loop.Run._step)  # type: ignore[method-assign]
-    checkpoint.os.replace = watched(os.replace)  # type: ignore[attr-defined]
+    files.os.replace = watched(os.replace)  # type: ignore[attr-defined]
 
 
 if __name__ == "__main__":

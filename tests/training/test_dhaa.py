@@ -126,7 +126,7 @@ def test_folds_spread_over_processes_make_one_table(drawn_recipe: Path, tmp_path
     for folds in ("1-2", "3-4"):
         code = (
             "import sys, torch; torch.set_num_threads(1);"
-            "from tests.training import tiny;"
+            "from tests import tiny;"
             "from wrinkle.training.folds import train;"
             "from wrinkle.runs.recipe import load_recipe;"
             "train(load_recipe(sys.argv[1], ['training.epochs=1']), sys.argv[2], sys.argv[3])"

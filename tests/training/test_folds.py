@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training import tiny
+from tests import tiny
 from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
 from wrinkle.evaluation.metrics import mean_absolute_error

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.training import tiny
+from tests import tiny
 from wrinkle.errors import WrinkleError
 from wrinkle.models import file as checkpoint
 from wrinkle.runs.recipe import load_recipe

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from tests.training.tiny import tiny
+from tests.tiny import tiny
 from wrinkle.runs import recipe
 from wrinkle.training.optim import create_optimizer, learning_rate_factor, set_learning_rate
 

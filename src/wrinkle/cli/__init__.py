@@ -1,45 +1,46 @@
-"""The command line: `wrinkle VERB …`. One file per verb, imported when the verb is called."""
+"""The command line: `wrinkle COMMAND …`, one file per command.
+
+A module of this package is a command if it defines `add_arguments(parser)` and `run(args)`, which
+returns the exit code. Its docstring is the command's help. Installed packages add commands as entry
+points `wrinkle.commands` that name such a module. A command is imported when it is called, and
+imports what is slow inside `run`.
+"""
 
 import argparse
+import ast
 import difflib
-import importlib
 import os
+import pkgutil
+import re
 import sys
+import textwrap
 from collections.abc import Sequence
-from typing import NoReturn
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
+from typing import Any, NoReturn
 
 from wrinkle import __version__
 from wrinkle.errors import WrinkleError
 
-VERBS = {
-    "predict": "ages of the faces in photographs",
-    "prepare": "pack a dataset's faces into one file",
-    "curate": "build a dataset: queries or folders → labelled, split, documented faces",
-    "train": "train a recipe, any of its folds, and gather their scores",
-    "evaluate": "score systems on a packed dataset, and compare them",
-    "table": "compare finished runs, beside what papers publish under the same protocol",
-    "calibrate": "make a model's intervals hold on faces whose ages are known",
-    "report": "one page of tables and figures on runs, beside one another",
-    "explain": "draw what a model looks at in a face, and what each of its parts says",
-    "models": "networks and trained models at hand",
-    "datasets": "datasets that can be read, their terms, how to obtain them",
-    "protocols": "ways to split a dataset, their sizes, and what of them a store holds",
-    "recipes": "recipes at hand, or the text of one",
-    "doctor": "what is installed, which device is used, whether the model file is whole",
-}
-
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose complaint is an error of ours: one line, like every other."""
+    """An argument parser that raises a `WrinkleError` where argparse prints and exits."""
 
     def error(self, message: str) -> NoReturn:
         raise WrinkleError(f"{message}; `{self.prog} --help` explains")
 
+    def parse(self, given: Sequence[str]) -> argparse.Namespace:
+        """Parse a command line; options may come between files unless there are subcommands."""
+        if self._subparsers is not None:  # which argparse cannot mix with options
+            return self.parse_args(given)
+        return self.parse_intermixed_args(given)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a verb; returns the exit code: 0, 1 (some input was bad), 2 (failed), 130 (Ctrl-C)."""
+    """Run a command; returns the exit code: 0, 1 (some input was bad), 2 (failed), 130 (Ctrl-C)."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if hasattr(sys.stdout, "reconfigure"):  # a file's name may hold what cannot be printed
+    if hasattr(sys.stdout, "reconfigure"):  # some file names cannot be encoded
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = _run(given)
@@ -51,10 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         print(f"wrinkle: {str(stop) or 'stopped'}", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader, `head` say, has seen enough
+    except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
         _flush_or_drop()
         return 0
-    except OSError as error:  # such as a full disk behind `> ages.csv`
+    except OSError as error:  # such as a full disk: `> ages.csv`
         _flush_or_drop()
         print(f"wrinkle: {error}", file=sys.stderr)
         return 2
@@ -64,48 +65,104 @@ def _run(given: Sequence[str]) -> int:
     try:
         if not given or given[0].startswith("-"):
             _overview().parse_args(given or ["--help"])
-        return _run_verb(given[0], given[1:])
+        return _run_command(given[0], given[1:])
     except SystemExit as leave:  # how argparse ends --help and --version
         return int(leave.code or 0)
 
 
-def _run_verb(verb: str, given: Sequence[str]) -> int:
-    if verb not in VERBS:
-        close = difflib.get_close_matches(verb, VERBS, 1)
-        hint = f" (did you mean {close[0]}?)" if close else ""
-        raise WrinkleError(f"unknown verb {verb!r}{hint}; choices: {', '.join(VERBS)}")
-    module = importlib.import_module(f"wrinkle.cli.{verb}")
+def _run_command(name: str, given: Sequence[str]) -> int:
+    module: Any = _load(name)
+    parser = command_parser(f"wrinkle {name}", module)
+    code: int = module.run(parser.parse(given))
+    return code
+
+
+def command_parser(program: str, module: ModuleType) -> Parser:
+    """The parser of a command's module; `program` is what its help calls it."""
     parser = Parser(
-        prog=f"wrinkle {verb}",
+        prog=program,
         description=module.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(parser)
-    code: int = module.run(parser.parse_intermixed_args(given))
-    return code
+    return parser
+
+
+def commands() -> dict[str, str]:
+    """Every command's name and what it does, without importing any."""
+    texts = {}
+    for finder, name, _ in pkgutil.iter_modules(__path__):
+        spec = finder.find_spec(name, None)
+        source = spec.loader.get_source(name) if spec else None  # type: ignore[union-attr]
+        text = _summary(source or "")
+        if text is not None:
+            texts[name] = text
+    for point in _entry_points():
+        package = point.dist.name if point.dist else point.value
+        texts.setdefault(point.name, f"from the package {package}")
+    return texts
+
+
+def _summary(source: str) -> str | None:
+    """The docstring's first sentence, up to a colon; None if the module is not a command."""
+    module = ast.parse(source)
+    defined = {node.name for node in module.body if isinstance(node, ast.FunctionDef)}
+    if not {"add_arguments", "run"} <= defined:
+        return None
+    text = " ".join((ast.get_docstring(module) or "").split())
+    return re.split(r"[.:](?:\s|$)", text, maxsplit=1)[0]
+
+
+def _load(name: str) -> ModuleType:
+    known = commands()
+    if name not in known:
+        close = difflib.get_close_matches(name, known, 1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        raise WrinkleError(f"unknown command {name!r}{hint}; choices: {', '.join(known)}")
+    if name in (module.name for module in pkgutil.iter_modules(__path__)):
+        return import_module(f"wrinkle.cli.{name}")
+    (point, *_) = (point for point in _entry_points() if point.name == name)
+    try:
+        module: ModuleType = point.load()
+    except Exception as error:  # code of another package may raise anything
+        raise WrinkleError(
+            f"command {name!r} ({point.value}) cannot be imported: {type(error).__name__}: {error}"
+        ) from error
+    return module
+
+
+def _entry_points() -> Sequence[EntryPoint]:
+    return tuple(entry_points(group="wrinkle.commands"))
 
 
 def _overview() -> Parser:
-    verbs = "\n".join(f"  {verb:<10} {text}" for verb, text in VERBS.items())
+    texts = commands()
+    width = max(map(len, texts)) + 4
+    lines = (
+        textwrap.fill(
+            text, 80, initial_indent=f"  {name}".ljust(width), subsequent_indent=" " * width
+        )
+        for name, text in texts.items()
+    )
     parser = Parser(
         prog="wrinkle",
-        usage="wrinkle VERB …",
-        description=f"Facial age estimation.\n\nverbs:\n{verbs}",
-        epilog="`wrinkle VERB --help` explains a verb.",
+        usage="wrinkle COMMAND …",
+        description="Facial age estimation.\n\ncommands:\n" + "\n".join(lines),
+        epilog="`wrinkle COMMAND --help` explains a command.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"wrinkle {__version__}")
-    parser.add_argument("verb", nargs="?", help=argparse.SUPPRESS)
+    parser.add_argument("command", nargs="?", help=argparse.SUPPRESS)
     return parser
 
 
 def _one_line(error: WrinkleError) -> str:
-    # What a worker process raised arrives with the worker's traceback in front of it.
+    # An error of a worker process comes after the worker's traceback.
     return str(error).rpartition("WrinkleError: ")[2].strip().replace("\n", " ")
 
 
 def _flush_or_drop() -> None:
-    """Write out what was printed; where that fails, it must not fail once more at the very end."""
+    """Write out what was printed; where that fails, Python must not try again as it exits."""
     try:
         sys.stdout.flush()
     except OSError:

