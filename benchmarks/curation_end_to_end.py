@@ -17,13 +17,15 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from benchmarks.planted_web import Road, resolver
-from tests.curation.fetching import CONTACT, LOOPBACK, Server
+from benchmarks.local_web import CONTACT, LOOPBACK, Server
+from benchmarks.planted_web import PlantedWeb, resolver
 
 from wrinkle.curation.config import load_config
-from wrinkle.curation.web.fetcher import Fetcher, Limits
-from wrinkle.curation.stages.pipeline import STAGES, Run, go
+from wrinkle.curation.stages import STAGES
+from wrinkle.curation.stages.context import StageContext
+from wrinkle.curation.stages.pipeline import run_stages
 from wrinkle.curation.status import table
+from wrinkle.curation.web.fetcher import Fetcher, Limits
 from wrinkle.curation.workspace import Workspace
 from wrinkle.faces.decode import decode
 from wrinkle.faces.files import list_images
@@ -49,7 +51,7 @@ def main() -> None:
     files = fgnet[: args.pictures]
     files += draw.sample(utkface, args.pictures - len(files))
     with tempfile.TemporaryDirectory() as folder, Server().running() as server:
-        road = Road(server)
+        road = PlantedWeb(server)
         for number, file in enumerate(files):
             road.put(f"p{number}.jpg", file.read_bytes(), file)
         road.plant(draw.sample(files, args.planted))
@@ -60,24 +62,24 @@ def main() -> None:
         merges(road, workspace, set(fgnet), args.sheet)
 
 
-def walk(road: Road, folder: Path) -> Workspace:
+def walk(road: PlantedWeb, folder: Path) -> Workspace:
     """Every stage over the road, with its seconds."""
     (folder / "urls.txt").write_text("\n".join(road.fate))
     (folder / "faces.yaml").write_text(CONFIG)
     config = load_config(folder / "faces.yaml")
     workspace = Workspace(config.workspace)
     limits = Limits(seconds=3, size=3_000_000, interval=0)
-    run = Run(workspace, config, Fetcher(CONTACT, limits, allow=LOOPBACK, resolver=resolver))
+    run = StageContext(workspace, config, Fetcher(CONTACT, limits, allow=LOOPBACK, resolver=resolver))
     for stage in STAGES:
         start = time.perf_counter()
-        go(run, [stage])
+        run_stages(run, [stage])
         print(f"{stage:<13}{time.perf_counter() - start:8.1f} s")
     road.stop.set()
     print(table(workspace))
     return workspace
 
 
-def fates(road: Road, workspace: Workspace) -> list[tuple[str, str, str]]:
+def fates(road: PlantedWeb, workspace: Workspace) -> list[tuple[str, str, str]]:
     """URLs that ended otherwise than they should."""
     found = workspace.table("found", "url", "address").to_pylist()
     ends = {
@@ -90,7 +92,7 @@ def fates(road: Road, workspace: Workspace) -> list[tuple[str, str, str]]:
     ]
 
 
-def merges(road: Road, workspace: Workspace, fgnet: set[Path], sheet: Path | None) -> None:
+def merges(road: PlantedWeb, workspace: Workspace, fgnet: set[Path], sheet: Path | None) -> None:
     """Count the planted duplicates that were found, and what else was merged."""
     pictures = {row["picture"]: row["address"] for row in workspace.table("collect").to_pylist()}
     groups: dict[str, list[str]] = {}
@@ -126,7 +128,7 @@ def merges(road: Road, workspace: Workspace, fgnet: set[Path], sheet: Path | Non
         draw_sheet(workspace, road, shown, sheet)
 
 
-def draw_sheet(workspace: Workspace, road: Road, groups: list[list[str]], sheet: Path) -> None:
+def draw_sheet(workspace: Workspace, road: PlantedWeb, groups: list[list[str]], sheet: Path) -> None:
     """A row for each group, one face of each of its files."""
     images = dict(zip(*workspace.table("faces", "face", "image").to_pydict().values(), strict=True))
     rows = []

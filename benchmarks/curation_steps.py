@@ -233,7 +233,9 @@ def walk(file: str, address: str | None) -> tuple[dict[str, float], dict[str, li
     """Seconds of each stage, and the tables without times."""
     from wrinkle.curation.cluster import join
     from wrinkle.curation.config import load_config
-    from wrinkle.curation.stages.pipeline import STAGES, Run, go
+    from wrinkle.curation.stages import STAGES
+from wrinkle.curation.stages.context import StageContext
+from wrinkle.curation.stages.pipeline import run_stages
     from wrinkle.curation.workspace import Workspace
 
     config = load_config(file)
@@ -243,7 +245,7 @@ def walk(file: str, address: str | None) -> tuple[dict[str, float], dict[str, li
     seconds = {}
     for stage in STAGES:
         began = time.perf_counter()
-        go(Run(workspace, config), [stage])
+        run_stages(StageContext(workspace, config), [stage])
         seconds[stage] = time.perf_counter() - began
     tables = {}
     for name in TABLES:

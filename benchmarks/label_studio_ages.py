@@ -17,7 +17,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.curation.people.fake_label_studio import Account, real_server
+from benchmarks.real_label_studio import Account, real_server
 
 from wrinkle.cli import main as wrinkle
 from wrinkle.curation.workspace import Workspace

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from benchmarks.local_web import Server, answer, redirect, resolve_to_loopback
 
-from tests.curation.fetching import Server, answer, everything_here, redirect
 from wrinkle.faces.decode import decode
 
 HOSTS = 16
 
 
 @dataclass
-class Road:
+class PlantedWeb:
     """Pictures on a server; `fate` says how each URL must end, `twin_of` what was made of what."""
 
     server: Server
@@ -89,7 +89,7 @@ class Road:
 
 def resolver(host: str, port: int) -> list[str]:
     """Names lead to the server; addresses stay what they are."""
-    return everything_here(host, port) if host.endswith(".example") else [host]
+    return resolve_to_loopback(host, port) if host.endswith(".example") else [host]
 
 
 def _jpeg(image: np.ndarray, quality: int) -> bytes:

@@ -4,8 +4,9 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +22,11 @@ KEY = "wrinkle"
 
 @contextmanager
 def replacing(path: str | Path, writer: str = "") -> Iterator[Path]:
-    """A temporary path beside `path`; what the block writes there replaces `path` when it ends.
+    """A temporary path beside `path`; the file or folder that the block writes replaces `path`.
 
-    Whatever happens, either the old or the new content is at `path`. The temporary file or folder
-    is flushed to the disk before it is renamed, and removed if the block raises.
+    Whatever happens, either the old or the new content is at `path`; but an old folder is replaced
+    in two steps, and a process that is killed between them leaves it at `path`.old. What was
+    written is flushed to the disk before it is renamed, and removed if the block raises.
 
     Args:
         writer: tells apart processes that may write the same file at the same time.
@@ -36,16 +38,32 @@ def replacing(path: str | Path, writer: str = "") -> Iterator[Path]:
     temporary = path.with_name(f"{path.name}{writer}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove(temporary)
         yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
+        for written in temporary.rglob("*") if temporary.is_dir() else [temporary]:
+            if written.is_file():
+                with open(written, "rb") as file:
+                    os.fsync(file.fileno())
+        old = path.with_name(f"{path.name}.old") if temporary.is_dir() else None
+        if old and path.is_dir():
+            _remove(old)
+            os.replace(path, old)
         os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise WrinkleError(cannot_write(path, error)) from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+        if old:
+            _remove(old)
+    except BaseException as error:
+        with suppress(OSError):
+            _remove(temporary)
+        if isinstance(error, OSError):
+            raise WrinkleError(cannot_write(path, error)) from error
         raise
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def cannot_write(path: str | Path, error: OSError) -> str:

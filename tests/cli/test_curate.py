@@ -9,12 +9,12 @@ import pytest
 
 from tests.cli.conftest import Command, start
 from tests.conftest import EXAMPLES
+from tests.curation.people.fake_label_studio import LEGACY, FakeLabelStudio
 from tests.curation.workspaces import append
-from tests.curation.people.fake_label_studio import LEGACY, Studio
 from wrinkle.cli import main
 from wrinkle.curation import cluster
-from wrinkle.curation.stages import collect
 from wrinkle.curation.people.label_studio import KEY
+from wrinkle.curation.stages import collect
 from wrinkle.curation.workspace import Workspace
 
 CONFIG = """
@@ -90,7 +90,7 @@ def all_with(names: Iterable[str], numbers: list[int]) -> dict[str, list[int]]:
 # Happy paths
 
 
-def test_run_does_all_and_a_second_run_nothing(config: Path, wrinkle: Command) -> None:
+def test_a_second_run_does_nothing(config: Path, wrinkle: Command) -> None:
     first = wrinkle("curate", "run", config)
     assert (first.code, first.err) == (0, [])
     assert stages(first.out) == all_with(STAGES, [5, 5, 0, 0])
@@ -118,13 +118,13 @@ def test_every_stage_alone(tmp_path: Path, small_model: Path, wrinkle: Command) 
 
 
 @pytest.fixture
-def studio(monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
+def studio(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLabelStudio]:
     monkeypatch.setenv(KEY, LEGACY)
-    with Studio().running() as studio:
+    with FakeLabelStudio().running() as studio:
         yield studio
 
 
-def test_people_are_waited_for(config: Path, studio: Studio, wrinkle: Command) -> None:
+def test_a_run_waits_for_people(config: Path, studio: FakeLabelStudio, wrinkle: Command) -> None:
     with config.open("a") as file:
         file.write(f"refine: {{url: '{studio.url}', people: 2}}\n")
     pushed = wrinkle("curate", "push", config)
@@ -150,7 +150,7 @@ def test_people_are_waited_for(config: Path, studio: Studio, wrinkle: Command) -
     assert len(studio.stored) == 4
 
 
-def test_a_removal_is_for_good(config: Path, wrinkle: Command) -> None:
+def test_a_removal_is_permanent(config: Path, wrinkle: Command) -> None:
     name = NAMES[0]
     url = (config.parent / "pictures" / name).as_uri()
     gone = wrinkle("curate", "remove", config, "--url", url)
@@ -169,7 +169,7 @@ def test_a_removal_is_for_good(config: Path, wrinkle: Command) -> None:
     assert not list(config.parent.glob("ws/pictures/*/*"))
 
 
-def test_a_removal_by_name_keeps_the_name_from_being_searched_for(
+def test_a_removed_person_is_not_searched_for(
     config: Path, wrinkle: Command
 ) -> None:
     person = {"query": "Ann Example", "person": "Ann Example", "url": "https://example.org/ann.jpg"}
@@ -184,7 +184,7 @@ def test_a_removal_by_name_keeps_the_name_from_being_searched_for(
     assert "Ann Example" not in str(workspace_of(config).table("found").to_pylist())
 
 
-def test_what_a_killed_removal_left_is_done_first(config: Path, wrinkle: Command) -> None:
+def test_a_killed_removal_is_finished_first(config: Path, wrinkle: Command) -> None:
     workspace = workspace_of(config)
     picture = workspace.table("collect", "picture")["picture"][0].as_py()
     append(workspace, "removed", [{"key": picture}], collect.pa.schema([("key", "string")]))
@@ -200,7 +200,7 @@ def test_what_a_killed_removal_left_is_done_first(config: Path, wrinkle: Command
 # --again and --retry
 
 
-def test_again_forgets_pictures_that_are_no_longer_found(config: Path, wrinkle: Command) -> None:
+def test_again_deletes_pictures_that_are_no_longer_found(config: Path, wrinkle: Command) -> None:
     (config.parent / "pictures" / NAMES[0]).unlink()
     kept = wrinkle("curate", "run", config)
     assert stages(kept.out)["found"] == [5, 5, 0, 0]
@@ -212,7 +212,7 @@ def test_again_forgets_pictures_that_are_no_longer_found(config: Path, wrinkle: 
     assert stages(done.out) == all_with(STAGES, [4, 4, 0, 0])
 
 
-def test_again_finds_faces_by_other_rules(config: Path, wrinkle: Command) -> None:
+def test_again_allows_other_rules(config: Path, wrinkle: Command) -> None:
     with config.open("a") as file:
         file.write("faces: {size: 150}\n")
     other = wrinkle("curate", "faces", config)
@@ -224,7 +224,7 @@ def test_again_finds_faces_by_other_rules(config: Path, wrinkle: Command) -> Non
 
 
 @pytest.mark.parametrize("action", ["collect", "run"])
-def test_retry_asks_anew_for_what_failed_in_passing(
+def test_retry_fetches_temporary_errors_again(
     config: Path, wrinkle: Command, action: str
 ) -> None:
     workspace = workspace_of(config)
@@ -258,7 +258,7 @@ def test_retry_asks_anew_for_what_failed_in_passing(
         (["colect"], "invalid choice: 'colect'"),
     ],
 )
-def test_what_makes_no_sense_is_one_line(
+def test_wrong_arguments_are_one_line(
     tmp_path: Path, small_model: Path, wrinkle: Command, arguments: list[str], said: str
 ) -> None:
     action, *options = arguments
@@ -277,7 +277,7 @@ def test_a_bad_configuration_is_one_line(tmp_path: Path, wrinkle: Command) -> No
     assert not (tmp_path / "ws").exists()
 
 
-def test_a_search_that_fails_leaves_something_to_do(
+def test_a_failed_search_is_reported(
     tmp_path: Path, small_model: Path, wrinkle: Command
 ) -> None:
     config = fresh(tmp_path, small_model)
@@ -339,7 +339,7 @@ def test_ctrl_c_is_one_line(
     assert done.err == ["wrinkle: stopped: run the same command again to go on"]
 
 
-def test_ctrl_c_in_the_midst_of_daft(tmp_path: Path, small_model: Path, wrinkle: Command) -> None:
+def test_ctrl_c_while_daft_works(tmp_path: Path, small_model: Path, wrinkle: Command) -> None:
     config = fresh(tmp_path, small_model)
     code = (
         "import os, signal, sys, time; from wrinkle.cli import main\n"

@@ -1,107 +1,15 @@
-"""A small web on 127.0.0.1: a server that answers as a test says, a clock that tests wind."""
+"""A fetcher for the local web of tests, and a clock without waiting."""
 
-import io
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import ip_network
 from typing import Any
 
-from PIL import Image
+from benchmarks.local_web import CONTACT, LOOPBACK
 
 from wrinkle.curation.web.fetcher import Fetcher, Limits
 
-CONTACT = "someone@example.org"
-LOOPBACK = [ip_network("127.0.0.1/32")]
-
-Route = Callable[[BaseHTTPRequestHandler], None]
-
-
-def picture(kind: str = "JPEG", size: tuple[int, int] = (12, 9)) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", size, "olive").save(buffer, kind)
-    return buffer.getvalue()
-
-
-JPEG = picture()
-
-
-def answer(body: bytes = b"", status: int = 200, **headers: str) -> Route:
-    """A route; `content_type="image/png"` is the header Content-Type."""
-
-    def route(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(status)
-        for name, value in ({"content_length": str(len(body))} | headers).items():
-            handler.send_header(name.replace("_", "-"), value)
-        handler.end_headers()
-        handler.wfile.write(body)
-
-    return route
-
-
-def redirect(to: str) -> Route:
-    return answer(status=302, location=to)
-
-
-class Server:
-    """Serves `routes` by path, 404 elsewhere; `asked` are the paths, `heard` the headers."""
-
-    def __init__(self) -> None:
-        self.routes: dict[str, Route] = {}
-        self.asked: list[str] = []
-        self.heard: list[dict[str, str]] = []
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                server.asked.append(self.path)
-                server.heard.append({k.lower(): v for k, v in self.headers.items()})
-                path = self.path.partition("?")[0]
-                try:
-                    server.routes.get(path, answer(b"no", 404))(self)
-                except (BrokenPipeError, ConnectionResetError):
-                    self.close_connection = True
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        class Http(ThreadingHTTPServer):
-            daemon_threads = True
-
-            def handle_error(self, *_: Any) -> None:  # clients that have seen enough
-                pass
-
-        self._http = Http(("127.0.0.1", 0), Handler)
-        self.port = self._http.server_port
-        self.url = f"http://127.0.0.1:{self.port}"
-
-    def at(self, host: str, path: str) -> str:
-        """A URL of this server under another name; `everything_here` leads there."""
-        return f"http://{host}:{self.port}{path}"
-
-    @property
-    def pages(self) -> list[str]:
-        return [path for path in self.asked if path != "/robots.txt"]
-
-    @contextmanager
-    def running(self) -> Iterator["Server"]:
-        threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
-        try:
-            yield self
-        finally:
-            self._http.shutdown()
-            self._http.server_close()
-
-
-def everything_here(host: str, port: int) -> list[str]:
-    return ["127.0.0.1"]
-
 
 class Clock:
-    """Seconds that pass when somebody sleeps, and at no other time."""
+    """A clock that advances by `sleep` only."""
 
     def __init__(self) -> None:
         self.time = 1000.0
@@ -118,7 +26,7 @@ class Clock:
 
 
 def make_fetcher(clock: Clock | None = None, **options: Any) -> Fetcher:
-    """A fetcher that may ask 127.0.0.1, in no hurry to wait."""
+    """A fetcher that may ask 127.0.0.1 and does not really wait."""
     clock = clock or Clock()
     limits = Limits(**{"seconds": 1.5, **options.pop("limits", {})})
     options = {"allow": LOOPBACK, "now": clock.now, "sleep": clock.sleep, **options}

@@ -10,12 +10,25 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 
-from tests.curation.workspaces import CHOICES, Picture, append, divided, labelled, some
+from tests.curation.workspaces import Picture, append, config_of, divided, labelled, some
 from wrinkle.curation import data_card
-from wrinkle.curation.data_card import Facts, by_decade, clean, code, gather, histograms, plain, samples
-from wrinkle.curation.config import Card
-from wrinkle.curation.people.refine import REFINED, VOTES
+from wrinkle.curation.config import Card, Split
+from wrinkle.curation.data_card import (
+    Facts,
+    by_decade,
+    clean,
+    code,
+    gather,
+    histograms,
+    plain,
+    samples,
+)
+from wrinkle.curation.people.refine import REFINED
+from wrinkle.curation.people.tasks import VOTES
+from wrinkle.curation.sources import source_class
+from wrinkle.curation.stages.card import write_export
 from wrinkle.curation.stages.split import split
+from wrinkle.curation.status import Counts
 from wrinkle.curation.workspace import Workspace
 from wrinkle.errors import WrinkleError
 
@@ -57,7 +70,8 @@ SEEN |= {"table", "tr", "th", "td", "figure", "figcaption"}
 
 
 def facts_of(workspace: Workspace, refined: bool = False, **fields: Any) -> Facts:
-    return gather(workspace, Card(**fields), CONTACT, CHOICES, refined, 7)
+    sections = {"card": fields, "seed": 7, "refine": {} if refined else None}
+    return gather(workspace, config_of(workspace, **sections))
 
 
 def hostile_facts(texts: tuple[str, ...]) -> Facts:
@@ -69,7 +83,7 @@ def hostile_facts(texts: tuple[str, ...]) -> Facts:
         seed=0,
         made="2026-01-01",
         version="1",
-        stages=[card.Counts("found", "URLs", 3, dict.fromkeys(texts, 1))],
+        stages=[Counts("found", "URLs", 3, dict.fromkeys(texts, 1))],
         parts={"train": 3, "test": 1},
         people=2,
         decades=[("0–9", 1, 2)],
@@ -86,14 +100,14 @@ def check_page(html: str) -> BeautifulSoup:
     """Nothing in it acts, leads anywhere or asks anybody."""
     for parser in ("lxml", "html.parser"):
         page = BeautifulSoup(html, parser)
-        assert {tag.name for tag in page.find_all()} <= SEEN
-        for tag in page.find_all():
+        assert {tag.name for tag in page.find_faces()} <= SEEN
+        for tag in page.find_faces():
             allowed = {"class", "charset", "name", "content", "http-equiv", "src", "alt", "lang"}
             assert set(tag.attrs) <= allowed, tag
             assert tag.get("src", "data:image/").startswith("data:image/")
             assert tag.get("alt", "A face") in ("A face", "Histograms of the ages of both parts")
-        assert len(page.find_all("h1")) == 1
-        assert len(page.find_all("style")) == 1
+        assert len(page.find_faces("h1")) == 1
+        assert len(page.find_faces("style")) == 1
         assert "default-src 'none'" in str(page.find("meta", {"http-equiv": True}))
     return page
 
@@ -109,32 +123,34 @@ def marks(markdown: str) -> list[str]:
 
 
 @pytest.mark.parametrize("start", range(len(HOSTILE)))
-def test_whatever_is_written_into_the_card_means_nothing(start: int) -> None:
+def test_all_text_in_the_card_is_escaped(start: int) -> None:
     texts = (*HOSTILE[start:], *HOSTILE[:start])
-    page = check_page(card.page(hostile_facts(texts), b"<svg/>", []))
+    page = check_page(data_card.page(hostile_facts(texts), b"<svg/>", []))
     shown = page.get_text(" ")
     assert "<script>alert(1)</script>" in shown
     assert "[click](javascript:alert(1))" in shown
-    text = card.readme(hostile_facts(texts))
+    text = data_card.readme(hostile_facts(texts))
     _, header, body = re.split(r"^---$", text, maxsplit=2, flags=re.MULTILINE)
     assert yaml.safe_load(header)["pretty_name"] == clean(texts[0])
     words = tuple(f"word{number}" for number in range(len(texts)))
-    _, _, harmless = re.split(r"^---$", card.readme(hostile_facts(words)), maxsplit=2, flags=re.M)
+    _, _, harmless = re.split(
+        r"^---$", data_card.readme(hostile_facts(words)), maxsplit=2, flags=re.M
+    )
     assert marks(body) == marks(harmless)
     for whole in (shown, text):
         assert not re.search("[\u202a-\u202e\u2066-\u2069\u200b\x00\x07\x1b\u2028\u2029]", whole)
 
 
-def test_the_check_sees_markup() -> None:
+def test_the_check_finds_markup() -> None:
     for text in ("- item", "---", "1) x", "a | b", "*b*", "<!-- x -->", "![x](y)", "# h", "`"):
         assert marks(text) != marks("word")
-    whole = card.page(hostile_facts(("word", "word")), b"<svg/>", [])
+    whole = data_card.page(hostile_facts(("word", "word")), b"<svg/>", [])
     for text in HOSTILE[:2]:
         with pytest.raises(AssertionError):
             check_page(whole.replace("word", text))
 
 
-def test_what_strangers_say_of_a_picture_is_only_text(tmp_path: Path) -> None:
+def test_text_from_sources_is_escaped(tmp_path: Path) -> None:
     fields = ("title", "creator", "licence", "query", "person", "page")
     pictures = [
         Picture(
@@ -145,13 +161,13 @@ def test_what_strangers_say_of_a_picture_is_only_text(tmp_path: Path) -> None:
         for k in range(len(HOSTILE))
     ]
     workspace = divided(tmp_path, pictures, test=5)
-    out = card.make(workspace, Card(), CONTACT, CHOICES, False, 0)
+    out = write_export(workspace, config_of(workspace))
     page = check_page((out / "card.html").read_text())
     captions = [caption.get_text(" ") for caption in page.select("figcaption")]
     assert len(captions) == len(pictures)
     assert any("<script>alert(1)</script>" in caption for caption in captions)
-    assert max(map(len, captions)) < 3 * card.LONGEST + 50
-    assert "x" * (card.LONGEST + 1) not in (out / "huggingface" / "README.md").read_text()
+    assert max(map(len, captions)) < 3 * data_card.MAX_TEXT + 50
+    assert "x" * (data_card.MAX_TEXT + 1) not in (out / "huggingface" / "README.md").read_text()
 
 
 def test_escapes() -> None:
@@ -164,7 +180,7 @@ def test_escapes() -> None:
     assert code("\u202e") == "`?`"
     assert clean("نیم\u200cفاصله") == "نیم\u200cفاصله"
     assert clean("e\u202eno") == "eno"
-    assert card.short("y" * 300) == "y" * 199 + "…"
+    assert data_card.short("y" * 300) == "y" * 199 + "…"
 
 
 def test_counts_by_hand(tmp_path: Path) -> None:
@@ -190,10 +206,10 @@ def test_counts_by_hand(tmp_path: Path) -> None:
     assert sum(test for _, _, test in facts.decades) == 2
     assert facts.gaps == [f"{d}–{d + 9} (0)" for d in (20, 30, 40, 50, 70, 80, 90)]
     assert facts.sources == [
-        ("bing", 1, card.SILENT, []),
-        ("folder", 4, card.STATED["folder"], []),
-        ("openverse", 1, card.STATED["openverse"], [("CC0", 1)]),
-        ("wikimedia", 4, card.STATED["wikimedia"], [("CC BY", 3)]),
+        ("bing", 1, source_class("bing").rights, []),
+        ("folder", 4, source_class("folder").rights, []),
+        ("openverse", 1, source_class("openverse").rights, [("CC0", 1)]),
+        ("wikimedia", 4, source_class("wikimedia").rights, [("CC BY", 3)]),
     ]
     assert facts.size == "7 training faces, 2 test faces, 2 people known by name"
     assert replace(facts, parts={"train": 1, "test": 1}, people=1).size == (
@@ -213,7 +229,7 @@ def test_a_gap_is_a_decade_below_a_hundredth() -> None:
     assert sum(train for _, train, _ in counts) == len(ages)
 
 
-def test_how_the_ages_came_about(tmp_path: Path) -> None:
+def test_the_card_says_where_ages_come_from(tmp_path: Path) -> None:
     pictures = some(4)
     workspace = divided(tmp_path, pictures)
     facts = facts_of(workspace)
@@ -236,7 +252,7 @@ def test_how_the_ages_came_about(tmp_path: Path) -> None:
         for p, d in zip(pictures, (1.0, 2.0, 4.5, None), strict=True)
     ]
     append(workspace, "refine", refined, REFINED)
-    split(workspace, True, 1, "face", 0)
+    split(workspace, True, Split(test=1), 0)
     facts = facts_of(workspace, refined=True)
     assert (facts.voters, facts.deviation) == (2, 2.5)
     assert facts.alpha is not None
@@ -253,7 +269,8 @@ def test_how_the_ages_came_about(tmp_path: Path) -> None:
 
 def test_both_cards_say_the_same(tmp_path: Path) -> None:
     workspace = divided(tmp_path, some(12, licence="CC0"), test=3)
-    out = card.make(workspace, Card(name="Made", about="For tests."), CONTACT, CHOICES, False, 7)
+    made = {"name": "Made", "about": "For tests."}
+    out = write_export(workspace, config_of(workspace, card=made, seed=7))
     page = BeautifulSoup((out / "card.html").read_text(), "lxml")
     readme = (out / "huggingface" / "README.md").read_text()
     assert "\n\n\n" not in readme
@@ -263,7 +280,7 @@ def test_both_cards_say_the_same(tmp_path: Path) -> None:
         "seed 7.",
         "For tests.",
         CONTACT,
-        card.STATED["wikimedia"],
+        source_class("wikimedia").rights,
         facts_of(workspace).labelling,
         "Not stated: ask whoever made this dataset before you use it.",
     ):
@@ -275,11 +292,11 @@ def test_both_cards_say_the_same(tmp_path: Path) -> None:
     )
     assert "| 0–9 | " in readme
     rows = {
-        row.td.text: [cell.text for cell in row.find_all("td")[1:]]
-        for row in page.find_all("tr")
+        row.td.text: [cell.text for cell in row.find_faces("td")[1:]]
+        for row in page.find_faces("tr")
         if row.td
     }
-    assert rows["wikimedia"] == ["12", card.STATED["wikimedia"], "CC0 (12)"]
+    assert rows["wikimedia"] == ["12", source_class("wikimedia").rights, "CC0 (12)"]
     assert rows["split"] == ["12", "12", "0", ""]
     assert sum(int(n) for n in (*rows["0–9"], *rows["10–19"])) == 12
     header = yaml.safe_load(readme.split("---")[1])
@@ -296,7 +313,7 @@ def test_the_cards_own_contact_comes_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("count", "width"), [(30, 5), (2000, 1)])
-def test_histograms_hold_every_face(count: int, width: int) -> None:
+def test_histograms_count_every_face(count: int, width: int) -> None:
     ages = np.linspace(0, 112.5, count)
     part = np.where(np.arange(count) % 5 == 0, "test", "train")
     figure = histograms(ages, part)
@@ -310,7 +327,7 @@ def test_histograms_hold_every_face(count: int, width: int) -> None:
     assert [axes.get_title() for axes in one.axes] == ["train: 1 face", "test: 1 face"]
 
 
-def test_samples_go_over_all_ages(tmp_path: Path) -> None:
+def test_samples_cover_all_ages(tmp_path: Path) -> None:
     workspace = divided(tmp_path, [*some(40), *(Picture(f"old{k}", (80.0,)) for k in range(10))])
     ages = [row["age"] for row in samples(workspace, 10, 0)]
     assert ages == sorted(ages)
@@ -328,10 +345,10 @@ def test_samples_go_over_all_ages(tmp_path: Path) -> None:
 def test_without_a_split_there_is_no_card(tmp_path: Path) -> None:
     workspace = labelled(tmp_path, some(3))
     with pytest.raises(WrinkleError, match="are split yet: run the stages before"):
-        card.make(workspace, Card(), CONTACT, CHOICES, False, 0)
+        write_export(workspace, config_of(workspace))
     workspace.replace("split", _empty())
     with pytest.raises(WrinkleError, match="are split yet"):
-        card.make(workspace, Card(), CONTACT, CHOICES, False, 0)
+        write_export(workspace, config_of(workspace))
 
 
 def _empty() -> Any:

@@ -9,15 +9,16 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from benchmarks.local_web import CONTACT, LOOPBACK, Server
+from benchmarks.planted_web import PlantedWeb, resolver
 
 from tests.conftest import EXAMPLES
 from tests.curation.annotators.local_service import Service, reply
-from benchmarks.planted_web import Road, resolver
-from tests.curation.fetching import CONTACT, LOOPBACK, Server
 from wrinkle.curation.config import load_config
-from wrinkle.curation.web.fetcher import Fetcher, Limits
-from wrinkle.curation.stages.pipeline import Run, go
+from wrinkle.curation.stages.context import StageContext
+from wrinkle.curation.stages.pipeline import run_stages
 from wrinkle.curation.status import counts
+from wrinkle.curation.web.fetcher import Fetcher, Limits
 from wrinkle.curation.workspace import Workspace
 from wrinkle.datasets.store import Store
 
@@ -38,9 +39,9 @@ FACE = {
 
 
 @pytest.fixture(scope="module")
-def road(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Road]:
+def road(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlantedWeb]:
     with Server().running() as server:
-        road = Road(server)
+        road = PlantedWeb(server)
         for number, file in enumerate(PORTRAITS):
             road.put(f"p{number}.jpg", file.read_bytes(), file)
         road.plant(PORTRAITS[:2])
@@ -49,7 +50,7 @@ def road(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Road]:
         road.stop.set()
 
 
-def configured(folder: Path, road: Road, name: str, annotator: str) -> Path:
+def configured(folder: Path, road: PlantedWeb, name: str, annotator: str) -> Path:
     (folder / "urls.txt").write_text("\n".join([*road.fate, next(iter(road.fate))]))
     file = folder / f"{name}.yaml"
     file.write_text(CONFIG.format(name, annotator))
@@ -61,7 +62,7 @@ def walk(file: Path) -> Workspace:
     workspace = Workspace(config.workspace)
     limits = Limits(seconds=1, size=3_000_000, interval=0, threads=1)
     fetcher = Fetcher(CONTACT, limits, allow=LOOPBACK, resolver=resolver)
-    go(Run(workspace, config, fetcher))
+    run_stages(StageContext(workspace, config, fetcher))
     return workspace
 
 
@@ -75,7 +76,7 @@ def final(workspace: Workspace) -> dict[str, list[dict]]:
     return tables
 
 
-def test_every_url_ends_as_it_must(road: Road, tmp_path: Path) -> None:
+def test_every_url_has_the_expected_result(road: PlantedWeb, tmp_path: Path) -> None:
     workspace = walk(configured(tmp_path, road, "ws", "{name: wrinkle}"))
     found = {row["address"]: row["url"] for row in workspace.table("found").to_pylist()}
     ends = {
@@ -131,8 +132,8 @@ def walk_and_die(file: Path, deadly: int) -> None:
 
 
 @pytest.mark.slow
-def test_killed_in_any_stage_it_comes_to_the_same_tables(
-    road: Road, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_run_killed_at_any_step_produces_the_same_tables(
+    road: PlantedWeb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FACEPP_API_KEY", "key")
     monkeypatch.setenv("FACEPP_API_SECRET", "secret")
@@ -170,7 +171,7 @@ def test_killed_in_any_stage_it_comes_to_the_same_tables(
 def test_hundreds_of_real_faces(data_root: Path, tmp_path: Path) -> None:
     fgnet = sorted((data_root / "fgnet").rglob("*.[jJ][pP][gG]"))[::4]
     with Server().running() as server:
-        road = Road(server)
+        road = PlantedWeb(server)
         for number, file in enumerate(fgnet):
             road.put(f"p{number}.jpg", file.read_bytes(), file)
         road.plant(fgnet[::10])

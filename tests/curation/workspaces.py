@@ -12,13 +12,14 @@ import daft
 import numpy as np
 import pyarrow as pa
 
+from wrinkle.curation.config import Collect, Config, SourceSection, Split
 from wrinkle.curation.stages import coarse_label, collect, deduplicate, faces
-from wrinkle.curation.web.addresses import normalise
-from wrinkle.curation.stages.coarse_label import Choice
 from wrinkle.curation.stages.split import split
+from wrinkle.curation.web.addresses import normalise
 from wrinkle.curation.workspace import Workspace
+from wrinkle.settings import NamedPart
 
-CHOICES: list[Choice] = [("wrinkle", {}), ("facepp", {})]
+ANNOTATORS = (NamedPart(name="wrinkle"), NamedPart(name="facepp"))
 SIDE = 64
 FACES = pa.schema(
     [("picture", pa.string())]
@@ -110,14 +111,14 @@ def collected(root: Path, pictures: Sequence[Picture]) -> Workspace:
 
 
 def labelled(
-    root: Path, pictures: Sequence[Picture], choices: Sequence[Choice] = CHOICES
+    root: Path, pictures: Sequence[Picture], annotators: Sequence[NamedPart] = ANNOTATORS
 ) -> Workspace:
     """All stages up to coarse labels; each annotator sees the same age, two years apart."""
     workspace = collected(root, pictures)
     rows = [row for p in {p.digest: p for p in pictures[::-1]}.values() for row in _faces(p)]
     append(workspace, faces.STAGE, [row for row, _ in rows], FACES)
-    deduplicate.deduplicate(workspace)
-    for number, choice in enumerate(choices):
+    deduplicate.deduplicate(workspace, seed=0)
+    for number, annotator in enumerate(annotators):
         answers = {
             row["digest"]: {
                 "digest": row["digest"],
@@ -126,17 +127,30 @@ def labelled(
             for row, age in rows
             if row["image"]
         }
-        stage = coarse_label.answers_stage(choice)
+        stage = coarse_label.answers_stage(annotator)
         append(workspace, stage, list(answers.values()), coarse_label.SCHEMA)
-    coarse_label.coarse_label(workspace, choices)
+    coarse_label.coarse_label(workspace, annotators, 1)
     return workspace
 
 
 def divided(root: Path, pictures: Sequence[Picture], test: int = 2, **options: Any) -> Workspace:
     """All stages up to the split."""
     workspace = labelled(root, pictures, **options)
-    split(workspace, False, test, "face", 0)
+    split(workspace, False, Split(test=test), 0)
     return workspace
+
+
+def config_of(workspace: Workspace, **sections: Any) -> Config:
+    """A configuration for a workspace, with the annotators of `labelled`."""
+    return Config(
+        **{
+            "workspace": workspace.root,
+            "contact": "someone@example.org",
+            "collect": Collect(sources=(SourceSection(source="wikimedia", queries=("x",)),)),
+            "coarse_label": {"annotators": ANNOTATORS},
+            **sections,
+        }
+    )
 
 
 def append(

@@ -61,7 +61,8 @@ def public_title(title: str) -> str:
 
 def _load_plugins(files: Sequence[str], info: ValidationInfo) -> tuple[str, ...]:
     """The files' absolute paths; imported first, so that what they register can be checked."""
-    paths = tuple(os.path.abspath(info.context["folder"] / file) for file in files)
+    folder = (info.context or {}).get("folder", Path.cwd())
+    paths = tuple(os.path.abspath(folder / file) for file in files)
     _as_value_error(load_plugins, paths)
     return paths
 

@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import numpy as np
+from benchmarks.local_web import Route, answer, picture
 
-from tests.curation.fetching import Route, answer, picture
 from wrinkle.curation.annotators import Crop
 from wrinkle.faces.align import CROP_MARGIN, TEMPLATE
 

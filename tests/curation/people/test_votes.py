@@ -55,7 +55,7 @@ def test_answers_far_from_the_median_do_not_count(answers: list[float], kept: li
     assert values[counting(values)].tolist() == kept
 
 
-def test_what_answers_come_to() -> None:
+def test_tally_by_hand() -> None:
     votes = [
         *ages(a=[30, 32, 60], b=[40], c=[20, 40]).to_pylist(),
         {"face": "d", "person": "p0", "age": None, "unusable": True},
@@ -83,7 +83,7 @@ def test_what_answers_come_to() -> None:
     assert (d["unusable"], d["people"], e["people"], f["people"]) == (0, 1, 0, 0)
 
 
-def test_bias_and_spread_are_what_is_above_the_others() -> None:
+def test_bias_and_spread_by_hand() -> None:
     # p0: 30 − 34.5, 50 − 53, 10 − 13; p1: 33 − 33, 53 − 50, 13 − 10; p2: 36 − 31.5.
     votes = ages(a=[30, 33, 36], b=[50, 53], c=[10, 13], d=[None, None, 70])
     expected = {"p0": [-4.5, -3, -3], "p1": [0, 3, 3], "p2": [4.5]}
@@ -98,7 +98,7 @@ def test_bias_and_spread_are_what_is_above_the_others() -> None:
     assert alone == {"person": "p0", "answers": 2, "bias": None, "spread": None, "careless": None}
 
 
-def test_agreement_is_krippendorffs() -> None:
+def test_agreement_is_krippendorffs_alpha() -> None:
     # Krippendorff's own example as the package krippendorff has it: α for intervals is 0.810845.
     x = None
     rows = [
@@ -145,7 +145,7 @@ def test_the_order_of_answers_does_not_matter(votes: list[Vote], random: object)
 
 
 @given(VOTES)
-def test_ages_lie_among_the_answers(votes: list[Vote]) -> None:
+def test_ages_are_within_the_answers(votes: list[Vote]) -> None:
     rows = tally(table(votes)).to_pylist()
     assert [row["face"] for row in rows] == sorted({vote[0] for vote in votes})
     for row in rows:
@@ -192,15 +192,15 @@ def crowd(seed: int, strange: str = "") -> tuple[pa.Table, int]:
 
 @settings(max_examples=200, deadline=None)
 @given(st.integers(0, 2**32))
-def test_nobody_honest_is_careless(seed: int) -> None:
+def test_honest_people_are_not_careless(seed: int) -> None:
     assert people(crowd(seed)[0])["careless"].null_count == len(people(crowd(seed)[0]))
 
 
 @pytest.mark.parametrize(
     ("strange", "reason"),
-    [("random", "strays .* years from the others"), ("same", "says 3[01] of nearly everybody")],
+    [("random", "differs by .* years from the others"), ("same", "says 3[01] for nearly all faces")],
 )
-def test_who_does_not_look_is_careless(strange: str, reason: str) -> None:
+def test_random_and_constant_answers_are_careless(strange: str, reason: str) -> None:
     for seed in range(100):
         votes, count = crowd(seed, strange)
         found = {row["person"]: row["careless"] for row in people(votes).to_pylist()}
@@ -211,7 +211,7 @@ def test_who_does_not_look_is_careless(strange: str, reason: str) -> None:
         assert not any(found.values()), seed
 
 
-def test_nobody_is_judged_by_few_answers_or_alone() -> None:
+def test_few_answers_are_not_judged() -> None:
     few = {f"f{n}": [float(n * 7), n * 7 + 1.0, 90.0 - n * 9] for n in range(9)}
     assert not any(people(ages(**few))["careless"].to_pylist())
     # Of two who differ, nobody knows which one is right.

@@ -2,15 +2,17 @@ import os
 from pathlib import Path
 
 import pytest
+from benchmarks.local_web import JPEG, picture
 
-from tests.curation.fetching import JPEG, make_fetcher, picture
-from wrinkle.curation.web.fetcher import Limits
+from tests.curation.fetching import make_fetcher
+from wrinkle.curation.sources import SearchResult, find
+from wrinkle.curation.sources.local_files import read_file
 from wrinkle.curation.web.fetch_result import Status
-from wrinkle.curation.sources import Found, find, read_picture
+from wrinkle.curation.web.fetcher import Limits
 from wrinkle.errors import WrinkleError
 
 
-def found(source: str, path: Path) -> list[Found]:
+def found(source: str, path: Path) -> list[SearchResult]:
     return list(find(source, make_fetcher(), str(path), 100))
 
 
@@ -28,15 +30,15 @@ def test_a_list_of_lines(tmp_path):
     file = tmp_path / "urls.txt"
     file.write_text("\ufeffhttp://h/1.jpg\r\n\n  http://h/ü.jpg  \n../../etc/passwd\n", "utf-8")
     urls = ["http://h/1.jpg", "http://h/ü.jpg", "../../etc/passwd"]
-    assert found("url_list", file) == [Found(url, str(file), "url_list") for url in urls]
+    assert found("url_list", file) == [SearchResult(url, str(file), "url_list") for url in urls]
 
 
-def test_a_table_with_what_is_known(tmp_path):
+def test_a_table_with_other_columns(tmp_path):
     file = tmp_path / "urls.CSV"
     file.write_text('licence,url,creator,age\nCC0,http://h/1.jpg,"Ann, B.",7\n,http://h/2.jpg,,\n')
     assert found("url_list", file) == [
-        Found("http://h/1.jpg", str(file), "url_list", licence="CC0", creator="Ann, B."),
-        Found("http://h/2.jpg", str(file), "url_list"),
+        SearchResult("http://h/1.jpg", str(file), "url_list", licence="CC0", creator="Ann, B."),
+        SearchResult("http://h/2.jpg", str(file), "url_list"),
     ]
 
 
@@ -70,7 +72,7 @@ def test_pictures_of_a_folder(tmp_path):
     assert [entry.url for entry in entries] == [
         (tmp_path / name).as_uri() for name in ("a/ü #1%41.png", "b.jpg")
     ]
-    png, jpeg = (read_picture(entry, Limits()) for entry in entries)
+    png, jpeg = (read_file(entry, Limits()) for entry in entries)
     assert (png.status, png.width, png.height) == (Status.KEPT, 8, 6)
     assert (jpeg.status, jpeg.data, jpeg.http_status) == (Status.KEPT, JPEG, None)
     assert jpeg.url == jpeg.final_url == entries[1].url
@@ -81,15 +83,15 @@ def test_names_that_are_not_utf8(tmp_path):
     (tmp_path / name).write_bytes(JPEG)
     (entry,) = found("folder", tmp_path)
     assert entry.url.isascii()
-    assert read_picture(entry, Limits()).status == Status.KEPT
+    assert read_file(entry, Limits()).status == Status.KEPT
 
 
-def test_a_folder_named_relatively(tmp_path, monkeypatch):
+def test_a_relative_folder(tmp_path, monkeypatch):
     (tmp_path / "album").mkdir()
     (tmp_path / "album" / "a.jpg").write_bytes(JPEG)
     monkeypatch.chdir(tmp_path)
     (entry,) = found("folder", Path("album"))
-    assert read_picture(entry, Limits()).status == Status.KEPT
+    assert read_file(entry, Limits()).status == Status.KEPT
 
 
 def test_nothing_outside_the_folder_is_read(tmp_path):
@@ -99,18 +101,18 @@ def test_nothing_outside_the_folder_is_read(tmp_path):
     (album / "link.jpg").symlink_to(secret)
     (album / "inner.jpg").write_bytes(JPEG)
     (album / "good.jpg").symlink_to("inner.jpg")
-    statuses = {e.url: read_picture(e, Limits()).status for e in found("folder", album)}
+    statuses = {e.url: read_file(e, Limits()).status for e in found("folder", album)}
     assert statuses == {
         (album / "good.jpg").as_uri(): Status.KEPT,
         (album / "inner.jpg").as_uri(): Status.KEPT,
         (album / "link.jpg").as_uri(): Status.OUTSIDE,
     }
     for url in (f"{album.as_uri()}/../secret.jpg", f"{album.as_uri()}/%2e%2e/secret.jpg"):
-        done = read_picture(Found(url, str(album), "folder"), Limits())
+        done = read_file(SearchResult(url, str(album), "folder"), Limits())
         assert (done.status, done.data) == (Status.OUTSIDE, None)
 
 
-def test_what_is_wrong_with_a_file(tmp_path):
+def test_files_that_are_refused(tmp_path):
     files = {
         "page.jpg": (b"<html>", Status.NOT_A_PICTURE),
         "empty.jpg": (b"", Status.NOT_A_PICTURE),
@@ -125,13 +127,13 @@ def test_what_is_wrong_with_a_file(tmp_path):
     wanted = {name: status for name, (_, status) in files.items()}
     wanted |= dict.fromkeys(("gone.jpg", "loop.jpg", "pipe.jpg"), Status.UNREADABLE)
     limits = Limits(size=9000, pixels=39_999)
-    done = {e.url: read_picture(e, limits) for e in found("folder", tmp_path)}
+    done = {e.url: read_file(e, limits) for e in found("folder", tmp_path)}
     assert {Path(url).name: fetched.status for url, fetched in done.items()} == wanted
     assert all("\n" not in fetched.detail for fetched in done.values())
 
 
-def test_folders_that_are_none(tmp_path):
+def test_paths_that_are_not_a_folder_with_pictures(tmp_path):
     assert "no picture found" in failure("folder", tmp_path)
     (tmp_path / "a.jpg").write_bytes(JPEG)
     for path in (tmp_path / "a.jpg", tmp_path / "none"):
-        assert failure("folder", path) == f"{path} is not a folder: name one that holds pictures"
+        assert failure("folder", path) == f"{path} is not a folder: give one with pictures"

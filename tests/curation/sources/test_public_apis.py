@@ -4,9 +4,10 @@ import json
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from benchmarks.local_web import answer
 
-from tests.curation.fetching import answer, make_fetcher
-from wrinkle.curation.sources import Found, find
+from tests.curation.fetching import make_fetcher
+from wrinkle.curation.sources import SearchResult, find
 from wrinkle.errors import WrinkleError
 
 
@@ -47,7 +48,7 @@ def commons_page(index: int, **about: str) -> dict:
     }
 
 
-def test_commons_page_after_page(server):
+def test_commons_has_several_pages(server):
     late = {"pageid": 1003, "ns": 6, "title": "File:Portrait 3.jpg", "index": 3}
     artist = '<a href="//commons.wikimedia.org/wiki/User:Ann" title="x">Ann <b>B.</b></a>'
     serve(
@@ -67,7 +68,7 @@ def test_commons_page_after_page(server):
         {"batchcomplete": True, "query": {"pages": [commons_page(3)]}},
     )
     found = list(find("wikimedia", make_fetcher(), "old man", 100, base=server.url))
-    assert found[0] == Found(
+    assert found[0] == SearchResult(
         url="https://upload.wikimedia.org/wikipedia/commons/a/ab/1.jpg",
         query="old man",
         source="wikimedia",
@@ -84,7 +85,7 @@ def test_commons_page_after_page(server):
     assert "/robots.txt" not in server.asked
 
 
-def test_commons_has_nothing_or_says_what_is_wrong(server):
+def test_commons_has_no_results_or_an_error(server):
     serve(
         server,
         "/w/api.php",
@@ -114,7 +115,7 @@ def openverse_page(page: int, of: int, *numbers: int, **fields: object) -> dict:
     return {"result_count": 99, "page_count": of, "page_size": 20, "page": page, "results": results}
 
 
-def test_openverse_page_after_page(server):
+def test_openverse_has_several_pages(server):
     serve(
         server,
         "/v1/images/",
@@ -122,7 +123,7 @@ def test_openverse_page_after_page(server):
         openverse_page(2, 2, 3, license="pdm", license_version=None, creator=None, title=None),
     )
     found = list(find("openverse", make_fetcher(), "old man", 100, base=server.url))
-    assert found[0] == Found(
+    assert found[0] == SearchResult(
         url="https://live.staticflickr.com/1.jpg",
         query="old man",
         source="openverse",
@@ -138,7 +139,7 @@ def test_openverse_page_after_page(server):
     assert all("authorization" not in heard for heard in server.heard)
 
 
-def test_openverse_is_left_alone_after_the_pages_that_it_shows(server):
+def test_openverse_is_asked_for_the_pages_that_it_shows(server):
     serve(server, "/v1/images/", *(openverse_page(i, 500, i) for i in range(1, 30)))
     assert len(list(find("openverse", make_fetcher(), "x", 1000, base=server.url))) == 20
 
@@ -165,7 +166,7 @@ def test_the_key_appears_nowhere(server, monkeypatch, caplog, capfd):
     assert not any("k3y" in path for path in server.asked)
 
 
-def test_a_key_with_a_line_end_is_not_quoted(server, monkeypatch):
+def test_a_key_with_a_line_end_is_not_shown(server, monkeypatch):
     monkeypatch.setenv("OPENVERSE_TOKEN", "k3y\n")
     with pytest.raises(WrinkleError, match="a header that cannot be sent") as caught:
         list(find("openverse", make_fetcher(), "x", 1, base=server.url))

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
+from benchmarks.local_web import answer
 
-from tests.curation.fetching import answer, make_fetcher
-from wrinkle.curation.sources import Found, find
+from tests.curation.fetching import make_fetcher
+from wrinkle.curation.sources import SearchResult, find
 from wrinkle.errors import WrinkleError
 
 QUERY = 'old man & "woman" ü'
@@ -81,7 +82,7 @@ def serve(server, engine: str, *pages: list[str]) -> None:
 
 
 @pytest.mark.parametrize("engine", PAGES)
-def test_page_after_page_until_one_is_empty(server, engine):
+def test_pages_are_read_until_one_is_empty(server, engine):
     first = [f"http://pictures.example/{i}.jpg" for i in range(3)]
     second = ["http://127.0.0.1/private.jpg"]
     serve(server, engine, first, second)
@@ -99,14 +100,14 @@ def test_page_after_page_until_one_is_empty(server, engine):
 
 
 @pytest.mark.parametrize("engine", PAGES)
-def test_no_more_is_asked_than_is_wanted(server, engine):
+def test_pages_after_the_limit_are_not_read(server, engine):
     serve(server, engine, [f"http://h/{i}.jpg" for i in range(5)], ["http://h/9.jpg"])
     assert len(list(find(engine, make_fetcher(), "x", 5, base=server.url))) == 5
     assert len(server.pages) == 1
 
 
 @pytest.mark.parametrize("engine", PAGES)
-def test_robots_of_an_engine_count(server, engine):
+def test_robots_txt_of_an_engine_applies(server, engine):
     serve(server, engine, ["http://h/1.jpg"])
     server.routes["/robots.txt"] = answer(b"User-agent: *\nDisallow: /")
     with pytest.raises(WrinkleError, match=r"against robots\.txt"):
@@ -124,10 +125,10 @@ def test_pages_of_another_form(server, engine, page):
         assert list(find(engine, make_fetcher(), "x", 5, base=server.url)) == []
 
 
-def test_yahoo_knows_the_page_and_its_name(server):
+def test_yahoo_gives_page_and_title(server):
     serve(server, "yahoo", ["http://h/a b.jpg"])
     (found,) = find("yahoo", make_fetcher(), "x", 5, base=server.url)
-    assert found == Found(
+    assert found == SearchResult(
         url="http://h/a b.jpg",
         query="x",
         source="yahoo",
@@ -136,7 +137,7 @@ def test_yahoo_knows_the_page_and_its_name(server):
     )
 
 
-def test_yahoo_pages_are_of_sixty(server):
+def test_yahoo_has_sixty_results_on_a_page(server):
     serve(server, "yahoo", ["http://h/1.jpg"], ["http://h/2.jpg"])
     list(find("yahoo", make_fetcher(), "x", 100, base=server.url))
     assert [parse_qs(urlsplit(asked).query)["b"] for asked in server.pages] == [

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pytest
 
 from tests.curation.annotators.local_service import CROP, Service, reply
-from wrinkle.curation.stages.coarse_label import answers_stage, ask_all, coarse_label, title
+from wrinkle.curation.config import annotator_title
+from wrinkle.curation.stages.coarse_label import answers_stage, ask_all, coarse_label
 from wrinkle.curation.workspace import Workspace
-
-MODEL = ("wrinkle", {"model": "none"})
+from wrinkle.settings import NamedPart
 
 
 def fill(root: Path, count: int) -> Workspace:
@@ -36,19 +36,19 @@ def fill(root: Path, count: int) -> Workspace:
     return workspace
 
 
-def say(workspace: Workspace, choice: tuple[str, dict[str, Any]], ages: list[float | None]) -> None:
+def say(workspace: Workspace, annotator: NamedPart, ages: list[float | None]) -> None:
     """Answers of an annotator, as if it had been asked."""
     digests = workspace.table("faces").sort_by("face")["digest"].to_pylist()[: len(ages)]
     table = pa.table({"digest": digests, "age": pa.array(ages, pa.float64())})
-    workspace.append(answers_stage(choice), daft.from_arrow(table))
+    workspace.append(answers_stage(annotator), daft.from_arrow(table))
 
 
-def test_mean_and_spread_of_those_that_answered(tmp_path: Path) -> None:
+def test_mean_and_spread_of_the_answers(tmp_path: Path) -> None:
     workspace = fill(tmp_path, 5)
-    one, two, three = (("wrinkle", {"model": name}) for name in "abc")
+    one, two, three = (NamedPart(name="wrinkle", model=name) for name in "abc")
     say(workspace, one, [20.0, 30.0, None, None])
     say(workspace, two, [26.0, None, None, 7.5])
-    coarse_label(workspace, [one, two, three])
+    coarse_label(workspace, [one, two, three], least=1)
     rows = {row["face"]: row for row in workspace.table("coarse_label").to_pylist()}
     assert set(rows) == {"f0", "f1", "f2", "f3"}
     assert (rows["f0"]["age"], rows["f0"]["spread"], rows["f0"]["answers"]) == (23.0, 3.0, 2)
@@ -64,12 +64,12 @@ def test_mean_and_spread_of_those_that_answered(tmp_path: Path) -> None:
 def test_against_a_slow_computation(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     workspace = fill(tmp_path, 40)
-    choices = [("wrinkle", {"model": name}) for name in "abcd"]
+    annotators = [NamedPart(name="wrinkle", model=name) for name in "abcd"]
     ages = random.uniform(0, 100, (4, 39))
     ages[random.random((4, 39)) < 0.4] = np.nan
-    for choice, column in zip(choices, ages, strict=True):
-        say(workspace, choice, [None if math.isnan(age) else age for age in column.tolist()])
-    coarse_label(workspace, choices)
+    for annotator, column in zip(annotators, ages, strict=True):
+        say(workspace, annotator, [None if math.isnan(age) else age for age in column.tolist()])
+    coarse_label(workspace, annotators, least=1)
     rows = {row["face"]: row for row in workspace.table("coarse_label").to_pylist()}
     for place, face in enumerate(sorted(f"f{n}" for n in range(40))[:39]):
         said = [age for age in ages[:, place].tolist() if not math.isnan(age)]
@@ -88,14 +88,14 @@ def test_against_a_slow_computation(tmp_path: Path) -> None:
 
 def test_a_model_is_asked_once_for_each_face(tmp_path: Path, small_model: Path) -> None:
     workspace = fill(tmp_path, 4)
-    choice = ("wrinkle", {"model": str(small_model)})
-    assert title(choice) == f"wrinkle:{small_model}"
-    assert ask_all(workspace, [choice]) == []
-    answers = workspace.table(answers_stage(choice))
+    annotator = NamedPart(name="wrinkle", model=str(small_model))
+    assert annotator_title(annotator) == f"wrinkle:{small_model}"
+    assert ask_all(workspace, [annotator]) == []
+    answers = workspace.table(answers_stage(annotator))
     assert len(answers) == 3
     assert all(0 <= age <= 100 for age in answers["age"].to_pylist())
-    assert ask_all(workspace, [choice]) == []
-    assert len(workspace.table(answers_stage(choice))) == 3
+    assert ask_all(workspace, [annotator]) == []
+    assert len(workspace.table(answers_stage(annotator))) == 3
 
 
 @pytest.fixture
@@ -110,36 +110,36 @@ def found(age: int) -> dict[str, Any]:
     return {"faces": [{"face_rectangle": box, "attributes": {"age": {"value": age}}}]}
 
 
-def test_what_was_bought_is_not_bought_again(
+def test_a_service_is_asked_once_for_each_face(
     tmp_path: Path, keys: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     workspace = fill(tmp_path, 6)
     with Service().running() as service:
-        choice = ("facepp", {"base": service.url, "interval": 0.0})
+        annotator = NamedPart(name="facepp", base=service.url, interval=0.0)
         wrong = reply({"error_message": "AUTHENTICATION_ERROR"}, 401)
         service.replies = [reply(found(21)), reply({"faces": []}), wrong]
-        (trouble,) = ask_all(workspace, [choice])
-        assert "facepp" in trouble
+        (problem,) = ask_all(workspace, [annotator])
+        assert "facepp" in problem
         assert len(service.heard) == 3  # after a wrong key nothing more is asked
-        assert len(workspace.table(answers_stage(choice))) == 2
+        assert len(workspace.table(answers_stage(annotator))) == 2
         service.replies = [reply(found(33))]
-        assert ask_all(workspace, [choice]) == []
+        assert ask_all(workspace, [annotator]) == []
         assert len(service.heard) == 6
-        assert ask_all(workspace, [choice]) == []
+        assert ask_all(workspace, [annotator]) == []
         assert len(service.heard) == 6
     workspace.discard("coarse_label")
-    coarse_label(workspace, [choice])
+    coarse_label(workspace, [annotator], least=1)
     ages = workspace.table("coarse_label")["age"].to_pylist()
     assert sorted(age or 0 for age in ages) == [0, 21, 33, 33, 33]
     everything = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     said = "".join(capfd.readouterr()).encode()
-    raw = str(workspace.table(answers_stage(choice))["raw"].to_pylist()).encode()
+    raw = str(workspace.table(answers_stage(annotator))["raw"].to_pylist()).encode()
     assert b"face_rectangle" in raw
     for key in keys:
-        assert key.encode() not in everything + said + raw + trouble.encode()
+        assert key.encode() not in everything + said + raw + problem.encode()
 
 
-def test_a_service_that_stays_away_is_left_alone(
+def test_a_failing_service_is_not_asked_for_every_face(
     tmp_path: Path, keys: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from wrinkle.curation.annotators import facepp
@@ -147,9 +147,9 @@ def test_a_service_that_stays_away_is_left_alone(
     monkeypatch.setattr(facepp, "BACK_OFF", (0.0,))
     workspace = fill(tmp_path, 20)
     with Service().running() as service:
-        choice = ("facepp", {"base": service.url, "interval": 0.0})
+        annotator = NamedPart(name="facepp", base=service.url, interval=0.0)
         service.replies = [reply({"error_message": "INTERNAL_ERROR"}, 500)]
-        (trouble,) = ask_all(workspace, [choice])
-        assert "facepp" in trouble
+        (problem,) = ask_all(workspace, [annotator])
+        assert "facepp" in problem
         assert len(service.heard) == 2 * 5
-        assert len(workspace.table(answers_stage(choice))) == 0
+        assert len(workspace.table(answers_stage(annotator))) == 0

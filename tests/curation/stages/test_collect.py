@@ -5,18 +5,18 @@ from pathlib import Path
 import daft
 import pyarrow as pa
 import pytest
+from benchmarks.local_web import JPEG, Server, answer, picture, redirect, resolve_to_loopback
 
-from tests.curation.fetching import (
-    JPEG,
-    Server,
-    answer,
-    everything_here,
-    make_fetcher,
-    picture,
-    redirect,
+from tests.curation.fetching import make_fetcher
+from wrinkle.curation.config import SourceSection
+from wrinkle.curation.stages.collect import (
+    REMOVED,
+    collect,
+    forget_temporary_errors,
+    key,
+    removed,
+    search,
 )
-from wrinkle.curation.stages.collect import REMOVED, collect, forget_passing, key, removed, search
-from wrinkle.curation.config import Source
 from wrinkle.curation.web.fetcher import Fetcher
 from wrinkle.curation.workspace import Workspace
 
@@ -28,12 +28,12 @@ def workspace(tmp_path: Path) -> Workspace:
 
 @pytest.fixture
 def fetcher() -> Fetcher:
-    return make_fetcher(resolver=everything_here, limits={"interval": 0.0})
+    return make_fetcher(resolver=resolve_to_loopback, limits={"interval": 0.0})
 
 
-def listed(tmp_path: Path, name: str, *urls: str, **fields: object) -> Source:
+def listed(tmp_path: Path, name: str, *urls: str, **fields: object) -> SourceSection:
     (tmp_path / name).write_text("\n".join(urls))
-    return Source(source="url_list", queries=(str(tmp_path / name),), **fields)
+    return SourceSection(source="url_list", queries=(str(tmp_path / name),), **fields)
 
 
 def ends(workspace: Workspace) -> dict[str, str | None]:
@@ -41,7 +41,7 @@ def ends(workspace: Workspace) -> dict[str, str | None]:
     return dict(zip(table["address"], table["dropped"], strict=True))
 
 
-def test_one_picture_of_each_url(
+def test_each_url_is_fetched_once(
     server: Server, workspace: Workspace, fetcher: Fetcher, tmp_path: Path
 ) -> None:
     other = picture("PNG")
@@ -82,13 +82,13 @@ def test_one_picture_of_each_url(
     assert len(workspace.table("found")) == len(found)
 
 
-def test_a_search_that_fails_costs_itself_and_is_made_again(
+def test_a_failed_search_is_made_again(
     workspace: Workspace, fetcher: Fetcher, tmp_path: Path
 ) -> None:
-    missing = Source(source="url_list", queries=(str(tmp_path / "later.txt"),))
-    troubles = search(workspace, [missing, listed(tmp_path, "a.txt", "http://h/a")], fetcher)
-    assert len(troubles) == 1
-    assert "later.txt" in troubles[0]
+    missing = SourceSection(source="url_list", queries=(str(tmp_path / "later.txt"),))
+    problems = search(workspace, [missing, listed(tmp_path, "a.txt", "http://h/a")], fetcher)
+    assert len(problems) == 1
+    assert "later.txt" in problems[0]
     assert len(workspace.table("found")) == 1
     assert search(workspace, [listed(tmp_path, "later.txt", "http://h/b")], fetcher) == []
     assert len(workspace.table("found")) == 2
@@ -109,17 +109,17 @@ def test_local_folders_and_people(workspace: Workspace, fetcher: Fetcher, tmp_pa
     (tmp_path / "Anna" / "deep" / "ä b.jpg").write_bytes(JPEG)
     (tmp_path / "secret.jpg").write_bytes(JPEG)
     (tmp_path / "Anna" / "out.jpg").symlink_to(tmp_path / "secret.jpg")
-    source = Source(source="folder", queries=(str(tmp_path / "Anna"),))
+    source = SourceSection(source="folder", queries=(str(tmp_path / "Anna"),))
     search(workspace, [source], fetcher)
     collect(workspace, fetcher)
     assert sorted(map(str, ends(workspace).values())) == ["None", "outside its folder"]
-    named = Source(source="folder", queries=(str(tmp_path / "Anna"),), people=True, limit=9)
+    named = SourceSection(source="folder", queries=(str(tmp_path / "Anna"),), people=True, limit=9)
     search(workspace, [named], fetcher)
     persons = workspace.table("found")["person"].to_pylist()
     assert sorted(map(str, persons)) == ["Anna", "Anna", "None", "None"]
 
 
-def test_what_passed_can_be_asked_for_again(
+def test_temporary_errors_can_be_fetched_again(
     server: Server, workspace: Workspace, fetcher: Fetcher, tmp_path: Path
 ) -> None:
     server.routes |= {"/busy.jpg": answer(status=503), "/text.jpg": answer(b"<html>")}
@@ -131,13 +131,13 @@ def test_what_passed_can_be_asked_for_again(
     server.asked.clear()
     collect(workspace, fetcher)
     assert server.asked == []
-    forget_passing(workspace)
+    forget_temporary_errors(workspace)
     collect(workspace, fetcher)
     assert server.pages == ["/busy.jpg"]
     assert ends(workspace)[urls[0]] is None
 
 
-def test_what_was_removed_stays_away(
+def test_removed_pictures_do_not_come_back(
     server: Server, workspace: Workspace, fetcher: Fetcher, tmp_path: Path
 ) -> None:
     server.routes |= {"/a.jpg": answer(JPEG), "/b.png": answer(picture("PNG"))}
@@ -153,7 +153,7 @@ def test_what_was_removed_stays_away(
     assert list(workspace.root.glob("pictures/**/*")) == []
 
 
-def test_a_person_who_was_removed_stays_away_under_other_urls(
+def test_removed_persons_do_not_come_back_under_other_urls(
     workspace: Workspace, fetcher: Fetcher, tmp_path: Path
 ) -> None:
     gone = pa.table({"key": [key("Ann Example")]})
@@ -161,7 +161,9 @@ def test_a_person_who_was_removed_stays_away_under_other_urls(
     (tmp_path / "new.csv").write_text(
         "url,person\nhttp://h/new.jpg,Ann Example\nhttp://h/b.jpg,Bob\n"
     )
-    search(workspace, [Source(source="url_list", queries=(str(tmp_path / "new.csv"),))], fetcher)
+    search(
+        workspace, [SourceSection(source="url_list", queries=(str(tmp_path / "new.csv"),))], fetcher
+    )
     rows = workspace.table("found").to_pylist()
     assert [row["dropped"] for row in rows] == [REMOVED, None]
     assert "Ann Example" not in json.dumps(rows)

@@ -7,8 +7,9 @@ import pyarrow as pa
 import pytest
 
 from tests.conftest import EXAMPLES
+from wrinkle.curation.config import FaceRules
 from wrinkle.curation.stages.deduplicate import deduplicate
-from wrinkle.curation.stages.faces import Rules, fault, find_all, sharpness
+from wrinkle.curation.stages.faces import drop_reason, find_faces, sharpness
 from wrinkle.curation.workspace import Workspace
 from wrinkle.duplicates.near_duplicates import perceptual_hash, small_grey
 from wrinkle.faces.decode import decode
@@ -18,8 +19,8 @@ PORTRAITS = sorted(EXAMPLES.glob("*.jpg"))
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """The examples, one of them saved again at half its size, one beside another, and two that are
-    no portraits; one more was dropped before."""
+    """The examples, one of them also at half its size, two in one picture, and two pictures without
+    a face; one more was dropped before."""
     root = tmp_path_factory.mktemp("ws")
     again = decode(PORTRAITS[0])[::2, ::2, ::-1]
     cv2.imwrite(str(root / "again.jpg"), again, [cv2.IMWRITE_JPEG_QUALITY, 80])
@@ -36,8 +37,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     }
     made = Workspace(root)
     made.append("collect", daft.from_arrow(pa.table(rows)))
-    find_all(made, Rules(size=20))
-    deduplicate(made)
+    find_faces(made, FaceRules(size=20))
+    deduplicate(made, 0)
     return made
 
 
@@ -55,7 +56,7 @@ def test_every_picture_has_a_row(workspace: Workspace) -> None:
     assert len({row["face"] for row in rows}) == len(rows)
 
 
-def test_a_face_is_a_picture_of_its_own(workspace: Workspace) -> None:
+def test_a_face_has_its_own_crop(workspace: Workspace) -> None:
     kept = [row for row in workspace.table("faces").to_pylist() if row["dropped"] is None]
     for row in kept:
         crop = decode(row["image"])
@@ -86,7 +87,7 @@ def test_one_of_each_group_is_kept(workspace: Workspace) -> None:
         [first, again]
     )
     before = workspace.table("deduplicate")
-    deduplicate(workspace)
+    deduplicate(workspace, 0)
     assert workspace.table("deduplicate") == before
     drawn = set()
     for seed in range(8):
@@ -97,14 +98,14 @@ def test_one_of_each_group_is_kept(workspace: Workspace) -> None:
 
 
 def test_why_a_face_is_not_kept() -> None:
-    rules = Rules(score=0.9, size=40, sharpness=5)
-    assert fault(0.95, 41, 6, rules) is None
-    assert fault(0.85, 41, 6, rules) == "uncertain"
-    assert fault(0.95, 39, 6, rules) == "small"
-    assert fault(0.95, 41, 4, rules) == "blurred"
+    rules = FaceRules(score=0.9, size=40, sharpness=5)
+    assert drop_reason(0.95, 41, 6, rules) is None
+    assert drop_reason(0.85, 41, 6, rules) == "uncertain"
+    assert drop_reason(0.95, 39, 6, rules) == "small"
+    assert drop_reason(0.95, 41, 4, rules) == "blurred"
 
 
-def test_blurring_takes_sharpness_away() -> None:
+def test_blurring_lowers_sharpness() -> None:
     image = decode(PORTRAITS[0])
     assert sharpness(cv2.GaussianBlur(image, (0, 0), 3)) < sharpness(image) / 4
     assert sharpness(np.full((9, 9, 3), 77, np.uint8)) == 0

@@ -39,7 +39,7 @@ def reason(url: str, *answers: str, **options) -> FetchError:
         ("  http://h/\ta\n ", "http://h/a"),
     ],
 )
-def test_one_spelling_for_each_url(url, normal):
+def test_normal_form_of_urls(url, normal):
     assert normalise(url) == normal
     assert normalise(normal) == normal
 
@@ -70,7 +70,7 @@ def test_normalising_twice_changes_nothing(url):
         *("http://h:99999/", "javascript:alert(1)"),
     ],
 )
-def test_what_is_no_web_address(url):
+def test_urls_that_are_refused(url):
     with pytest.raises(FetchError) as caught:
         parse(url)
     assert caught.value.status == Status.BAD_URL
@@ -110,29 +110,29 @@ def test_addresses_that_are_public(address):
         *("169.254.169.254", "2852039166", "[fe80::1]", "[64:ff9b::7f00:1]", "10.1"),
     ],
 )
-def test_every_spelling_of_a_private_address_is_seen_through(host):
+def test_every_form_of_a_private_address_is_recognised(host):
     assert reason(f"http://{host}:8000/a.jpg").status == Status.NOT_PUBLIC
 
 
-def test_a_number_that_slips_through_to_the_resolver_is_still_no_way_in():
+def test_a_number_that_only_the_resolver_understands_is_checked():
     for spelling in ("2130706433", "0x7f.1", "0177.0.0.1"):
         assert all(not is_public(ip_address(address)) for address in resolve(spelling, 80))
 
 
-def test_one_bad_address_of_many_is_enough():
+def test_one_private_address_among_others_is_refused():
     assert checked_addresses(parse("http://h/"), resolver=lambda h, p: [PUBLIC]) == [PUBLIC]
     error = reason("http://h/", PUBLIC, "10.0.0.7")
     assert (error.status, error.detail) == (Status.NOT_PUBLIC, "h is at 10.0.0.7")
 
 
-def test_tests_may_allow_an_address_and_only_that():
+def test_only_an_allowed_network_is_accepted():
     allow = [ip_network("127.0.0.1/32")]
     assert checked_addresses(parse("http://127.0.0.1/"), allow) == ["127.0.0.1"]
     assert reason("http://127.0.0.2/", allow=allow).status == Status.NOT_PUBLIC
     assert reason("http://[::ffff:127.0.0.1]/", allow=allow).status == Status.NOT_PUBLIC
 
 
-def test_names_that_lead_nowhere():
+def test_names_without_an_address():
     def fail(code: int):
         def resolver(host: str, port: int) -> list[str]:
             raise socket.gaierror(code, "why")
@@ -151,7 +151,7 @@ def test_names_that_lead_nowhere():
         checked_addresses(parse("http://h/"), resolver=lambda h, p: [])
 
 
-def test_the_port_is_the_one_that_is_asked():
+def test_the_resolver_gets_the_urls_port():
     asked = []
 
     def resolver(host: str, port: int) -> list[str]:

@@ -7,15 +7,16 @@ from collections import Counter
 from ipaddress import ip_network
 
 import pytest
+from benchmarks.local_web import CONTACT, JPEG, answer, redirect, resolve_to_loopback
 
-from tests.curation.fetching import CONTACT, JPEG, Clock, answer, everything_here, make_fetcher, redirect
-from wrinkle.curation import batch as module
-from wrinkle.curation.web.fetch_many import fetch_all
+from tests.curation.fetching import Clock, make_fetcher
+from wrinkle.curation.web import fetch_many as module
+from wrinkle.curation.web.fetch_many import fetch_many
+from wrinkle.curation.web.fetch_result import FetchResult, Status
 from wrinkle.curation.web.fetcher import Fetcher, Limits
-from wrinkle.curation.web.fetch_result import Fetched, Status
 
 
-def test_every_url_ends_once_and_the_counts_add_up(server):
+def test_every_url_has_one_result(server):
     server.routes |= {
         "/html.jpg": answer(b"<html>"),
         "/in": redirect("http://10.0.0.1/a.jpg"),
@@ -34,7 +35,7 @@ def test_every_url_ends_once_and_the_counts_add_up(server):
     def resolver(host: str, port: int) -> list[str]:
         return [host] if host[0].isdigit() or host.startswith("10.") else ["127.0.0.1"]
 
-    done = list(fetch_all(make_fetcher(resolver=resolver), urls))
+    done = list(fetch_many(make_fetcher(resolver=resolver), urls))
     assert Counter(fetched.url for fetched in done) == Counter(urls)
     assert Counter(str(fetched.status) for fetched in done) == {
         "kept": 210,
@@ -49,8 +50,8 @@ def test_every_url_ends_once_and_the_counts_add_up(server):
     assert all((f.status == Status.KEPT) == (f.data is not None) for f in done)
 
 
-def test_no_urls_no_records():
-    assert list(fetch_all(make_fetcher(), [])) == []
+def test_no_urls_give_no_results():
+    assert list(fetch_many(make_fetcher(), [])) == []
 
 
 class Watch:
@@ -63,19 +64,19 @@ class Watch:
         self.busy: Counter[str] = Counter()
         self.most = Counter[str]()
 
-    def __call__(self, url: str) -> Fetched:
+    def __call__(self, url: str) -> FetchResult:
         host = url.split("/")[2]
         with self.lock:
             self.busy[host] += 1
             self.most[host] = max(self.most[host], self.busy[host])
             self.most["all"] = max(self.most["all"], sum(self.busy.values()))
-        self.fetcher.turns.take(host, self.interval)
+        self.fetcher.rate_limit.wait(host, self.interval)
         with self.lock:
-            self.times.setdefault(host, []).append(self.fetcher.turns.now())
+            self.times.setdefault(host, []).append(self.fetcher.rate_limit.now())
         time.sleep(0.001)
         with self.lock:
             self.busy[host] -= 1
-        return Fetched(url, url, Status.NO_HOST, None)
+        return FetchResult(url, url, Status.NO_HOST, None)
 
 
 def test_rate_of_each_host(monkeypatch):
@@ -84,7 +85,7 @@ def test_rate_of_each_host(monkeypatch):
     watch = Watch(fetcher, interval=2.0)
     monkeypatch.setattr(fetcher, "fetch", watch)
     urls = [f"http://h{i % 20}/{i}" for i in range(200)]
-    assert len(list(fetch_all(fetcher, urls))) == 200
+    assert len(list(fetch_many(fetcher, urls))) == 200
     for host, times in watch.times.items():
         gaps = [b - a for a, b in itertools.pairwise(times)]
         assert len(times) == 10, host
@@ -94,26 +95,26 @@ def test_rate_of_each_host(monkeypatch):
     assert clock.time - 1000 < 10 * 2.0 + 1, "hosts wait side by side, not one after another"
 
 
-def test_one_host_first_does_not_hold_up_the_others(monkeypatch):
+def test_many_urls_of_one_host_do_not_delay_the_others(monkeypatch):
     clock = Clock()
     fetcher = make_fetcher(clock, limits={"threads": 4})
     watch = Watch(fetcher, interval=10.0)
     monkeypatch.setattr(fetcher, "fetch", watch)
     urls = [f"http://big/{i}" for i in range(50)] + [f"http://h{i}/" for i in range(50)]
-    first = [fetched.url for fetched in itertools.islice(fetch_all(fetcher, urls), 51)]
+    first = [fetched.url for fetched in itertools.islice(fetch_many(fetcher, urls), 51)]
     assert sum("big" in url for url in first) < 10
 
 
-def test_rate_through_the_real_fetcher(server):
+def test_the_rate_limit_of_a_real_fetcher(server):
     server.routes["/a.jpg"] = answer(JPEG)
     clock = Clock()
-    fetcher = make_fetcher(clock, resolver=everything_here, limits={"interval": 3.0})
+    fetcher = make_fetcher(clock, resolver=resolve_to_loopback, limits={"interval": 3.0})
     urls = [server.at("h.example", f"/a.jpg?{i}") for i in range(5)]
-    assert all(fetched.status == Status.KEPT for fetched in fetch_all(fetcher, urls))
+    assert all(fetched.status == Status.KEPT for fetched in fetch_many(fetcher, urls))
     assert clock.time - 1000 == pytest.approx(5 * 3.0)
 
 
-def test_urls_are_read_as_they_are_needed(monkeypatch):
+def test_urls_are_read_when_needed(monkeypatch):
     monkeypatch.setattr(module, "WINDOW", 50)
     fetcher = make_fetcher(limits={"threads": 2})
     monkeypatch.setattr(fetcher, "fetch", Watch(fetcher, 1.0))
@@ -124,13 +125,13 @@ def test_urls_are_read_as_they_are_needed(monkeypatch):
         for last[0] in read:
             yield f"http://h{last[0] % 3}/{last[0]}"
 
-    records = fetch_all(fetcher, endless())
+    records = fetch_many(fetcher, endless())
     assert len(list(itertools.islice(records, 20))) == 20
     assert last[0] < 20 + 50 + 2
     records.close()
 
 
-def test_a_stop_leaves_what_was_yielded(server):
+def test_results_before_a_stop_are_kept(server):
     server.routes |= {f"/{i}.jpg": answer(JPEG) for i in range(9)}
 
     def urls():
@@ -139,19 +140,19 @@ def test_a_stop_leaves_what_was_yielded(server):
                 raise KeyboardInterrupt
             yield server.at(f"h{i}.example", f"/{i}.jpg")
 
-    kept: list[Fetched] = []
-    fetcher = make_fetcher(resolver=everything_here, limits={"threads": 1})
+    kept: list[FetchResult] = []
+    fetcher = make_fetcher(resolver=resolve_to_loopback, limits={"threads": 1})
     with pytest.raises(KeyboardInterrupt):
-        kept.extend(fetch_all(fetcher, urls()))
+        kept.extend(fetch_many(fetcher, urls()))
     assert len(kept) >= 4
     assert all(fetched.data == JPEG for fetched in kept)
 
 
-def test_stopping_ends_the_threads(server):
+def test_closing_ends_the_threads(server):
     server.routes["/a.jpg"] = answer(JPEG)
     before = threading.active_count()
-    fetcher = make_fetcher(resolver=everything_here, limits={"threads": 5})
-    records = fetch_all(fetcher, (server.at(f"h{i}", "/a.jpg") for i in itertools.count()))
+    fetcher = make_fetcher(resolver=resolve_to_loopback, limits={"threads": 5})
+    records = fetch_many(fetcher, (server.at(f"h{i}", "/a.jpg") for i in itertools.count()))
     assert next(records).status == Status.KEPT
     records.close()
     for _ in range(100):
@@ -164,19 +165,19 @@ def test_stopping_ends_the_threads(server):
     assert len(server.asked) == asked
 
 
-def test_a_program_that_is_stopped_waits_for_nobody(server):
+def test_a_stopped_program_does_not_wait_for_servers(server):
     """Ctrl-C while a server says nothing for far longer than anybody likes to wait."""
     stop = threading.Event()
     server.routes["/silent.jpg"] = lambda handler: stop.wait(20)
     program = f"""
 import os, signal, threading
 from ipaddress import ip_network
-from wrinkle.curation.web.fetch_many import fetch_all
+from wrinkle.curation.web.fetch_many import fetch_many
 from wrinkle.curation.web.fetcher import Fetcher, Limits
 fetcher = Fetcher({CONTACT!r}, Limits(seconds=60, interval=0), allow=[ip_network("127.0.0.1")])
 threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
 try:
-    list(fetch_all(fetcher, ["", "{server.url}/silent.jpg"]))
+    list(fetch_many(fetcher, ["", "{server.url}/silent.jpg"]))
 except KeyboardInterrupt:
     print("stopped")
 """
@@ -187,7 +188,7 @@ except KeyboardInterrupt:
     assert (done.returncode, done.stdout) == (0, "stopped\n"), done.stderr
 
 
-def test_limits_and_contact_of_the_real_thing():
+def test_default_limits_and_contact():
     fetcher = Fetcher(CONTACT, Limits(interval=0), allow=[ip_network("10.0.0.0/8")])
-    (done,) = fetch_all(fetcher, ["http://127.0.0.1/"])
+    (done,) = fetch_many(fetcher, ["http://127.0.0.1/"])
     assert done.status == Status.NOT_PUBLIC

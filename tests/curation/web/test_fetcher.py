@@ -3,11 +3,12 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
+from benchmarks.local_web import CONTACT, JPEG, answer, redirect, resolve_to_loopback
 
-from tests.curation.fetching import CONTACT, JPEG, Clock, answer, everything_here, make_fetcher, redirect
+from tests.curation.fetching import Clock, make_fetcher
 from wrinkle import __version__
-from wrinkle.curation.web.fetcher import DAY, Fetcher
 from wrinkle.curation.web.fetch_result import Status
+from wrinkle.curation.web.fetcher import DAY, Fetcher
 from wrinkle.errors import WrinkleError
 
 
@@ -21,7 +22,7 @@ def kept(fetcher: Fetcher, url: str) -> bool:
 # Who we are
 
 
-def test_every_request_says_who_asks(server):
+def test_every_request_has_the_contact(server):
     server.routes["/a.jpg"] = answer(JPEG)
     assert kept(make_fetcher(), f"{server.url}/a.jpg")
     agents = {heard["user-agent"] for heard in server.heard}
@@ -53,7 +54,7 @@ def test_404_and_html_named_jpg(server):
     assert page.detail == "it begins with b'<!DOCTYPE html>'"
 
 
-def test_names_with_dots_stay_names(server):
+def test_host_names_with_dots_are_kept(server):
     server.routes["/etc/passwd"] = answer(JPEG)
     done = make_fetcher().fetch(f"{server.url}/a/../../../etc/passwd")
     assert done.status == Status.KEPT
@@ -62,12 +63,12 @@ def test_names_with_dots_stay_names(server):
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "http://a:b@127.0.0.1/", "x", ""])
-def test_what_is_no_url_is_not_asked(url):
+def test_invalid_urls_are_not_requested(url):
     done = make_fetcher(resolver=lambda *_: pytest.fail("asked")).fetch(url)
     assert done.status == Status.BAD_URL
 
 
-def test_limits_reach_the_wire(server):
+def test_limits_are_applied(server):
     server.routes["/a.jpg"] = answer(JPEG)
     for limits, status in (
         ({"size": len(JPEG) - 1}, Status.TOO_LARGE),
@@ -80,7 +81,7 @@ def test_limits_reach_the_wire(server):
 # Redirects
 
 
-def test_redirects_are_followed_and_told(server):
+def test_redirects_are_followed_and_recorded(server):
     utf8 = "ä".encode().decode("latin-1")  # how the bytes of many servers look to this one
     server.routes |= {
         "/1": redirect("/2"),
@@ -119,7 +120,7 @@ def test_redirects_to_other_schemes(server):
         assert make_fetcher().fetch(f"{server.url}/1").status == Status.BAD_URL
 
 
-def test_redirect_to_nowhere(server):
+def test_a_redirect_without_a_valid_target(server):
     server.routes["/1"] = answer(status=302)
     assert make_fetcher().fetch(f"{server.url}/1").http_status == 302
 
@@ -127,7 +128,7 @@ def test_redirect_to_nowhere(server):
 # Names that change their minds
 
 
-def test_a_name_that_turns_private_is_asked_no_more(server):
+def test_a_name_that_becomes_private_is_refused(server):
     """DNS rebinding: an answer that would pass the check, then one that must not."""
     server.routes["/a.jpg"] = answer(JPEG)
     answers = [["127.0.0.1"], ["127.0.0.1"], ["10.0.0.1"]]
@@ -143,7 +144,7 @@ def test_a_name_that_turns_private_is_asked_no_more(server):
     assert server.pages == ["/a.jpg"]
 
 
-def test_the_second_answer_is_never_connected_to(server, monkeypatch):
+def test_a_second_look_up_is_never_used(server, monkeypatch):
     """The system's own look-up, were anybody to use it after the check, leads elsewhere."""
     server.routes["/a.jpg"] = answer(JPEG)
     system = socket.getaddrinfo
@@ -153,7 +154,7 @@ def test_the_second_answer_is_never_connected_to(server, monkeypatch):
         return system(host, *rest, **more)
 
     monkeypatch.setattr(socket, "getaddrinfo", rebound)
-    fetcher = make_fetcher(resolver=everything_here)
+    fetcher = make_fetcher(resolver=resolve_to_loopback)
     assert kept(fetcher, server.at("rebind.example", "/a.jpg"))
 
 
@@ -166,7 +167,7 @@ def robots(server, text: str, status: int = 200) -> None:
         server.routes[path] = answer(JPEG)
 
 
-def test_robots_is_asked_once_and_obeyed(server):
+def test_robots_txt_is_read_once_and_obeyed(server):
     robots(server, "User-agent: other\nAllow: /\n\nUser-agent: *\nDisallow: /private")
     fetcher = make_fetcher()
     assert kept(fetcher, f"{server.url}/a.jpg")
@@ -175,19 +176,19 @@ def test_robots_is_asked_once_and_obeyed(server):
     assert server.asked == ["/robots.txt", "/a.jpg"]
 
 
-def test_robots_may_name_us(server):
+def test_robots_txt_may_name_wrinkle(server):
     robots(server, "User-agent: *\nAllow: /\n\nUser-agent: Wrinkle\nDisallow: /private")
     assert kept(make_fetcher(), f"{server.url}/a.jpg")
     assert not kept(make_fetcher(), f"{server.url}/private/b.jpg")
 
 
-def test_no_robots_forbids_nothing(server):
+def test_a_missing_robots_txt_forbids_nothing(server):
     for status in (401, 403, 404, 410):
         robots(server, "User-agent: *\nDisallow: /", status)
         assert kept(make_fetcher(), f"{server.url}/a.jpg"), status
 
 
-def test_robots_that_cannot_be_read_forbids_all(server):
+def test_an_unreadable_robots_txt_forbids_everything(server):
     robots(server, "", 503)
     done = make_fetcher().fetch(f"{server.url}/a.jpg")
     assert done.status == Status.ROBOTS
@@ -199,14 +200,14 @@ def test_robots_that_cannot_be_read_forbids_all(server):
     assert server.pages == []
 
 
-def test_robots_of_a_redirect_count_too(server):
+def test_robots_txt_applies_after_a_redirect(server):
     robots(server, "User-agent: *\nDisallow: /private")
     server.routes["/1"] = redirect("/private/b.jpg")
     assert make_fetcher().fetch(f"{server.url}/1").status == Status.ROBOTS
     assert server.pages == ["/1"]
 
 
-def test_robots_is_asked_again_after_a_day(server):
+def test_robots_txt_is_read_again_after_a_day(server):
     robots(server, "")
     clock = Clock()
     fetcher = make_fetcher(clock)
@@ -217,7 +218,7 @@ def test_robots_is_asked_again_after_a_day(server):
     assert not kept(fetcher, f"{server.url}/a.jpg")
 
 
-def test_leave_of_the_owner_stands_above_robots(server):
+def test_permitted_hosts_ignore_robots_txt(server):
     robots(server, "User-agent: *\nDisallow: /")
     assert not kept(make_fetcher(), f"{server.url}/a.jpg")
     assert kept(make_fetcher(permitted=["127.0.0.1"]), f"{server.url}/a.jpg")
@@ -251,7 +252,7 @@ def failing(times: int, status: int, **headers: str):
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
-def test_trouble_that_passes(server, status):
+def test_temporary_errors_are_tried_again(server, status):
     server.routes["/a.jpg"] = failing(2, status)
     clock = Clock()
     assert kept(make_fetcher(clock), f"{server.url}/a.jpg")
@@ -261,7 +262,7 @@ def test_trouble_that_passes(server, status):
     assert 2.0 <= second <= 6.0
 
 
-def test_trouble_that_stays(server):
+def test_errors_that_stay(server):
     server.routes["/a.jpg"] = failing(99, 503)
     done = make_fetcher().fetch(f"{server.url}/a.jpg")
     assert (done.status, done.http_status) == (Status.HTTP_ERROR, 503)
@@ -299,7 +300,7 @@ def test_a_host_that_is_not_there():
     assert len(clock.slept) == 2, "what is known of a server is not found out twice"
 
 
-def test_retry_after_is_heeded_for_the_whole_host(server):
+def test_retry_after_applies_to_the_host(server):
     server.routes |= {"/a.jpg": failing(1, 429, retry_after="17"), "/b.jpg": answer(JPEG)}
     clock = Clock()
     fetcher = make_fetcher(clock)
@@ -327,7 +328,7 @@ def test_odd_retry_after(server, said, least, most):
 # Pages
 
 
-def test_a_page_is_read_or_one_line_says_why(server):
+def test_an_unreadable_page_is_one_line(server):
     server.routes["/page"] = answer(b"hello")
     fetcher = make_fetcher()
     assert fetcher.read(f"{server.url}/page") == b"hello"
@@ -337,10 +338,10 @@ def test_a_page_is_read_or_one_line_says_why(server):
         assert "\n" not in str(caught.value)
 
 
-def test_a_key_goes_to_its_own_server_only(server):
+def test_a_key_is_sent_to_its_own_server_only(server):
     other = server.at("other.example", "/2")
     server.routes |= {"/1": redirect(other), "/2": answer(b"x"), "/0": redirect("/1")}
-    fetcher = make_fetcher(resolver=everything_here)
+    fetcher = make_fetcher(resolver=resolve_to_loopback)
     fetcher.read(f"{server.url}/0", {"Authorization": "Bearer k3y"}, robots=False)
     keys = {
         path: heard.get("authorization")
@@ -349,7 +350,7 @@ def test_a_key_goes_to_its_own_server_only(server):
     assert keys == {"/0": "Bearer k3y", "/1": "Bearer k3y", "/2": None}
 
 
-def test_a_key_is_in_no_error(server, caplog):
+def test_errors_contain_no_key(server, caplog):
     caplog.set_level("DEBUG")
     with pytest.raises(WrinkleError) as caught:
         make_fetcher().read(f"{server.url}/none", {"Authorization": "Bearer k3y"}, robots=False)

@@ -6,15 +6,15 @@ import time
 import zlib
 
 import pytest
+from benchmarks.local_web import JPEG, Server, answer
 
-from tests.curation.fetching import JPEG, Server, answer
-from wrinkle.curation.web import http_get
+from wrinkle.curation.web import http_get as module
 from wrinkle.curation.web.addresses import parse
 from wrinkle.curation.web.fetch_result import Answer, FetchError, Status
 
 
 def get(url: str, seconds: float = 1.0, size: int = 100_000, **headers: str) -> Answer:
-    return wire.get(parse(url), ["127.0.0.1"], headers, seconds, size)
+    return module.http_get(parse(url), ["127.0.0.1"], headers, seconds, size)
 
 
 def failure(url: str, **limits) -> FetchError:
@@ -24,7 +24,7 @@ def failure(url: str, **limits) -> FetchError:
 
 
 def raw(server: Server, data: bytes) -> str:
-    """A page that is these bytes on the wire, then the end of the connection."""
+    """A page that is these raw bytes, then the end of the connection."""
 
     def route(handler) -> None:
         handler.wfile.write(data)
@@ -34,7 +34,7 @@ def raw(server: Server, data: bytes) -> str:
     return f"{server.url}/raw"
 
 
-def test_connects_where_it_is_told_under_the_name_of_the_url(server, monkeypatch):
+def test_connects_to_the_given_address_with_the_urls_host_name(server, monkeypatch):
     def no_look_up(host, *_, **__):
         assert host == "127.0.0.1"
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, server.port))]
@@ -47,7 +47,7 @@ def test_connects_where_it_is_told_under_the_name_of_the_url(server, monkeypatch
     assert server.heard[0]["accept-encoding"] == "identity"
 
 
-def test_tls_asks_for_the_name_not_the_address(server, monkeypatch):
+def test_tls_checks_the_name_and_not_the_address(server, monkeypatch):
     names = []
 
     class Context(ssl.SSLContext):
@@ -55,27 +55,27 @@ def test_tls_asks_for_the_name_not_the_address(server, monkeypatch):
             names.append(server_hostname)
             raise ssl.SSLError("no further")
 
-    monkeypatch.setattr(wire, "_tls", lambda: Context(ssl.PROTOCOL_TLS_CLIENT))
+    monkeypatch.setattr(module, "_tls", lambda: Context(ssl.PROTOCOL_TLS_CLIENT))
     url = parse(f"https://pictures.example:{server.port}/")
     with pytest.raises(FetchError, match=r"no connection: .*no further"):
-        wire.get(url, ["127.0.0.1"], {}, 1, 1)
+        module.http_get(url, ["127.0.0.1"], {}, 1, 1)
     assert names == ["pictures.example"]
 
 
-def test_the_next_address_is_tried_when_one_is_dead(server):
+def test_the_next_address_is_tried_if_one_fails(server):
     server.routes["/a"] = answer(JPEG)
     url = parse(server.at("h", "/a"))
-    assert wire.get(url, ["127.0.0.9", "127.0.0.1"], {}, 1, 99_999).body == JPEG
+    assert module.http_get(url, ["127.0.0.9", "127.0.0.1"], {}, 1, 99_999).body == JPEG
 
 
-def test_proxies_of_the_environment_are_not_asked(server, monkeypatch):
+def test_proxies_of_the_environment_are_not_used(server, monkeypatch):
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     server.routes["/a"] = answer(JPEG)
     assert get(f"{server.url}/a").body == JPEG
 
 
-def test_endless_trickle_ends(server):
+def test_a_slow_endless_answer_times_out(server):
     def trickle(head: bytes):
         def route(handler) -> None:
             handler.wfile.write(head)
@@ -94,7 +94,7 @@ def test_endless_trickle_ends(server):
         assert time.monotonic() - began < 0.7
 
 
-def test_endless_answer_ends(server):
+def test_an_endless_answer_is_too_large(server):
     def flood(handler) -> None:
         handler.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
         while True:
@@ -105,12 +105,12 @@ def test_endless_answer_ends(server):
     assert (error.status, error.answer.status) == (Status.TOO_LARGE, 200)
 
 
-def test_endless_head_ends(server):
+def test_endless_headers_fail(server):
     head = b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 50_000
     assert failure(raw(server, head)).status == Status.NO_CONNECTION
 
 
-def test_announced_size_is_believed_when_it_is_too_large(server):
+def test_an_announced_size_above_the_limit_is_refused(server):
     url = raw(server, b"HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\nx")
     assert failure(url, size=1000).detail == "9,000,000, the limit is 1,000"
 
@@ -125,7 +125,7 @@ def test_size_limit_is_exact(server):
     ("encoding", "bomb"),
     [("gzip", gzip.compress(bytes(10_000_000))), ("deflate", zlib.compress(bytes(10_000_000)))],
 )
-def test_compressed_answers_are_not_unpacked(server, encoding, bomb):
+def test_compressed_answers_are_refused(server, encoding, bomb):
     server.routes["/a"] = answer(bomb, content_encoding=encoding)
     error = failure(f"{server.url}/a")
     assert (error.status, error.detail) == (Status.COMPRESSED, f"Content-Encoding: {encoding}")
@@ -150,14 +150,14 @@ def test_what_is_not_http(server):
     assert failure(closed).status == Status.NO_CONNECTION
 
 
-def test_bodies_of_errors_are_left(server):
+def test_bodies_of_errors_are_not_read(server):
     server.routes["/a"] = answer(bytes(50_000), status=503, x_reason="tired")
     said = get(f"{server.url}/a", size=10)
     assert (said.status, said.headers["x-reason"], said.body) == (503, "tired", b"")
 
 
 @pytest.mark.parametrize("key", ["k3y\r\nX: y", "k3y\x00", "k3yé", "k3y "])
-def test_a_key_that_is_no_header_is_not_told(server, key, caplog):
+def test_a_key_that_cannot_be_sent_is_not_shown(server, key, caplog):
     caplog.set_level("DEBUG")
     with pytest.raises(FetchError, match="a header that cannot be sent") as caught:
         get(server.url, Authorization=f"Bearer {key}")
@@ -166,7 +166,7 @@ def test_a_key_that_is_no_header_is_not_told(server, key, caplog):
     assert not server.asked
 
 
-def test_logs_tell_no_key(server, caplog):
+def test_logs_contain_no_key(server, caplog):
     caplog.set_level("DEBUG")
     server.routes["/a"] = answer(JPEG)
     get(f"{server.url}/a", Authorization="Bearer k3y")

@@ -5,10 +5,10 @@ import zlib
 from datetime import UTC, datetime
 
 import pytest
+from benchmarks.local_web import JPEG, picture
 
-from tests.curation.fetching import JPEG, picture
-from wrinkle.curation.web.inspect_image import measure, record
 from wrinkle.curation.web.fetch_result import Answer, FetchError, Status
+from wrinkle.curation.web.inspect_image import image_size, try_fetch
 
 
 def png_header(width: int, height: int) -> bytes:
@@ -26,7 +26,7 @@ def png_header(width: int, height: int) -> bytes:
 
 def test_size_of_every_kind():
     for kind in ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "JPEG2000", "PPM"):
-        assert measure(picture(kind, (31, 17)), 1000) == (31, 17), kind
+        assert image_size(picture(kind, (31, 17)), 1000) == (31, 17), kind
 
 
 @pytest.mark.parametrize(
@@ -36,9 +36,9 @@ def test_size_of_every_kind():
         *(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", b"PK\x03\x04", JPEG[:20], b"P6\n"),
     ],
 )
-def test_what_is_no_picture_by_its_bytes(data):
+def test_bytes_that_are_not_a_picture(data):
     with pytest.raises(FetchError) as caught:
-        measure(data, 1000)
+        image_size(data, 1000)
     assert caught.value.status == Status.NOT_A_PICTURE
     assert "\n" not in str(caught.value)
 
@@ -46,23 +46,23 @@ def test_what_is_no_picture_by_its_bytes(data):
 def test_a_kind_that_needs_an_extra_says_so(monkeypatch):
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     with pytest.raises(FetchError, match=r"reading HEIC needs an extra: pip install"):
-        measure(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", 1000)
+        image_size(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", 1000)
 
 
-def test_pixels_are_counted_before_they_are_there():
+def test_the_header_decides_about_the_number_of_pixels():
     limit = 12 * 9
-    assert measure(JPEG, limit) == (12, 9)
+    assert image_size(JPEG, limit) == (12, 9)
     with pytest.raises(FetchError, match="too many pixels: 12×9, the limit is 107"):
-        measure(JPEG, limit - 1)
+        image_size(JPEG, limit - 1)
     for width, height in ((50_000, 50_000), (2**31 - 1, 2**31 - 1)):
         with pytest.raises(FetchError) as caught:
-            measure(png_header(width, height), 100_000_000)
+            image_size(png_header(width, height), 100_000_000)
         assert caught.value.status == Status.TOO_MANY_PIXELS
 
 
-def test_a_record_of_what_was_kept():
+def test_the_result_of_a_picture():
     before = datetime.now(UTC)
-    done = record(["u", "v"], lambda: Answer(200, {"content-type": "text/x"}, JPEG), 1000)
+    done = try_fetch(["u", "v"], lambda: Answer(200, {"content-type": "text/x"}, JPEG), 1000)
     assert (done.url, done.final_url, done.status, done.detail) == ("u", "v", "kept", "")
     assert (done.http_status, done.content_type) == (200, "text/x")
     assert (done.width, done.height, done.data) == (12, 9, JPEG)
@@ -71,30 +71,30 @@ def test_a_record_of_what_was_kept():
     assert "data" not in repr(done)
 
 
-def test_a_record_of_what_was_not():
+def test_the_result_of_an_error():
     def refuse() -> Answer:
         raise FetchError(Status.HTTP_ERROR, "HTTP 404\r\nX: y", Answer(404, {}))
 
-    done = record(["u"], refuse, 1000)
+    done = try_fetch(["u"], refuse, 1000)
     assert (done.status, done.detail) == (Status.HTTP_ERROR, "HTTP 404 X: y")
     assert (done.http_status, done.sha256, done.width, done.data) == (404, None, None, None)
-    html = record(["u"], lambda: Answer(200, {"content-type": "image/jpeg"}, b"<html>"), 1000)
+    html = try_fetch(["u"], lambda: Answer(200, {"content-type": "image/jpeg"}, b"<html>"), 1000)
     assert (html.status, html.http_status) == (Status.NOT_A_PICTURE, 200)
     assert (html.content_type, html.data) == ("image/jpeg", None)
 
 
-def test_nothing_is_raised_but_a_stop():
+def test_only_a_stop_is_raised():
     def fail(error: BaseException):
         def ask() -> Answer:
             raise error
 
         return ask
 
-    done = record(["u"], fail(RuntimeError("odd\nbytes")), 1000)
+    done = try_fetch(["u"], fail(RuntimeError("odd\nbytes")), 1000)
     assert (done.status, done.detail) == (Status.UNFORESEEN, "RuntimeError('odd\\nbytes')")
     with pytest.raises(KeyboardInterrupt):
-        record(["u"], fail(KeyboardInterrupt()), 1000)
+        try_fetch(["u"], fail(KeyboardInterrupt()), 1000)
 
 
-def test_every_reason_is_another():
+def test_all_reasons_differ():
     assert len({str(status) for status in Status}) == len(Status)

@@ -1,36 +1,36 @@
 import threading
 
 from tests.curation.fetching import Clock
-from wrinkle.curation import turns as module
-from wrinkle.curation.web.rate_limit import Turns
+from wrinkle.curation.web import rate_limit as module
+from wrinkle.curation.web.rate_limit import RateLimit
 
 
-def test_turns_of_one_host_are_apart_and_of_others_are_not():
+def test_requests_to_one_host_are_spaced_and_to_others_are_not():
     clock = Clock()
-    turns = Turns(clock.now, clock.sleep)
+    rate_limit = RateLimit(clock.now, clock.sleep)
     for host in ("a", "b", "c"):
-        turns.take(host, 2.0)
+        rate_limit.wait(host, 2.0)
     assert clock.slept == []
-    assert turns.due("a") == clock.now() + 2
-    turns.take("a", 5.0)
+    assert rate_limit.due("a") == clock.now() + 2
+    rate_limit.wait("a", 5.0)
     assert clock.slept == [2.0]
-    turns.take("a", 2.0)
+    rate_limit.wait("a", 2.0)
     assert clock.slept == [2.0, 5.0]
 
 
-def test_hold_lengthens_a_wait_and_never_shortens_it():
+def test_a_pause_lengthens_a_wait_and_never_shortens_it():
     clock = Clock()
-    turns = Turns(clock.now, clock.sleep)
-    turns.hold("a", 30)
-    turns.hold("a", 10)
-    turns.take("a", 1)
+    rate_limit = RateLimit(clock.now, clock.sleep)
+    rate_limit.pause("a", 30)
+    rate_limit.pause("a", 10)
+    rate_limit.wait("a", 1)
     assert clock.slept == [30]
 
 
-def test_threads_do_not_get_the_same_turn():
+def test_threads_get_different_times():
     times = []
-    turns = Turns(lambda: 0.0, times.append)
-    threads = [threading.Thread(target=turns.take, args=("a", 1.0)) for _ in range(20)]
+    rate_limit = RateLimit(lambda: 0.0, times.append)
+    threads = [threading.Thread(target=rate_limit.wait, args=("a", 1.0)) for _ in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -38,13 +38,13 @@ def test_threads_do_not_get_the_same_turn():
     assert sorted(times) == [float(i) for i in range(1, 20)]
 
 
-def test_hosts_are_forgotten_when_their_time_is_over(monkeypatch):
-    monkeypatch.setattr(module, "REMEMBERED", 100)
+def test_hosts_that_may_be_asked_are_forgotten(monkeypatch):
+    monkeypatch.setattr(module, "MAX_HOSTS", 100)
     clock = Clock()
-    turns = Turns(clock.now, clock.sleep)
-    turns.hold("slow", 1e6)
+    rate_limit = RateLimit(clock.now, clock.sleep)
+    rate_limit.pause("slow", 1e6)
     for i in range(1000):
-        turns.take(f"h{i}", 1.0)
+        rate_limit.wait(f"h{i}", 1.0)
         clock.time += 2
-    assert len(turns._due) <= 102
-    assert turns.due("slow") > clock.now()
+    assert len(rate_limit._due) <= 102
+    assert rate_limit.due("slow") > clock.now()

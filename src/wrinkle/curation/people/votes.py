@@ -1,8 +1,8 @@
-"""People's answers → ages: what the answers to a face come to, and whose answers do not count.
+"""People's answers → ages: robust means, and people whose answers do not count.
 
-Everything here takes `votes`, a table with one row for each face and person that answered: face,
+All functions take `votes`, a table with one row for each face and person that answered: face,
 person (strings), age (years; null: none given) and unusable (true: the person says that this is
-no picture of one person's face). The order of its rows does not matter.
+not a picture of one person's face). The order of its rows does not matter.
 """
 
 from collections.abc import Collection
@@ -14,17 +14,17 @@ import pyarrow.compute as pc
 
 NORMAL = 1.4826
 """Standard deviation of a normal distribution in median absolute deviations."""
-FAR = 3.0
-"""Robust standard deviations from the median beyond which an answer, or a person, is far off."""
-APART = 5.0
-"""Years from the median within which no answer is far off, however well the others agree."""
-STRAY = 5.0
+MAX_DEVIATIONS = 3.0
+"""Robust standard deviations from the median beyond which an answer, or a person, is an outlier."""
+ALWAYS_COUNTS = 5.0
+"""Years from the median within which no answer is an outlier, however well the others agree."""
+ALWAYS_CAREFUL = 5.0
 """Years above the others' median spread within which nobody is careless."""
-SHARED = 10
-"""Answers to faces that others answered too that a person is judged by, at least."""
+LEAST_SHARED = 10
+"""Answers to faces that others answered too, without which nobody is judged."""
 SAME, VARIED = 2.0, 6.0
-"""Standard deviations in years: one age for everybody is below the first, others above the second.
-"""
+"""Standard deviations in years of somebody who gives one age to all faces (below the first) and of
+the others' answers to the same faces (above the second)."""
 
 
 TALLY = pa.schema(
@@ -52,22 +52,23 @@ PEOPLE = pa.schema(
 def counting(ages: np.ndarray) -> np.ndarray:
     """Which answers to a face count: (n,) years → (n,) bool.
 
-    Those that are at most `APART` years or `FAR` robust standard deviations (1.4826 MAD) from the
-    median, whichever is more.
+    Those that are at most `ALWAYS_COUNTS` years or `MAX_DEVIATIONS` robust standard deviations
+    (1.4826 MAD) from the median, whichever is more.
     """
-    apart = np.abs(ages - np.median(ages))
-    return apart <= max(APART, FAR * NORMAL * float(np.median(apart)))
+    distance = np.abs(ages - np.median(ages))
+    limit = max(ALWAYS_COUNTS, MAX_DEVIATIONS * NORMAL * float(np.median(distance)))
+    return np.asarray(distance <= limit)
 
 
 def tally(votes: pa.Table, careless: Collection[str] = ()) -> pa.Table:
-    """What the answers to each face come to, those of the `careless` left out.
+    """The result of the answers to each face, without those of the `careless`.
 
     Returns:
         A row for each face of `votes`, sorted: face; age, the mean of the answers that count, in
-        years, null where there is none; deviation, their sample standard deviation (n − 1), null
-        for less than two, which is the label deviation of ChaLearn LAP (Escalera et al., ICCVW
-        2015); votes, how many count; aside, how many are too far off to count; people, how many
-        answered; unusable, how many of those say that the face is unusable.
+        years, null if there is none; deviation, their sample standard deviation (n − 1), null for
+        less than two, which is the label deviation of ChaLearn LAP (Escalera et al., ICCVW 2015);
+        votes, how many count; aside, how many are outliers; people, how many answered; unusable,
+        how many of those say that the face is unusable.
     """
     rows = []
     for face, answers in _by_face(votes, set(careless)):
@@ -88,7 +89,7 @@ def tally(votes: pa.Table, careless: Collection[str] = ()) -> pa.Table:
 
 
 def agreement(votes: pa.Table) -> float | None:
-    """Krippendorff's α for interval data: 1 is agreement, 0 chance; None where it is undefined.
+    """Krippendorff's α for interval data: 1 is agreement, 0 chance; None if it is undefined.
 
     Krippendorff, Computing Krippendorff's Alpha-Reliability, 2011: observed over expected
     disagreement, which for squared differences are variances: those of the faces with two answers
@@ -112,14 +113,15 @@ def people(votes: pa.Table) -> pa.Table:
 
     Returns:
         A row for each person, sorted: person; answers, how many there are; bias and spread, mean
-        and sample standard deviation in years of what an answer is above the mean of the others'
-        answers to the same face, careless ones left out, null where there is none or just one;
-        careless, null or why their answers do not count.
+        and sample standard deviation in years of the answers' differences from the mean of the
+        other careful people's answers to the same face, null for none or one; careless, null or
+        why their answers do not count.
 
-    Careless is whose spread exceeds the others' median by more than `STRAY` years and by more
-    than `FAR` of their robust standard deviations, or who gives everybody nearly the same age
-    where others do not; nobody with less than `SHARED` answers to faces that others answered too.
-    They are found one by one, the worst first, since one of them spoils the others' figures.
+    A person is careless whose spread exceeds the others' median by more than `ALWAYS_CAREFUL` years
+    and by more than `MAX_DEVIATIONS` of their robust standard deviations, or who gives nearly the
+    same age to all faces although others do not; nobody with less than `LEAST_SHARED` answers to
+    faces that others answered too. They are found one by one, the worst first, because each one
+    distorts the others' figures.
     """
     answers = _Answers.of(votes)
     careless: dict[str, str] = {}
@@ -157,40 +159,40 @@ class _Answers(NamedTuple):
         return cls(face, person, np.array(votes["age"].to_pylist(), float))
 
     def gaps(self, careless: Collection[str]) -> np.ndarray:
-        """Years of an answer above the mean of the others' that count; nan where there is none."""
+        """Each answer minus the mean of the others' that count, in years; nan if there is none."""
         face = np.unique(self.face, return_inverse=True)[1]
         counts = ~np.isin(self.person, list(careless))
         total, number = np.bincount(face, self.age * counts), np.bincount(face, counts)
         with np.errstate(invalid="ignore"):  # 0 / 0 where nobody else answered
             others = (total[face] - self.age * counts) / (number[face] - counts)
-        return np.where(number[face] > counts, self.age - others, np.nan)
+        return np.asarray(np.where(number[face] > counts, self.age - others, np.nan))
 
 
 def _worst(answers: _Answers, careless: Collection[str]) -> dict[str, str]:
-    """The worst of those who are careless beside those who are known to be, and why."""
+    """The most careless person besides those already known, and why; empty if there is none."""
     gaps = answers.gaps(careless)
     shared = ~np.isnan(gaps) & ~np.isin(answers.person, list(careless))
     own = {p: shared & (answers.person == p) for p in np.unique(answers.person[shared]).tolist()}
-    own = {person: mask for person, mask in own.items() if mask.sum() >= SHARED}
+    own = {person: mask for person, mask in own.items() if mask.sum() >= LEAST_SHARED}
     spread = {person: float(gaps[mask].std(ddof=1)) for person, mask in own.items()}
     excess = {person: spread[person] - _limit(spread, person) for person in spread}
-    stray = [max(excess, key=excess.__getitem__)] if max(excess.values(), default=0.0) > 0 else []
-    for person in stray or own:
+    worst = [max(excess, key=excess.__getitem__)] if max(excess.values(), default=0.0) > 0 else []
+    for person in worst or own:
         age, varied = answers.age[own[person]], (answers.age - gaps)[own[person]].std(ddof=1)
         if age.std(ddof=1) < SAME and varied > VARIED:
-            said = f"says {age.mean():.0f} of nearly everybody, others vary by {varied:.1f} years"
-            return {person: said}
-    return {person: f"strays {spread[person]:.1f} years from the others" for person in stray}
+            why = f"says {age.mean():.0f} for nearly all faces, others vary by {varied:.1f} years"
+            return {person: why}
+    return {person: f"differs by {spread[person]:.1f} years from the others" for person in worst}
 
 
 def _limit(spread: dict[str, float], person: str) -> float:
-    """The spread that a person may have beside the others; infinite where there are none."""
+    """The spread that a person may have, given the others'; infinite if there are none."""
     others = np.array([value for other, value in spread.items() if other != person])
     if not len(others):
         return float("inf")
     middle = np.median(others)
-    apart = FAR * NORMAL * np.median(np.abs(others - middle))
-    return float(middle + max(STRAY, apart))
+    robust = MAX_DEVIATIONS * NORMAL * np.median(np.abs(others - middle))
+    return float(middle + max(ALWAYS_CAREFUL, robust))
 
 
 def _by_face(

@@ -25,7 +25,7 @@ MAX_RESULTS = 1000
 """Pictures for which pages of results are requested; engines have no more, by icrawler."""
 
 
-class YahooFeeder(SimpleSEFeeder):
+class YahooFeeder(SimpleSEFeeder):  # type: ignore[misc]
     """URLs of pages of 60 pictures each."""
 
     def feed(self, keyword: str, offset: int, max_num: int) -> None:
@@ -33,7 +33,7 @@ class YahooFeeder(SimpleSEFeeder):
         super().feed(pages, keyword, offset + 1, max_num, 60)
 
 
-class YahooParser(Parser):
+class YahooParser(Parser):  # type: ignore[misc]
     """Every result is a link to /images/view?…&imgurl=…&rurl=…&name=…, imgurl without a scheme."""
 
     def parse(self, response: Any) -> Iterator[dict[str, str | None]]:

@@ -1,7 +1,7 @@
 """Faces → coarse ages: every annotator is asked once for each face, their mean is the coarse age.
 
-Answers are kept by the digest of the picture that was shown, in a table of their own for each
-annotator, which no other stage throws away: what was bought is not bought again.
+Answers are kept by the digest of the crop, in a table for each annotator that no other stage
+deletes, so that no answer is paid for twice.
 """
 
 import hashlib
@@ -16,70 +16,90 @@ import pyarrow as pa
 from daft import DataType, Expression, col, lit
 from daft.functions import to_struct, when
 
-from wrinkle.curation.annotators import Annotator, AnnotatorError, Crop, create_annotator
+from wrinkle.curation.annotators import ANNOTATORS, Annotator, AnnotatorError, Crop
+from wrinkle.curation.config import annotator_title
+from wrinkle.curation.stages.context import StageContext
 from wrinkle.curation.workspace import Workspace
+from wrinkle.registry import load_plugins
+from wrinkle.settings import NamedPart
 
 STAGE = "coarse_label"
 AT_ONCE = 1024
-"""Faces of a part: what a kill costs at most of a model's answers; of a service's it costs none."""
+"""Faces of a part: a killed run loses so many of a model's answers, none of a service's."""
+MAX_PROBLEMS = 5
+"""Faces without an answer after which a service is not asked again in the same run."""
 SCHEMA = pa.schema(
     [
-        ("digest", pa.string()),  # of the face's picture
-        ("age", pa.float64()),  # years; null: none was seen
+        ("digest", pa.string()),  # of the face's crop
+        ("age", pa.float64()),  # years; null: the annotator sees none
         ("detail", pa.string()),
         ("raw", pa.string()),  # a service's own answer
         ("asked_at", pa.string()),  # UTC
     ]
 )
-"""Of an annotator's answers."""
+"""An annotator's table of answers."""
 ANSWER = DataType.struct({f.name: DataType.from_arrow_type(f.type) for f in list(SCHEMA)[1:]})
-Choice = tuple[str, dict[str, Any]]
-"""An annotator's name, and its fields."""
 
 
-def title(choice: Choice) -> str:
-    """What an annotator is called in tables: its name, and the model where it has one."""
-    name, fields = choice
-    return f"{name}:{fields['model']}" if "model" in fields else name
+def run(context: StageContext) -> bool:
+    """Ask for missing answers, and make the table again if anything has changed."""
+    context.require_table("deduplicate")
+    workspace, settings = context.workspace, context.config.coarse_label
+    annotators, least = settings.annotators, settings.least
+    problems = ask_all(workspace, annotators, context.config.plugins)
+    context.problems.extend(problems)
+    context.remake(
+        STAGE,
+        ["faces", "deduplicate", *map(answers_stage, annotators)],
+        [[[each.name, each.fields] for each in annotators], least],
+        lambda: coarse_label(workspace, annotators, least),
+    )
+    return not problems
 
 
-def answers_stage(choice: Choice) -> str:
-    """Where an annotator's answers are kept."""
-    called = title(choice)
-    short = hashlib.sha256(called.encode()).hexdigest()[:6]
-    return f"answers-{re.sub('[^A-Za-z0-9]+', '-', called)[-40:]}-{short}"
+def answers_stage(annotator: NamedPart) -> str:
+    """The stage that has an annotator's answers."""
+    title = annotator_title(annotator)
+    short = hashlib.sha256(title.encode()).hexdigest()[:6]
+    return f"answers-{re.sub('[^A-Za-z0-9]+', '-', title)[-40:]}-{short}"
 
 
-def ask_all(workspace: Workspace, choices: Sequence[Choice]) -> list[str]:
-    """Ask every annotator for the faces it has no answer to; returns troubles, a line each.
+def ask_all(
+    workspace: Workspace, annotators: Sequence[NamedPart], plugins: Sequence[str] = ()
+) -> list[str]:
+    """Ask every annotator for the faces it has no answer to; returns problems, a line each.
 
-    A face to which a service has no answer now is asked for again by the next run.
+    The next run asks a service again for the faces to which it has no answer now.
+
+    Args:
+        plugins: files that register some of the annotators; worker processes load them too.
     """
-    troubles: list[str] = []
-    for choice in choices:
-        todo = _missing(workspace, choice)
+    problems: list[str] = []
+    for settings in annotators:
+        todo = _missing(workspace, settings)
         if len(todo):
-            annotator = create_annotator(choice[0], **choice[1])
+            annotator = ANNOTATORS.create(settings.name, settings.fields)
             if annotator.local:
-                _ask_model(workspace, choice, todo)
+                _ask_model(workspace, settings, todo, plugins)
             else:
-                troubles += _ask_service(workspace, choice, todo, annotator)
-    return troubles
+                problems += _ask_service(workspace, settings, todo, annotator)
+    return problems
 
 
-def coarse_label(workspace: Workspace, choices: Sequence[Choice], least: int = 1) -> None:
-    """Mean over the annotators that saw an age; columns face, age, spread, answers, dropped.
+def coarse_label(workspace: Workspace, annotators: Sequence[NamedPart], least: int) -> None:
+    """Write the table: face, age, spread, answers, dropped, by.
 
-    spread: the answers' deviation from their mean (root mean square), in years; null of one alone.
-    by: each annotator's age. least: faces with fewer answers are dropped.
+    age: the mean over the annotators that see one, in years. spread: the root mean square of the
+    answers' deviations from it, in years; null of one answer. answers: how many there are; faces
+    with fewer than `least` are dropped. by: each annotator's age.
     """
     frame = kept_faces(workspace)
     if frame is None:
         return
     frame = frame.select("face", "digest")
     ages = []
-    for number, choice in enumerate(choices):
-        answers = workspace.frame(answers_stage(choice))
+    for number, annotator in enumerate(annotators):
+        answers = workspace.frame(answers_stage(annotator))
         ages.append(col(f"age{number}"))
         if answers is None:
             frame = frame.with_column(f"age{number}", lit(None).cast(DataType.float64()))
@@ -88,8 +108,8 @@ def coarse_label(workspace: Workspace, choices: Sequence[Choice], least: int = 1
             frame = frame.join(answers, on="digest", how="left")
     count = _sum([age.not_null().cast(DataType.int64()) for age in ages])
     mean = _sum([age.fill_null(0.0) for age in ages]) / count
-    off = [age - mean for age in ages]
-    square = _sum([(each * each).fill_null(0.0) for each in off]) / count
+    deviations = [age - mean for age in ages]
+    square = _sum([(each * each).fill_null(0.0) for each in deviations]) / count
     frame = frame.with_columns(
         {
             "answers": count,
@@ -99,7 +119,8 @@ def coarse_label(workspace: Workspace, choices: Sequence[Choice], least: int = 1
     )
     few = "no age seen" if least == 1 else f"fewer than {least} answers"
     dropped = when(col("answers") < lit(least), few).otherwise(None)
-    by = to_struct(**{title(c): a for c, a in zip(choices, ages, strict=True)})
+    titles = map(annotator_title, annotators)
+    by = to_struct(**dict(zip(titles, ages, strict=True)))
     table = frame.select(
         "face", "age", "spread", "answers", dropped.alias("dropped"), by.alias("by")
     )
@@ -107,7 +128,7 @@ def coarse_label(workspace: Workspace, choices: Sequence[Choice], least: int = 1
 
 
 def kept_faces(workspace: Workspace) -> daft.DataFrame | None:
-    """The faces that are left once near-identical ones are gone, with all that `faces` knows."""
+    """The rows of `faces` that deduplication keeps."""
     faces, deduplicated = workspace.frame("faces"), workspace.frame("deduplicate")
     if faces is None or deduplicated is None:
         return None
@@ -115,9 +136,9 @@ def kept_faces(workspace: Workspace) -> daft.DataFrame | None:
     return faces.join(kept, on="face", how="semi")
 
 
-def _missing(workspace: Workspace, choice: Choice) -> pa.Table:
+def _missing(workspace: Workspace, annotator: NamedPart) -> pa.Table:
     """Digest, image and key points of the faces that an annotator was not asked for."""
-    frame, stage = kept_faces(workspace), answers_stage(choice)
+    frame, stage = kept_faces(workspace), answers_stage(annotator)
     if frame is None:
         return pa.table({"digest": []})
     frame = frame.select("digest", "image", "key_points")
@@ -127,8 +148,10 @@ def _missing(workspace: Workspace, choice: Choice) -> pa.Table:
     return frame.distinct("digest").sort("digest").to_arrow()
 
 
-def _ask_model(workspace: Workspace, choice: Choice, todo: pa.Table) -> None:
-    model = Model(*choice)
+def _ask_model(
+    workspace: Workspace, settings: NamedPart, todo: pa.Table, plugins: Sequence[str]
+) -> None:
+    model = Model(settings.name, settings.fields, list(plugins))
 
     def work(faces: daft.DataFrame) -> daft.DataFrame:
         answer = model.annotate(col("image"), col("key_points"))  # type: ignore[arg-type]
@@ -136,15 +159,16 @@ def _ask_model(workspace: Workspace, choice: Choice, todo: pa.Table) -> None:
         columns = [col("answer").get(name).alias(name) for name in ANSWER.fields]
         return answered.select("digest", *columns)
 
-    workspace.extend(answers_stage(choice), todo, "digest", work, AT_ONCE)
+    workspace.extend(answers_stage(settings), todo, "digest", work, AT_ONCE)
 
 
 @daft.cls
 class Model:
-    """An annotator of this machine, made once in each process that works."""
+    """A local annotator, created once in each working process."""
 
-    def __init__(self, name: str, fields: dict[str, Any]) -> None:
-        self.annotator = create_annotator(name, **fields)
+    def __init__(self, name: str, fields: dict[str, Any], plugins: list[str]) -> None:
+        load_plugins(plugins)
+        self.annotator = ANNOTATORS.create(name, fields)
 
     @daft.method.batch(return_dtype=ANSWER)
     def annotate(self, images: daft.Series, points: daft.Series) -> list[dict[str, Any]]:
@@ -153,27 +177,23 @@ class Model:
 
 
 def _ask_service(
-    workspace: Workspace, choice: Choice, todo: pa.Table, annotator: Annotator
+    workspace: Workspace, settings: NamedPart, todo: pa.Table, annotator: Annotator
 ) -> list[str]:
-    troubles: list[str] = []
+    problems: list[str] = []
 
     def work(faces: pa.Table) -> Iterator[dict[str, Any]]:
         for face in faces.to_pylist():
             try:
                 (answer,) = _answers(annotator, [_crop(face["image"], face["key_points"])])
             except AnnotatorError as error:
-                troubles.append(str(error))
-                if error.fatal or len(troubles) == MOST_TROUBLES:
+                problems.append(str(error))
+                if error.fatal or len(problems) == MAX_PROBLEMS:
                     return
                 continue
             yield {"digest": face["digest"], **answer}
 
-    workspace.stream(answers_stage(choice), todo, SCHEMA, work, AT_ONCE)
-    return troubles[-1:]
-
-
-MOST_TROUBLES = 5
-"""Faces to which a service has no answer, after which it is left alone until the next run."""
+    workspace.stream(answers_stage(settings), todo, SCHEMA, work, AT_ONCE)
+    return problems[-1:]
 
 
 def _answers(annotator: Annotator, crops: Sequence[Crop]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Queries → pictures: what the sources find, and what becomes of each URL once it is fetched."""
+"""Queries → pictures: what the sources find, and the result of fetching each URL."""
 
 import hashlib
 import json
@@ -12,12 +12,14 @@ import pyarrow as pa
 from daft import col, lit
 from tqdm import tqdm
 
+from wrinkle.curation.config import SourceSection
+from wrinkle.curation.sources import SearchResult, find, source_class
+from wrinkle.curation.sources.local_files import read_file
+from wrinkle.curation.stages.context import StageContext
 from wrinkle.curation.web.addresses import normalise
-from wrinkle.curation.web.fetch_many import fetch_all
-from wrinkle.curation.config import LOCAL, Source
+from wrinkle.curation.web.fetch_many import fetch_many
+from wrinkle.curation.web.fetch_result import FetchError, FetchResult, Status
 from wrinkle.curation.web.fetcher import Fetcher
-from wrinkle.curation.web.fetch_result import Fetched, FetchError, Status
-from wrinkle.curation.sources import Found, find, read_picture
 from wrinkle.curation.workspace import Workspace
 from wrinkle.errors import WrinkleError
 
@@ -25,11 +27,12 @@ FOUND, STAGE = "found", "collect"
 AT_ONCE = 1000
 """Fetched pictures of a part."""
 REMOVED = "removed"
+"""The table of what was removed; also the reason in other tables."""
 
 FOUND_SCHEMA = pa.schema(
     [
-        ("search", pa.string()),  # source and query
-        ("address", pa.string()),  # the URL as it is compared with others
+        ("search", pa.string()),  # source, query, limit and the source's own settings
+        ("address", pa.string()),  # the URL in the form in which URLs are compared
         ("dropped", pa.string()),
         ("detail", pa.string()),
         *((name, pa.string()) for name in ("url", "query", "source", "licence", "page", "title")),
@@ -37,7 +40,7 @@ FOUND_SCHEMA = pa.schema(
         ("person", pa.string()),
     ]
 )
-"""A row for everything that a source names, and one for a search that found nothing."""
+"""A row for each search result, and one for a search without any."""
 
 SCHEMA = pa.schema(
     [
@@ -57,43 +60,64 @@ SCHEMA = pa.schema(
 )
 """A row for each address."""
 
-PASSING = (Status.NO_CONNECTION, Status.NO_HOST, Status.TOO_SLOW, Status.CUT_SHORT)
-"""What may go better another time."""
+TEMPORARY = (Status.NO_CONNECTION, Status.NO_HOST, Status.TOO_SLOW, Status.CUT_SHORT)
+"""Errors that may not occur another time."""
 
 
-def search(workspace: Workspace, sources: Iterable[Source], fetcher: Fetcher) -> list[str]:
-    """Ask the sources for what they have not been asked yet; returns what went wrong, a line each.
+def run(context: StageContext) -> bool:
+    """Search and fetch what is missing.
 
-    A search is kept when it is whole, a failed one is made again by the next run.
+    Raises:
+        WrinkleError: no picture was ever found.
+    """
+    workspace, config = context.workspace, context.config
+    section = config.collect
+    fetcher = context.fetcher or Fetcher(config.contact, section.limits, section.permitted)
+    context.problems.extend(search(workspace, section.sources, fetcher))
+    collect(workspace, fetcher)
+    if not workspace.parts(STAGE):
+        found_nothing = "no source has found a picture: see `wrinkle curate status CONFIG`"
+        raise WrinkleError("; ".join(context.problems) or found_nothing)
+    return True
+
+
+def search(workspace: Workspace, sources: Iterable[SourceSection], fetcher: Fetcher) -> list[str]:
+    """Make the searches that were not made yet; returns what went wrong, a line each.
+
+    The results of a search are stored together; the next run makes a failed search again.
     """
     done = set(workspace.table(FOUND, "search")["search"].to_pylist())
     gone = removed(workspace)
     todo = [(source, query) for source in sources for query in source.queries]
     todo = [each for each in todo if _name(*each) not in done]
-    troubles = []
+    problems = []
     for source, query in tqdm(todo, "search", leave=False, disable=None):
         try:
-            found = list(find(source.source, fetcher, query, source.limit))
+            found = list(find(source.source, fetcher, query, source.limit, source.fields))
         except WrinkleError as error:
-            troubles.append(str(error))
+            problems.append(str(error))
             continue
-        rows = [_found(_name(source, query), each, source, gone) for each in found]
+        rows = [_found_row(_name(source, query), each, source, gone) for each in found]
         rows = rows or [{"search": _name(source, query), "dropped": "nothing found"}]
         workspace.append(FOUND, daft.from_arrow(pa.Table.from_pylist(rows, FOUND_SCHEMA)))
-    return troubles
+    return problems
 
 
-def _name(source: Source, query: str) -> str:
-    """What tells a search from others; a larger limit is another one."""
-    return json.dumps([source.source, query, source.limit], ensure_ascii=False)
+def _name(source: SourceSection, query: str) -> str:
+    """Identifies a search; one with a larger limit or other settings is another search."""
+    name = [source.source, query, source.limit, *([source.fields] if source.fields else [])]
+    return json.dumps(name, ensure_ascii=False)
 
 
-def _found(search: str, found: Found, source: Source, gone: frozenset[str]) -> dict[str, Any]:
+def _found_row(
+    search: str, found: SearchResult, source: SourceSection, gone: frozenset[str]
+) -> dict[str, Any]:
+    kind = source_class(source.source)
     row = {"search": search, **asdict(found)}
     if source.people:
-        row["person"] = Path(found.query).stem if source.source in LOCAL else found.query
+        row["person"] = Path(found.query).stem if kind.queries_are_paths else found.query
     try:
-        row["address"] = found.url if source.source == "folder" else normalise(found.url)
+        row["address"] = found.url if kind.gives_files else normalise(found.url)
     except FetchError as error:
         return row | {"dropped": str(error.status), "detail": error.detail}
     if key(row["address"]) in gone or (row["person"] and key(row["person"]) in gone):
@@ -102,29 +126,29 @@ def _found(search: str, found: Found, source: Source, gone: frozenset[str]) -> d
 
 
 def collect(workspace: Workspace, fetcher: Fetcher) -> None:
-    """Fetch every address that was found once; what is kept lies in ROOT/pictures."""
+    """Fetch every address once; pictures are kept in ROOT/pictures."""
     frame = workspace.frame(FOUND)
     if frame is None:
         return
-    first = [col(name).min() for name in ("source", "query")]  # any will do: the same every time
+    first = [col(name).min() for name in ("source", "query")]  # any one, but always the same
     wanted = frame.where(col("address").not_null()).groupby("address").agg(*first)
     todo = wanted.sort("address").to_arrow()
     gone = removed(workspace)
 
     def work(rows: pa.Table) -> Iterator[dict[str, Any]]:
-        for fetched in _fetch(rows, fetcher):
-            yield _keep(workspace, fetched, gone)
+        for result in _fetch(rows, fetcher):
+            yield _keep(workspace, result, gone)
 
     workspace.stream(STAGE, todo, SCHEMA, work, AT_ONCE)
 
 
-def forget_passing(workspace: Workspace) -> None:
-    """Let what failed for a passing reason be asked for again: no connection, too slow, busy."""
+def forget_temporary_errors(workspace: Workspace) -> None:
+    """Let the next run fetch again what failed temporarily: no connection, too slow, busy."""
     frame = workspace.frame(STAGE)
     if frame is not None:
         busy = (col("http_status") == lit(429)) | (col("http_status") >= lit(500))
-        passing = col("dropped").is_in([str(status) for status in PASSING]) | busy
-        workspace.replace(STAGE, frame.where(~passing.fill_null(False)))
+        temporary = col("dropped").is_in([str(status) for status in TEMPORARY]) | busy
+        workspace.replace(STAGE, frame.where(~temporary.fill_null(False)))
 
 
 def removed(workspace: Workspace) -> frozenset[str]:
@@ -133,39 +157,39 @@ def removed(workspace: Workspace) -> frozenset[str]:
 
 
 def key(address: str) -> str:
-    """What stays of an address that was removed."""
+    """The digest that is kept of an address or a name that was removed."""
     return hashlib.sha256(address.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _fetch(rows: pa.Table, fetcher: Fetcher) -> Iterator[Fetched]:
+def _fetch(rows: pa.Table, fetcher: Fetcher) -> Iterator[FetchResult]:
     web = []
     for row in rows.to_pylist():
-        if row["source"] == "folder":
-            found = Found(row["address"], row["query"], row["source"])
-            yield read_picture(found, fetcher.limits)
+        if source_class(row["source"]).gives_files:
+            found = SearchResult(row["address"], row["query"], row["source"])
+            yield read_file(found, fetcher.limits)
         else:
             web.append(row["address"])
-    yield from fetch_all(fetcher, web)
+    yield from fetch_many(fetcher, web)
 
 
-def _keep(workspace: Workspace, fetched: Fetched, gone: frozenset[str]) -> dict[str, Any]:
-    """The row of what was fetched, its picture being on disk."""
+def _keep(workspace: Workspace, result: FetchResult, gone: frozenset[str]) -> dict[str, Any]:
+    """The row of a result, after its picture was written."""
     row: dict[str, Any] = {
-        "address": fetched.url,
-        "final_url": fetched.final_url,
-        "fetched_at": fetched.fetched_at.isoformat(timespec="seconds"),
-        "http_status": fetched.http_status,
-        "content_type": fetched.content_type,
+        "address": result.url,
+        "final_url": result.final_url,
+        "fetched_at": result.fetched_at.isoformat(timespec="seconds"),
+        "http_status": result.http_status,
+        "content_type": result.content_type,
     }
-    if fetched.data is None or fetched.sha256 is None:
-        return row | {"dropped": str(fetched.status), "detail": fetched.detail}
-    if fetched.sha256 in gone:
+    if result.data is None or result.sha256 is None:
+        return row | {"dropped": str(result.status), "detail": result.detail}
+    if result.sha256 in gone:
         return row | {"dropped": REMOVED}
-    workspace.keep_picture(fetched.sha256, fetched.data)
+    workspace.keep_picture(result.sha256, result.data)
     return row | {
-        "picture": fetched.sha256,
-        "path": workspace.picture(fetched.sha256).relative_to(workspace.root).as_posix(),
-        "width": fetched.width,
-        "height": fetched.height,
-        "bytes": len(fetched.data),
+        "picture": result.sha256,
+        "path": workspace.picture(result.sha256).relative_to(workspace.root).as_posix(),
+        "width": result.width,
+        "height": result.height,
+        "bytes": len(result.data),
     }

@@ -1,9 +1,10 @@
-"""Near-identical faces: groups of those whose hashes differ in few bits, one of each is kept."""
+"""Near-identical faces: groups of those whose hashes differ in few bits; one of each is kept."""
 
 import daft
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from wrinkle.curation.stages.context import StageContext
 from wrinkle.curation.workspace import Workspace
 from wrinkle.duplicates.near_duplicates import near_groups
 from wrinkle.protocols.fold import shuffled
@@ -11,11 +12,19 @@ from wrinkle.protocols.fold import shuffled
 STAGE = "deduplicate"
 
 
-def deduplicate(workspace: Workspace, seed: int = 0) -> None:
-    """Group the faces that are kept: columns face, group (a face's name) and dropped.
+def run(context: StageContext) -> bool:
+    """Make the table again if the faces or the seed have changed."""
+    context.require_table("faces")
+    workspace, seed = context.workspace, context.config.seed
+    context.remake(STAGE, ["faces"], seed, lambda: deduplicate(workspace, seed))
+    return True
 
-    Groups are chains of faces each near to the next, see `near_groups`. Which one of a group is
-    kept is drawn by `seed` and depends on the faces alone; the others are its duplicates.
+
+def deduplicate(workspace: Workspace, seed: int) -> None:
+    """Group the faces that are kept: columns face, group (the name of the face kept) and dropped.
+
+    A group is a chain of faces, each near to the next, see `near_groups`. `seed` and the group's
+    faces decide which one is kept; the others are its duplicates.
     """
     faces = workspace.table("faces", "face", "hash", "dropped")
     faces = faces.filter(pc.is_null(faces["dropped"])).sort_by("face")

@@ -1,8 +1,7 @@
-"""Pictures → faces: every face that is found, as a picture of its own, and why it is not kept."""
+"""Pictures → faces: a row and a crop for every face, with the reason if it is not kept."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,9 @@ import daft
 import numpy as np
 from daft import DataType, col
 
+from wrinkle.curation import remove
+from wrinkle.curation.config import FaceRules
+from wrinkle.curation.stages.context import StageContext
 from wrinkle.curation.workspace import Workspace
 from wrinkle.duplicates.near_duplicates import perceptual_hash, small_grey
 from wrinkle.errors import ImageError, WrinkleError
@@ -20,34 +22,18 @@ from wrinkle.faces.detectors.detection import Detection, create_detector
 
 STAGE = "faces"
 AT_ONCE = 512
-"""Pictures of a part: what a kill costs at most."""
+"""Pictures of a part: a killed run loses the work on at most so many."""
 BATCH = 16
-"""Pictures per call of the detector, or fewer of large ones."""
+"""Pictures in a call of the detector, or fewer large ones."""
 BATCH_BYTES = 150_000_000
-"""Decoded pictures of a call of the detector, all but the last."""
+"""Decoded pictures in a call of the detector, not counting the last one."""
 QUALITY = 93
-
-
-@dataclass(frozen=True)
-class Rules:
-    """Which faces are kept.
-
-    score: least confidence of the detector. size: least side of a face's box in pixels of its
-    picture. sharpness: least variance of the crop's Laplacian (Pech-Pacheco et al., ICPR 2000), in
-    grey levels squared. crop: side of the face's own picture in pixels.
-    """
-
-    detector: str = "mtcnn"
-    score: float = 0.9
-    size: float = 40.0
-    sharpness: float = 2.0
-    crop: int = 256
-
+"""Of the crops' JPEG."""
 
 FACE = DataType.struct(
     {
-        "face": DataType.string(),  # picture-number, the picture's own name where there is no face
-        "dropped": DataType.string(),  # a reason; null: kept
+        "face": DataType.string(),  # PICTURE-NUMBER; PICTURE if there is no face
+        "dropped": DataType.string(),  # why not kept; null: kept
         "detail": DataType.string(),
         "image": DataType.binary(),  # JPEG
         "digest": DataType.string(),  # SHA-256 of it
@@ -61,23 +47,34 @@ FACE = DataType.struct(
 )
 
 
-def find_all(workspace: Workspace, rules: Rules) -> None:
-    """Find the faces of all pictures that were collected and not looked through yet.
+def run(context: StageContext) -> bool:
+    """Find the faces of new pictures; those of pictures that were once removed go again."""
+    context.require_table("collect")
+    find_faces(context.workspace, context.config.faces)
+    returned = remove.returned(context.workspace)
+    if returned:
+        remove.remove(context.workspace, faces=returned)
+    return True
+
+
+def find_faces(workspace: Workspace, rules: FaceRules) -> None:
+    """Find the faces of all collected pictures that were not processed yet.
 
     Raises:
-        WrinkleError: the faces that are there were found by other rules.
+        WrinkleError: the table has faces that were found by other rules.
     """
     frame = workspace.frame("collect")
     if frame is None:
         return
-    before = (workspace.note(STAGE) or {}).get("rules", asdict(rules))
-    other = [f"{name} {old!r}" for name, old in before.items() if old != asdict(rules)[name]]
+    now = rules.model_dump()
+    before = (workspace.note(STAGE) or {}).get("rules", now)
+    other = [f"{name} {old!r}" for name, old in before.items() if old != now[name]]
     if other:
         raise WrinkleError(
-            f"the faces in {workspace.root} were found with {', '.join(other)}: set it so again, or"
-            " find them anew with `wrinkle curate faces CONFIG --again`"
+            f"the faces in {workspace.root} were found with {', '.join(other)}: set this again, or"
+            " find all faces again with `wrinkle curate faces CONFIG --again`"
         )
-    workspace.write_note(STAGE, {"rules": asdict(rules)})
+    workspace.write_note(STAGE, {"rules": now})
     kept = frame.where(col("dropped").is_null()).select("picture", "path").distinct()
     finder = Finder(str(workspace.root), rules)
 
@@ -92,15 +89,15 @@ def find_all(workspace: Workspace, rules: Rules) -> None:
 
 @daft.cls
 class Finder:
-    """A detector, made once in each process that works."""
+    """A detector, created once in each working process."""
 
-    def __init__(self, root: str, rules: Rules) -> None:
+    def __init__(self, root: str, rules: FaceRules) -> None:
         self.root, self.rules = Path(root), rules
         self.detect = create_detector(rules.detector)
 
     @daft.method.batch(return_dtype=DataType.list(FACE))
     def find(self, pictures: daft.Series, paths: daft.Series) -> list[list[dict[str, Any]]]:
-        """The faces of each picture, or one row that says why there is none."""
+        """Rows for the faces of each picture, or one row that says why there is none."""
         found: list[list[dict[str, Any]]] = []
         for batch in self._batches(zip(pictures.to_pylist(), paths.to_pylist(), strict=True)):
             readable = [image for _, image in batch if isinstance(image, np.ndarray)]
@@ -109,13 +106,13 @@ class Finder:
                 if isinstance(image, str):
                     found.append([{"face": name, "dropped": "unreadable", "detail": image}])
                 else:
-                    found.append(list(records(name, image, next(faces), self.rules)))
+                    found.append(list(face_rows(name, image, next(faces), self.rules)))
         return found
 
     def _batches(
         self, pictures: Iterable[tuple[str, str]]
     ) -> Iterator[list[tuple[str, np.ndarray | str]]]:
-        """Names and images, or why they cannot be read; as many at a time as memory bears."""
+        """Names and images, or why they cannot be read; a limited size at a time."""
         batch: list[tuple[str, np.ndarray | str]] = []
         size = 0
         for name, file in pictures:
@@ -135,10 +132,15 @@ class Finder:
             return str(error).removeprefix(f"{self.root / file}: ")
 
 
-def records(
-    picture: str, image: np.ndarray, faces: Iterable[Detection], rules: Rules
+def face_rows(
+    picture: str, image: np.ndarray, faces: Iterable[Detection], rules: FaceRules
 ) -> Iterator[dict[str, Any]]:
-    """A row for each face, the most prominent first; where there is none one that says so."""
+    """A row of `FACE` for each face, the most prominent first, or one row without a face.
+
+    Args:
+        picture: SHA-256 of the picture.
+        image: (H, W, 3) uint8 RGB.
+    """
     number = -1
     for number, face in enumerate(faces):
         crop, matrix = crop_face(image, face.key_points, rules.crop)
@@ -147,7 +149,7 @@ def records(
         sharp = sharpness(crop)
         yield {
             "face": f"{picture}-{number}",
-            "dropped": fault(face.score, size, sharp, rules),
+            "dropped": drop_reason(face.score, size, sharp, rules),
             "image": data.tobytes(),
             "digest": hashlib.sha256(data.tobytes()).hexdigest(),
             "box": face.box.tolist(),
@@ -161,8 +163,8 @@ def records(
         yield {"face": picture, "dropped": "no face"}
 
 
-def fault(score: float, size: float, sharp: float, rules: Rules) -> str | None:
-    """Why a face is not kept, None where it is."""
+def drop_reason(score: float, size: float, sharp: float, rules: FaceRules) -> str | None:
+    """Why a face is not kept; None if it is."""
     if score < rules.score:
         return "uncertain"
     if size < rules.size:

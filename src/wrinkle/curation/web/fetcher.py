@@ -203,4 +203,4 @@ def _retry_after(answer: Answer) -> float | None:
             seconds = parsedate_to_datetime(value).timestamp() - time.time()
     except ValueError:
         return None
-
+    return min(max(seconds, 0.0), MAX_WAIT)

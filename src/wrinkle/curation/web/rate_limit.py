@@ -25,7 +25,7 @@ class RateLimit:
         return self._due.get(host, float("-inf"))
 
     def wait(self, host: str, interval: float) -> None:
-        """Sleep until the host may be asked; the next request may start `interval` seconds later."""
+        """Sleep until the host may be asked; the next request starts `interval` seconds later."""
         with self._lock:
             now = self.now()
             if len(self._due) > MAX_HOSTS:
