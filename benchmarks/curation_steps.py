@@ -1,10 +1,11 @@
-"""What curation's steps cost: perceptual hashes, near-duplicates among many.
+"""The cost of curation's steps: perceptual hashes, and near-duplicates among many.
 
-    python benchmarks/curate.py --store utkface.arrow --most 10000000
+    python benchmarks/curation_steps.py --store utkface.arrow --most 10000000
 
-Hashes: ours beside `imagehash.phash` on a store's face crops, from pixels and from JPEG, and how
-many differ. Near-duplicates: pairs and groups among ever more hashes, each size in a process of its
-own. They are drawn like a store's, or evenly where there is none; a few are planted neighbours.
+Hashes: ours and those of `imagehash.phash` for a store's face crops, from pixels and from JPEG, and
+how many differ. Near-duplicates: pairs and groups among increasing numbers of hashes, each size in
+a process of its own. The hashes are distributed as in a store, or evenly without one; a few are
+near to another one.
 """
 
 import argparse
@@ -39,7 +40,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--store")
     parser.add_argument("--most", type=int, default=10_000_000)
-    parser.add_argument("--pictures", help="a folder, to go over alone and on two nodes of Ray")
+    parser.add_argument(
+        "--pictures", help="a folder, for the same run alone and on two nodes of Ray"
+    )
     parser.add_argument("--count", type=int, default=2000, help="how many of them")
     args = parser.parse_args()
     hashes = None
@@ -113,7 +116,7 @@ def compare_hashes(path: str) -> None:
 
 
 def compare_distances(hashes: np.ndarray) -> None:
-    """Are hashes that are drawn like a store's as far from each other as the store's are?"""
+    """Compare the distances of hashes drawn by `drawn` with those of the store's hashes."""
     print("\n| bits between two hashes | one pair in 10⁵ | in 10³ | in 10 | half |")
     print("|---|---:|---:|---:|---:|")
     kinds = {"store": hashes, "drawn like it": drawn(20_000, hashes, 0), "even": drawn(20_000)}
@@ -150,8 +153,8 @@ def search(count: int, like: np.ndarray | None) -> str:
 def drawn(count: int, like: np.ndarray | None = None, planted: float = 0.01) -> np.ndarray:
     """Random hashes, some of them a few bits from another one.
 
-    Like a store's: one of them, of which each bit is drawn anew one time in four, from all of the
-    store's. That keeps how often each bit is set and most of what bits have to do with each other.
+    With `like`: one of those hashes, each bit of which is replaced, with probability 1/4, by the
+    bit of another one. That keeps the frequency of each bit and most of the bits' correlation.
     """
     random = np.random.default_rng(0)
     hashes = random.integers(0, 2**64, count, np.uint64)
@@ -174,7 +177,7 @@ def drawn(count: int, like: np.ndarray | None = None, planted: float = 0.01) -> 
 
 
 def not_exact(hashes: np.ndarray) -> int:
-    """Pairs of distinct hashes in which `near_pairs` and comparing all with all differ."""
+    """Pairs of distinct hashes on which `near_pairs` and comparing all with all differ."""
     every = set()
     for start in range(0, len(hashes), 500):
         near = np.bitwise_count(hashes[start : start + 500, None] ^ hashes) < NEAR
@@ -200,19 +203,19 @@ TABLES = ("found", "collect", "faces", "deduplicate", "coarse_label", "split")
 
 
 def spread(pictures: str, count: int) -> None:
-    """The same job on this machine alone, and on two nodes of a Ray cluster on this machine."""
+    """The same run without a cluster, and on two nodes of a Ray cluster on this machine."""
     from ray.cluster_utils import Cluster
 
     with tempfile.TemporaryDirectory() as folder:
         for name in ("alone", "spread"):
             config = CONFIG.format(name, Path(pictures).absolute(), count)
             (Path(folder) / f"{name}.yaml").write_text(config)
-        alone, rows = in_child(walk, f"{folder}/alone.yaml", None)
+        alone, rows = in_child(curate, f"{folder}/alone.yaml", None)
         cluster = Cluster()
         for _ in range(2):
             cluster.add_node(num_cpus=1, object_store_memory=500_000_000)
         try:
-            spread, others = in_child(walk, f"{folder}/spread.yaml", cluster.address)
+            spread, others = in_child(curate, f"{folder}/spread.yaml", cluster.address)
         finally:
             cluster.shutdown()
     print("\n| stage | alone, s | two nodes of Ray, s |\n|---|---:|---:|")
@@ -226,16 +229,16 @@ def spread(pictures: str, count: int) -> None:
 
 
 Row = tuple[str, np.ndarray]
-"""All but its fractions, and those."""
+"""The text of all columns without fractions, and the fractions."""
 
 
-def walk(file: str, address: str | None) -> tuple[dict[str, float], dict[str, list[Row]]]:
+def curate(file: str, address: str | None) -> tuple[dict[str, float], dict[str, list[Row]]]:
     """Seconds of each stage, and the tables without times."""
     from wrinkle.curation.cluster import join
     from wrinkle.curation.config import load_config
     from wrinkle.curation.stages import STAGES
-from wrinkle.curation.stages.context import StageContext
-from wrinkle.curation.stages.pipeline import run_stages
+    from wrinkle.curation.stages.context import StageContext
+    from wrinkle.curation.stages.pipeline import run_stages
     from wrinkle.curation.workspace import Workspace
 
     config = load_config(file)

@@ -1,12 +1,12 @@
-"""People's ages through a real Label Studio: do careless ones show, do ages get better?
+"""People's ages through a real Label Studio: are careless people found, do ages improve?
 
-    LABEL_STUDIO_BIN=.../label-studio python -m benchmarks.people UTKFACE --faces 60
+    LABEL_STUDIO_BIN=.../label-studio python -m benchmarks.label_studio_ages UTKFACE --faces 60
 
 Starts the server (SQLite, a temporary folder), runs `wrinkle curate` over some of UTKFace's
 pictures, and lets four simulated people answer through its API: three who miss UTKFace's age by 3
 years (standard deviation) with biases of +2, −2 and 0, and one who says anything from 0 to 90.
-Prints what the command says, and how far coarse and refined ages are from UTKFace's. It shows that
-the arithmetic holds, not how well people guess.
+Prints the command's output, and the errors of coarse and refined ages. It shows that the arithmetic
+is right, not how well people guess.
 """
 
 import argparse
@@ -71,7 +71,7 @@ def copy_some(utkface: Path, pictures: Path, count: int) -> dict[str, float]:
 
 
 def answer_all(accounts: dict[str, Account], ages: dict[str, float]) -> None:
-    """Everybody answers all that the server hands out."""
+    """Everybody answers all tasks that the server gives."""
     project = accounts["ada"].ask("GET", "/api/projects/").json()["results"][0]["id"]
 
     def answer(name: str) -> None:

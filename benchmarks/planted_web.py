@@ -1,7 +1,9 @@
-"""A web of real faces with planted trouble, and what is to become of each of its URLs."""
+"""A local web of real faces with planted duplicates and faults, and the expected results."""
 
 import hashlib
+import struct
 import threading
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,22 +19,29 @@ HOSTS = 16
 
 @dataclass
 class PlantedWeb:
-    """Pictures on a server; `fate` says how each URL must end, `twin_of` what was made of what."""
+    """Pictures on a server.
+
+    Attributes:
+        expected: URL → the status that fetching it must have.
+        copy_of: URL of a planted duplicate → the file it was made of.
+        origin: SHA-256 of a picture → the file that it is, or was made of.
+        stop: ends answers that wait.
+    """
 
     server: Server
-    fate: dict[str, str] = field(default_factory=dict)
-    twin_of: dict[str, str] = field(default_factory=dict)
+    expected: dict[str, str] = field(default_factory=dict)
+    copy_of: dict[str, str] = field(default_factory=dict)
     origin: dict[str, Path] = field(default_factory=dict)
-    """Picture's SHA-256 → the file that it is, or was made of."""
     stop: threading.Event = field(default_factory=threading.Event)
 
-    def put(self, name: str, data: bytes, file: Path) -> str:
+    def add(self, name: str, data: bytes, file: Path) -> str:
+        """Serve a picture; returns its URL."""
         self.server.routes[f"/{name}"] = answer(data)
         self.origin[hashlib.sha256(data).hexdigest()] = file
-        return self._end(name, "kept")
+        return self._expect(name, "kept")
 
-    def plant(self, files: Iterable[Path]) -> None:
-        """Near and exact duplicates of some files."""
+    def add_copies(self, files: Iterable[Path]) -> None:
+        """Serve exact and near duplicates of some files."""
         for number, file in enumerate(files):
             data = file.read_bytes()
             image = decode(data)
@@ -41,17 +50,17 @@ class PlantedWeb:
                 image, (width * 4 // 5, height * 4 // 5), interpolation=cv2.INTER_AREA
             )
             cut = image[height // 100 + 1 :, width // 100 + 1 :]
-            for kind, twin in {
+            for kind, copy in {
                 "same": data,
                 "again": _jpeg(image, 75),
                 "small": _jpeg(small, 90),
                 "cut": _jpeg(cut, 92),
             }.items():
-                url = self.put(f"{number}-{kind}.jpg", twin, file)
-                self.twin_of[url] = str(file)
+                url = self.add(f"{number}-{kind}.jpg", copy, file)
+                self.copy_of[url] = str(file)
 
-    def trouble(self) -> None:
-        """What the web has besides pictures."""
+    def add_faults(self) -> None:
+        """Serve errors, redirects, slow and endless answers, and other content."""
         routes = self.server.routes
         routes["/page.jpg"] = answer(b"<html><body>not here</body></html>")
         routes["/inside"] = redirect("http://10.0.0.1/admin.jpg")
@@ -76,19 +85,19 @@ class PlantedWeb:
             "bomb.png": "too many pixels",
             "secret.jpg": "against robots.txt",
         }.items():
-            self._end(name, reason)
+            self._expect(name, reason)
         for url in ("http://2130706434/a.jpg", "http://0x7f000002/a.jpg", "http://127.2/a.jpg"):
-            self.fate[url] = "address not public"
+            self.expected[url] = "address not public"
 
-    def _end(self, name: str, reason: str) -> str:
+    def _expect(self, name: str, status: str) -> str:
         host = int(hashlib.sha256(name.encode()).hexdigest(), 16) % HOSTS
         url = self.server.at(f"h{host}.example", f"/{name}")
-        self.fate[url] = reason
+        self.expected[url] = status
         return url
 
 
 def resolver(host: str, port: int) -> list[str]:
-    """Names lead to the server; addresses stay what they are."""
+    """Host names lead to the server, addresses to themselves."""
     return resolve_to_loopback(host, port) if host.endswith(".example") else [host]
 
 
@@ -106,9 +115,6 @@ def _endless(handler) -> None:
 
 def _bomb() -> bytes:
     """A PNG of 50,000 × 50,000 pixels by its header, a few bytes long."""
-    import struct
-    import zlib
-
     header = struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0)
     chunks = b""
     for kind, body in ((b"IHDR", header), (b"IDAT", zlib.compress(b"\0" * 99)), (b"IEND", b"")):

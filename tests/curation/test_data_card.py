@@ -97,26 +97,26 @@ def hostile_facts(texts: tuple[str, ...]) -> Facts:
 
 
 def check_page(html: str) -> BeautifulSoup:
-    """Nothing in it acts, leads anywhere or asks anybody."""
+    """Checks that the page has no script, link or outside resource; returns it."""
     for parser in ("lxml", "html.parser"):
         page = BeautifulSoup(html, parser)
-        assert {tag.name for tag in page.find_faces()} <= SEEN
-        for tag in page.find_faces():
+        assert {tag.name for tag in page.find_all()} <= SEEN
+        for tag in page.find_all():
             allowed = {"class", "charset", "name", "content", "http-equiv", "src", "alt", "lang"}
             assert set(tag.attrs) <= allowed, tag
             assert tag.get("src", "data:image/").startswith("data:image/")
             assert tag.get("alt", "A face") in ("A face", "Histograms of the ages of both parts")
-        assert len(page.find_faces("h1")) == 1
-        assert len(page.find_faces("style")) == 1
+        assert len(page.find_all("h1")) == 1
+        assert len(page.find_all("style")) == 1
         assert "default-src 'none'" in str(page.find("meta", {"http-equiv": True}))
     return page
 
 
 def marks(markdown: str) -> list[str]:
-    """What of each line may mean something: no code, no escapes, no words."""
+    """The characters of each line that Markdown may interpret, without code, escapes and words."""
     found = []
     for line in markdown.split("\n"):
-        line = re.sub(r"\\[!-/:-@\[-`{-~]|`[^`]+`", "x", line)  # which comes first
+        line = re.sub(r"\\[!-/:-@\[-`{-~]|`[^`]+`", "x", line)  # whichever comes first
         begin = re.match(r"\s*([-+=]+|\d+[.)])(\s|$)|\s{4}", line)
         found.append("".join(re.findall(r"[][<>`*_#|~!$\\]", line)) + (begin[0] if begin else ""))
     return found
@@ -234,7 +234,7 @@ def test_the_card_says_where_ages_come_from(tmp_path: Path) -> None:
     workspace = divided(tmp_path, pictures)
     facts = facts_of(workspace)
     assert facts.labelling == (
-        "The ages are the mean of what wrinkle and facepp say; nobody has looked at them."
+        "The ages are the mean of what wrinkle and facepp say; nobody has checked them."
     )
     assert replace(facts, annotators=["wrinkle"]).labelling.startswith(
         "The ages are what wrinkle says;"
@@ -292,8 +292,8 @@ def test_both_cards_say_the_same(tmp_path: Path) -> None:
     )
     assert "| 0–9 | " in readme
     rows = {
-        row.td.text: [cell.text for cell in row.find_faces("td")[1:]]
-        for row in page.find_faces("tr")
+        row.td.text: [cell.text for cell in row.find_all("td")[1:]]
+        for row in page.find_all("tr")
         if row.td
     }
     assert rows["wikimedia"] == ["12", source_class("wikimedia").rights, "CC0 (12)"]
@@ -344,7 +344,7 @@ def test_samples_cover_all_ages(tmp_path: Path) -> None:
 
 def test_without_a_split_there_is_no_card(tmp_path: Path) -> None:
     workspace = labelled(tmp_path, some(3))
-    with pytest.raises(WrinkleError, match="are split yet: run the stages before"):
+    with pytest.raises(WrinkleError, match="are split yet: run the earlier stages"):
         write_export(workspace, config_of(workspace))
     workspace.replace("split", _empty())
     with pytest.raises(WrinkleError, match="are split yet"):

@@ -1,4 +1,4 @@
-"""All stages over a small web: every URL ends as it must, killed anywhere or not."""
+"""All stages over a local web: the result of every URL, and runs that are killed."""
 
 import os
 import signal
@@ -39,25 +39,25 @@ FACE = {
 
 
 @pytest.fixture(scope="module")
-def road(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlantedWeb]:
+def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlantedWeb]:
     with Server().running() as server:
-        road = PlantedWeb(server)
+        web = PlantedWeb(server)
         for number, file in enumerate(PORTRAITS):
-            road.put(f"p{number}.jpg", file.read_bytes(), file)
-        road.plant(PORTRAITS[:2])
-        road.trouble()
-        yield road
-        road.stop.set()
+            web.add(f"p{number}.jpg", file.read_bytes(), file)
+        web.add_copies(PORTRAITS[:2])
+        web.add_faults()
+        yield web
+        web.stop.set()
 
 
-def configured(folder: Path, road: PlantedWeb, name: str, annotator: str) -> Path:
-    (folder / "urls.txt").write_text("\n".join([*road.fate, next(iter(road.fate))]))
+def configured(folder: Path, web: PlantedWeb, name: str, annotator: str) -> Path:
+    (folder / "urls.txt").write_text("\n".join([*web.expected, next(iter(web.expected))]))
     file = folder / f"{name}.yaml"
     file.write_text(CONFIG.format(name, annotator))
     return file
 
 
-def walk(file: Path) -> Workspace:
+def run(file: Path) -> Workspace:
     config = load_config(file)
     workspace = Workspace(config.workspace)
     limits = Limits(seconds=1, size=3_000_000, interval=0, threads=1)
@@ -67,7 +67,7 @@ def walk(file: Path) -> Workspace:
 
 
 def final(workspace: Workspace) -> dict[str, list[dict]]:
-    """The tables, without what depends on the clock."""
+    """The tables without their times."""
     tables = {}
     for name in TABLES:
         rows: pa.Table = workspace.table(name)
@@ -76,15 +76,15 @@ def final(workspace: Workspace) -> dict[str, list[dict]]:
     return tables
 
 
-def test_every_url_has_the_expected_result(road: PlantedWeb, tmp_path: Path) -> None:
-    workspace = walk(configured(tmp_path, road, "ws", "{name: wrinkle}"))
+def test_every_url_has_the_expected_result(web: PlantedWeb, tmp_path: Path) -> None:
+    workspace = run(configured(tmp_path, web, "ws", "{name: wrinkle}"))
     found = {row["address"]: row["url"] for row in workspace.table("found").to_pylist()}
     ends = {
         found[row["address"]]: row["dropped"] or "kept"
         for row in workspace.table("collect").to_pylist()
     }
-    assert ends == {url: road.fate[url] for url in ends}
-    assert len(set(road.fate.values())) == 9
+    assert ends == {url: web.expected[url] for url in ends}
+    assert len(set(web.expected.values())) == 9
     for row in counts(workspace):
         assert row.came == row.kept + sum(row.dropped.values()), row
         assert row.waiting == 0
@@ -95,14 +95,14 @@ def test_every_url_has_the_expected_result(road: PlantedWeb, tmp_path: Path) -> 
         groups.setdefault(row["group"], set()).add(row["face"].partition("-")[0])
     assert sorted(len(group) for group in groups.values()) == [1, 1, 1, 4, 4]
     for group in groups.values():
-        assert len({road.origin[picture] for picture in group}) == 1
+        assert len({web.origin[picture] for picture in group}) == 1
     store = Store(workspace.root / "export" / "faces.arrow")
     assert len(store) == 5
     assert Counter(name[:4] for name in store.columns["name"].to_pylist()) == {"test": 2, "trai": 3}
 
 
-def walk_and_die(file: Path, deadly: int) -> None:
-    """Die at the n-th change on disk: before or after a part is in place, after a journal line."""
+def run_and_die(file: Path, deadly: int) -> None:
+    """Kill this process at the n-th change on disk: around a rename, after a journal line."""
     from wrinkle.curation import workspace as module
 
     left = deadly
@@ -128,30 +128,30 @@ def walk_and_die(file: Path, deadly: int) -> None:
 
     os.replace = deadly_replace  # type: ignore[assignment]
     module._Journal.add = deadly_add  # type: ignore[method-assign]
-    walk(file)
+    run(file)
 
 
-@pytest.mark.slow
+@pytest.mark.kills
 def test_a_run_killed_at_any_step_produces_the_same_tables(
-    road: PlantedWeb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    web: PlantedWeb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FACEPP_API_KEY", "key")
     monkeypatch.setenv("FACEPP_API_SECRET", "secret")
     with Service().running() as service:
         service.replies = [reply({"faces": [FACE]})]
-        road.server.asked.clear()
+        web.server.asked.clear()
         annotator = f"{{name: facepp, base: '{service.url}', interval: 0}}"
-        undisturbed = final(walk(configured(tmp_path, road, "whole", annotator)))
-        asked = Counter(path for path in road.server.asked if path != "/robots.txt")
+        expected = final(run(configured(tmp_path, web, "whole", annotator)))
+        asked = Counter(path for path in web.server.asked if path != "/robots.txt")
         bought = len(service.heard)
         assert bought == 5
-        road.server.asked.clear()
+        web.server.asked.clear()
         service.heard.clear()
-        file = configured(tmp_path, road, "killed", annotator)
+        file = configured(tmp_path, web, "killed", annotator)
         context = get_context("spawn")  # Daft's threads do not survive a fork
         deaths = 0
         while True:
-            child = context.Process(target=walk_and_die, args=(file, 3 * deaths + 2))
+            child = context.Process(target=run_and_die, args=(file, 3 * deaths + 2))
             child.start()
             child.join()
             if child.exitcode == 0:
@@ -159,11 +159,11 @@ def test_a_run_killed_at_any_step_produces_the_same_tables(
             assert child.exitcode == -signal.SIGKILL
             deaths += 1
         assert deaths >= 4
-        assert final(walk(file)) == undisturbed
+        assert final(run(file)) == expected
         assert len(service.heard) == bought
-        again = Counter(path for path in road.server.asked if path != "/robots.txt")
+        again = Counter(path for path in web.server.asked if path != "/robots.txt")
         assert again == asked
-    assert not list((tmp_path / "killed").glob("*/.[0-9]*"))
+    assert not list((tmp_path / "killed").glob("*/*.part"))
 
 
 @pytest.mark.slow
@@ -171,23 +171,23 @@ def test_a_run_killed_at_any_step_produces_the_same_tables(
 def test_hundreds_of_real_faces(data_root: Path, tmp_path: Path) -> None:
     fgnet = sorted((data_root / "fgnet").rglob("*.[jJ][pP][gG]"))[::4]
     with Server().running() as server:
-        road = PlantedWeb(server)
+        web = PlantedWeb(server)
         for number, file in enumerate(fgnet):
-            road.put(f"p{number}.jpg", file.read_bytes(), file)
-        road.plant(fgnet[::10])
-        road.trouble()
-        workspace = walk(configured(tmp_path, road, "ws", "{name: wrinkle}"))
-        road.stop.set()
+            web.add(f"p{number}.jpg", file.read_bytes(), file)
+        web.add_copies(fgnet[::10])
+        web.add_faults()
+        workspace = run(configured(tmp_path, web, "ws", "{name: wrinkle}"))
+        web.stop.set()
     for row in counts(workspace):
         assert row.came == row.kept + sum(row.dropped.values())
     groups: dict[str, set[str]] = {}
     for row in workspace.table("deduplicate").to_pylist():
         picture = row["face"].partition("-")[0]
-        groups.setdefault(row["group"], set()).add(str(road.origin[picture]))
+        groups.setdefault(row["group"], set()).add(str(web.origin[picture]))
     merged = [group for group in groups.values() if len(group) > 1]
     people = [{Path(file).name[:3] for file in group} for group in merged]
     assert [names for names in people if len(names) > 1] == [], "different people are merged"
-    twins = {url.rpartition("/")[2] for url in road.twin_of}
-    assert len(twins) == 4 * len(fgnet[::10])
+    copies = {url.rpartition("/")[2] for url in web.copy_of}
+    assert len(copies) == 4 * len(fgnet[::10])
     dropped = sum(row["dropped"] is not None for row in workspace.table("deduplicate").to_pylist())
     assert dropped >= 0.9 * 3 * len(fgnet[::10])

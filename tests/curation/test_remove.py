@@ -36,6 +36,7 @@ from wrinkle.curation.web.fetcher import Fetcher
 from wrinkle.curation.workspace import Workspace
 from wrinkle.errors import WrinkleError
 from wrinkle.files import replacing
+from wrinkle.settings import NamedPart
 
 PEOPLE: dict[str, Any] = {"query": "Ann Example", "person": "Ann Example"}
 ANN = Picture(
@@ -172,7 +173,7 @@ def test_journals_of_killed_runs_are_cleaned_too(tmp_path: Path) -> None:
         workspace.table("faces").filter(pa.compute.field("image") == image)["digest"][0].as_py()
     )
     answer = {**dict.fromkeys(ANSWERS.names), "digest": digest, "raw": "Ann's answer"}
-    stage = answers_stage(("rekognition", {}))
+    stage = answers_stage(NamedPart(name="rekognition"))
     (tmp_path / stage).mkdir()
     (tmp_path / stage / "journal.jsonl").write_text(json.dumps(answer) + "\n")
     with workspace.locked():
@@ -319,7 +320,7 @@ def test_an_unknown_name_is_one_line_and_changes_nothing(
     workspace = full(tmp_path)
     before = tree(tmp_path)
     unknown = list(names.values())[-1][-1]
-    with pytest.raises(WrinkleError, match=f"^nothing here is known by {unknown}; noth") as error:
+    with pytest.raises(WrinkleError, match=f"^nothing here is known as {unknown}; noth") as error:
         remove(workspace, **names)
     assert "\n" not in str(error.value)
     assert tree(tmp_path) == before

@@ -73,7 +73,7 @@ def test_unprocessed_items_wait(tmp_path: Path) -> None:
         "deduplicate": (1, 0, 1, {}),
         "coarse_label": (0, 0, 0, {}),
     }
-    deduplicate.deduplicate(workspace)
+    deduplicate.deduplicate(workspace, 0)
     assert seen(workspace)["coarse_label"] == (1, 0, 1, {})
 
 
@@ -127,7 +127,7 @@ def test_the_table_is_aligned(tmp_path: Path) -> None:
 
 def test_nothing_yet(tmp_path: Path) -> None:
     assert table(Workspace(tmp_path)) == (
-        f"nothing yet in {tmp_path}: `wrinkle curate run CONFIG` begins"
+        f"nothing yet in {tmp_path}: start with `wrinkle curate run CONFIG`"
     )
 
 

@@ -41,20 +41,21 @@ def test_a_stage_adds_what_is_missing(tmp_path: Path) -> None:
 
 
 def work_and_die(root: Path, deadly: int) -> None:
-    """Die in the n-th piece of work, with a part half written."""
+    """Kill this process in the n-th piece of work, with an unfinished part on disk."""
     workspace, calls = Workspace(root), iter(range(1, 10))
 
     def work(frame: daft.DataFrame) -> daft.DataFrame:
         if next(calls) == deadly:
-            scratch = root / "length" / f".{len(workspace.parts('length')):06d}"
-            scratch.mkdir(parents=True, exist_ok=True)
-            (scratch / "half.parquet").write_bytes(b"PAR1")
+            unfinished = root / "length" / f"{len(workspace.parts('length')):06d}.part"
+            unfinished.mkdir(parents=True, exist_ok=True)
+            (unfinished / "half.parquet").write_bytes(b"PAR1")
             os.kill(os.getpid(), signal.SIGKILL)
         return lengthened(frame)
 
     workspace.extend("length", todo(9), "name", work, at_once=2)
 
 
+@pytest.mark.kills
 def test_a_stage_killed_at_any_step_produces_the_same_table(tmp_path: Path) -> None:
     context = get_context("spawn")  # Daft's threads do not survive a fork
     for deadly in (1, 2):
@@ -79,7 +80,7 @@ def test_a_table_can_be_replaced(tmp_path: Path) -> None:
 
 def test_files_that_cannot_be_written_or_read_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(WrinkleError, match=r"^cannot make .*file/ws: Not a directory$"):
+    with pytest.raises(WrinkleError, match=r"^cannot create .*file/ws: Not a directory$"):
         Workspace(tmp_path / "file" / "ws")
     workspace = Workspace(tmp_path)
     (tmp_path / "faces").write_text("")

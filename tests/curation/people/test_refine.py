@@ -82,6 +82,7 @@ def push_and_die(root: Path, url: str) -> None:
     push(Workspace(root), Refine(url=url))
 
 
+@pytest.mark.kills
 def test_a_push_killed_at_any_step_sends_each_face_once(
     studio: FakeLabelStudio, tmp_path: Path
 ) -> None:
@@ -116,6 +117,7 @@ def pull_and_die(root: Path, url: str) -> None:
     pull(workspace, Refine(url=url))
 
 
+@pytest.mark.kills
 def test_a_killed_pull_produces_the_same_tables(studio: FakeLabelStudio, tmp_path: Path) -> None:
     workspace, settings = fill(tmp_path, SPREADS), Refine(url=studio.url)
     push(workspace, settings)

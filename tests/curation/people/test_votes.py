@@ -198,7 +198,10 @@ def test_honest_people_are_not_careless(seed: int) -> None:
 
 @pytest.mark.parametrize(
     ("strange", "reason"),
-    [("random", "differs by .* years from the others"), ("same", "says 3[01] for nearly all faces")],
+    [
+        ("random", "differs by .* years"),
+        ("same", "says 3[01] for nearly all faces"),
+    ],
 )
 def test_random_and_constant_answers_are_careless(strange: str, reason: str) -> None:
     for seed in range(100):

@@ -56,7 +56,7 @@ def check_contact(contact: str) -> str:
     """
     if not re.fullmatch(r"[!-~]+@[!-~]+|https?://[!-~]+", contact):
         raise WrinkleError(
-            f"contact {contact!r}: give a mail address or a URL, so that the owners of servers can"
+            f"{contact!r}: give a mail address or a URL as contact, so that the owners of servers can"
             " reach you"
         )
     return contact
