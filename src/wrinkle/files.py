@@ -21,7 +21,7 @@ KEY = "wrinkle"
 
 
 @contextmanager
-def replacing(path: str | Path, writer: str = "") -> Iterator[Path]:
+def replacing(path: str | Path, writer: str = "", flush: bool = True) -> Iterator[Path]:
     """A temporary path beside `path`; the file or folder that the block writes replaces `path`.
 
     Whatever happens, either the old or the new content is at `path`; but an old folder is replaced
@@ -30,6 +30,8 @@ def replacing(path: str | Path, writer: str = "") -> Iterator[Path]:
 
     Args:
         writer: tells apart processes that may write the same file at the same time.
+        flush: False for many small files that can be made again: a flush takes some milliseconds,
+            and without it a power failure may damage what was written.
 
     Raises:
         WrinkleError: the disk is full or the place cannot be written; one line.
@@ -40,10 +42,9 @@ def replacing(path: str | Path, writer: str = "") -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove(temporary)
         yield temporary
-        for written in temporary.rglob("*") if temporary.is_dir() else [temporary]:
-            if written.is_file():
-                with open(written, "rb") as file:
-                    os.fsync(file.fileno())
+        for written in _files(temporary) if flush else ():
+            with open(written, "rb") as file:
+                os.fsync(file.fileno())
         old = path.with_name(f"{path.name}.old") if temporary.is_dir() else None
         if old and path.is_dir():
             _remove(old)
@@ -57,6 +58,10 @@ def replacing(path: str | Path, writer: str = "") -> Iterator[Path]:
         if isinstance(error, OSError):
             raise WrinkleError(cannot_write(path, error)) from error
         raise
+
+
+def _files(path: Path) -> list[Path]:
+    return [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
 
 
 def _remove(path: Path) -> None:
@@ -75,16 +80,16 @@ def cannot_write(path: str | Path, error: OSError) -> str:
     )
 
 
-def replace_file(path: str | Path, content: bytes, writer: str = "") -> None:
+def replace_file(path: str | Path, content: bytes, writer: str = "", flush: bool = True) -> None:
     """Write a file so that, whatever happens, either the old or the new content is there.
 
     Args:
-        writer: as for `replacing`.
+        writer: as for `replacing`, likewise `flush`.
 
     Raises:
         WrinkleError: the disk is full or the place cannot be written; one line.
     """
-    with replacing(path, writer) as temporary:
+    with replacing(path, writer, flush) as temporary:
         temporary.write_bytes(content)
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tests import tiny
 from tests.evaluation.hand_made import FOLDS, write_run
+from tests import tiny
 from wrinkle.datasets.store import FORMAT, write_table
 from wrinkle.errors import WrinkleError
-from wrinkle.evaluation.uncertainty import estimates
 from wrinkle.runs.reader import read_run, start
+from wrinkle.evaluation.uncertainty import estimates
 from wrinkle.runs.recipe import load_recipe
 
 ERRORS = np.array([4.0, 0, 10, 6, 2])

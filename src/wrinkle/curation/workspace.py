@@ -107,7 +107,7 @@ class Workspace:
     def keep_picture(self, digest: str, data: bytes) -> None:
         """Write a picture unless it exists."""
         if not self.picture(digest).exists():
-            replace_file(self.picture(digest), data)
+            replace_file(self.picture(digest), data, flush=False)
 
     def frame(self, stage: str) -> daft.DataFrame | None:
         """A stage's rows, lazily; None if it has none yet.
