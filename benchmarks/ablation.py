@@ -1,7 +1,8 @@
-"""Several recipes' runs on the same folds as one table, each beside one of them.
+"""Compare several recipes' runs on the same folds with one of them, as a table.
 
-    wrinkle train recipes/fgnet/by_person_small/dhaa.yaml data.store=fgnet.arrow      # and others
-    python benchmarks/ablation.py runs/fgnet/by_person_small --against dhaa
+    wrinkle train recipes/dhaa.yaml size=small dataset=fgnet_by_person                # and variants
+    python benchmarks/ablation.py runs/dhaa/fgnet_by_person-small* \\
+        --against runs/dhaa/fgnet_by_person-small
 
 Reads every run's predictions.csv. The difference is that of the absolute errors on the same
 pictures, with the central 95 % of 2,000 bootstrap samples: over people on FG-NET, whose file names
@@ -24,20 +25,21 @@ PERSON = re.compile(r"(?:images/)?(\d{3})A\d{2}[a-z]?\.jpg", re.IGNORECASE)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("runs", type=Path)
-    parser.add_argument("--against", default="dhaa")
+    parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("--against", required=True, type=Path)
     args = parser.parse_args()
-    base = {name: ages for fold in folds(args.runs / args.against) for name, ages in fold.items()}
+    base = {name: ages for fold in folds(args.against) for name, ages in fold.items()}
     print(f"| recipe | MAE over folds | over all pictures | minus {args.against}'s, 95 % |")
     print("|---|---:|---:|---:|")
-    for run in sorted(args.runs.iterdir()):
+    for run in args.runs:
         parts = folds(run)
         if not parts:
             continue
         every = {name: ages for fold in parts for name, ages in fold.items()}
         means = [error(fold) for fold in parts]
         spread = f" ± {np.std(means, ddof=1):.3f}" if len(means) > 1 else ""
-        print(f"| {run.name} | {np.mean(means):.3f}{spread} of {len(parts)} folds ", end="")
+        name = f"{run.parent.name}/{run.name}"
+        print(f"| {name} | {np.mean(means):.3f}{spread} of {len(parts)} folds ", end="")
         print(f"| {error(every):.3f} | {difference(every, base)} |")
 
 

@@ -1,14 +1,14 @@
-"""How well are regions aligned? DHAA's ARP against ROI pooling on FG-NET's hand-placed landmarks.
+"""How well are regions aligned? DHAA's ARP and ROI pooling on FG-NET's hand-placed landmarks.
 
     wrinkle prepare fgnet FG-NET/ fgnet.arrow
     python benchmarks/alignment.py fgnet.arrow
 
-Each face is shown as to the network, turned, scaled and shifted at random (see the options); each
-region is then pooled, and the hand-placed landmarks are followed into it. Distances are in
-hundredths of the region's side. To the target: how far the landmarks end from ARP's target points.
-ROI pooling aims at no such points, so the second figure is the fairer one: how far they end from
-their own mean place over all faces. The points that regions are fitted to are the detector's five,
-as in service, or the landmarks themselves.
+Each face is shown as the network gets it, rotated, scaled and shifted at random (see the options).
+Each region is pooled, and the hand-placed landmarks are mapped into it. Distances are in hundredths
+of the region's side. "To target" is the distance of the landmarks from ARP's target points. ROI
+pooling has no such points, so the second figure is fairer: the distance of the landmarks from their
+own mean position over all faces. Regions are fitted to the detector's five points, as in
+prediction, or to the landmarks themselves.
 """
 
 import argparse
@@ -55,13 +55,13 @@ def main() -> None:
             scale=0 if still else args.scale,
             translation=0 if still else args.translation,
         )
-        print("\nas aligned" if still else f"\nturned by up to {rotation:g}°", end="")
+        print("\nas aligned" if still else f"\nrotated by up to {rotation:g}°", end="")
         print("" if still else f", scaled ±{args.scale:g}, shifted ±{args.translation:g}")
         table(*seen(store, augment))
 
 
 def seen(store: Store, augment: Augment) -> tuple[Tensor, Tensor]:
-    """(N, 10, 2) points derived from the detector's five, and those of the landmarks."""
+    """(N, 10, 2) points computed from the detector's five, and from the landmarks."""
     faces = Faces(store, 256, VIEW, augment, seed=0)
     five, placed = [], []
     for row in range(len(store)):
@@ -81,7 +81,7 @@ def table(five: Tensor, placed: Tensor) -> None:
     print("| region | to target: ARP | ARP, similarity | ROI | ARP fitted to landmarks | ", end="")
     print("to own mean: ARP | ARP, similarity | ROI | ARP fitted to landmarks |")
     print("|---|" + "---:|" * 8)
-    whole = []
+    rows = []
     for name, region in REGIONS.items():
         affine = AlignedRegionPooling(region.target_points, 56)
         similar = AlignedRegionPooling(region.target_points, 56, "similarity")
@@ -92,17 +92,17 @@ def table(five: Tensor, placed: Tensor) -> None:
             square.inverse_maps(centre(five, region)),
             affine.inverse_maps(region_points(placed, region)),
         ]
-        landed = [land(each, region_points(placed, region)) for each in maps]
-        row = [to_target(points, region) for points in landed]
-        row += [to_mean(points) for points in landed]
-        whole.append(row)
+        mapped = [into_region(each, region_points(placed, region)) for each in maps]
+        row = [to_target(points, region) for points in mapped]
+        row += [to_mean(points) for points in mapped]
+        rows.append(row)
         print(f"| {name} | " + " | ".join(f"{value:.1f}" for value in row) + " |")
-    mean = np.mean(whole, 0)
+    mean = np.mean(rows, 0)
     print("| mean | " + " | ".join(f"{value:.1f}" for value in mean) + " |")
 
 
-def land(inverse: Tensor, points: Tensor) -> Tensor:
-    """Where points (N, m, 2) of the picture lie in the region of each map (N, 2, 3)."""
+def into_region(inverse: Tensor, points: Tensor) -> Tensor:
+    """Map points (N, m, 2) of the picture into regions, given the inverse maps (N, 2, 3)."""
     return (points - inverse[:, None, :, 2]) @ torch.linalg.inv(inverse[:, :, :2]).mT
 
 

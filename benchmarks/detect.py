@@ -1,9 +1,9 @@
-"""Faces found on FG-NET's 1,002 photographs, and how far the eyes are from the hand-placed ones.
+"""Detectors on FG-NET's 1,002 photographs: share with a face, distance to hand-placed eyes.
 
     python benchmarks/detect.py FGNET --yunet face_detection_yunet.onnx
 
-All detectors see the same decoded photographs in one run, 16 a call. The distance is the mean of
-both eyes', over the distance between the hand-placed ones.
+All detectors get the same decoded photographs in one run, 16 per call. The distance is the mean of
+both eyes, divided by the distance between the eyes placed by hand.
 """
 
 import argparse
@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from wrinkle.datasets import Row, read_dataset
-from wrinkle.datasets.readers.fgnet import five_points
+from wrinkle.datasets.dataset import five_points
+from wrinkle.datasets.readers.fgnet import FGNet
 from wrinkle.errors import WrinkleError
 from wrinkle.faces.decode import decode
-from wrinkle.faces.detectors.detection import Detector, create_detector
+from wrinkle.faces.detectors import Detector, create_detector
 
 BATCH = 16
 
@@ -25,12 +26,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("fgnet", type=Path)
     parser.add_argument("--yunet", help="YuNet's model file")
-    parser.add_argument("--limit", type=int, help="only every n-th photograph, about so many")
+    parser.add_argument("--limit", type=int, help="use about this many photographs, evenly spaced")
     args = parser.parse_args()
     rows, _ = read_dataset("fgnet", args.fgnet)
     rows = rows[:: max(1, len(rows) // (args.limit or len(rows)))]
     names = ["mtcnn", "dlib", *([f"yunet:{args.yunet}"] if args.yunet else [])]
-    print(f"{len(rows)} photographs   faces   eyes: median   95 %   ms a photograph")
+    print(f"{len(rows)} photographs   faces   eyes: median   95 %   ms per photograph")
     for name in names:
         try:
             print(f"{name.partition(':')[0]:<17}", measure(create_detector(name), rows))
@@ -45,7 +46,7 @@ def measure(detect: Detector, rows: list[Row]) -> str:
         part = rows[start : start + BATCH]
         images = [decode(row.path) for row in part]
         if not start:
-            detect(images)  # what is made at the first call is not timed
+            detect(images)  # the first call also allocates: not timed
         begin = time.perf_counter()
         faces = detect(images)
         seconds += time.perf_counter() - begin
@@ -61,7 +62,7 @@ def measure(detect: Detector, rows: list[Row]) -> str:
 
 def eye_distance(row: Row, key_points: np.ndarray) -> float:
     assert row.landmarks is not None
-    placed = five_points(row.landmarks)[:2]
+    placed = five_points(row.landmarks, FGNet.key_points)[:2]
     distance = np.linalg.norm(key_points[:2] - placed, axis=1).mean()
     return float(distance / np.linalg.norm(placed[1] - placed[0]))
 

@@ -1,6 +1,6 @@
 """Is data loading ever the limit? Pictures per second of the loader alone and of a training step.
 
-    python benchmarks/loader.py recipes/utkface/efficientnet_lite0.yaml data.store=utkface.arrow
+    python benchmarks/loader.py recipes/efficientnet_lite0.yaml data.store=utkface.arrow
 
 One worker process reads, decodes and varies the crops as in training; the network then takes the
 same batches from memory, on the CPU, with all of torch's threads.

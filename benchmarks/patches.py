@@ -1,8 +1,8 @@
 """Where networks with patches look: overlap, share on the face, spread over faces, and time.
 
-    wrinkle train recipes/adpf/utkface_small/adpf.yaml data.store=utkface.arrow        # and others
-    cd runs/adpf/utkface_small
-    python …/benchmarks/patches.py …/fgnet.arrow {adpf,predecessor}/utkface/model.safetensors
+    wrinkle train recipes/adpf.yaml size=small                                          # and others
+    cd runs/adpf
+    python …/benchmarks/patches.py …/fgnet.arrow utkface-small{,-predecessor}/*/model.safetensors
 
 Per model, over the faces of the store: the mean intersection over union of all pairs of a face's
 patches; the share of the patches' area inside the hull of the face's 68 landmarks (a store with

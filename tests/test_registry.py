@@ -133,7 +133,7 @@ def test_plugin_file_is_run_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (None, "no such Python file"),
+        (None, "No such file"),
         ("1 / 0", "ZeroDivisionError"),
         ("from wrinkle import WrinkleError\nraise WrinkleError('not like this')", "not like this"),
     ],

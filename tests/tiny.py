@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from wrinkle.datasets.store import FORMAT, SCHEMA, write_table
 from wrinkle.faces.align import TEMPLATE
-from wrinkle.models.base import AgeModel, Output
+from wrinkle.models.base import AgeModel
+from wrinkle.models.heads import HeadChoice
 from wrinkle.models.registry import register
 
 SIDE = 48
@@ -21,21 +22,27 @@ SIDE = 48
 class Tiny(AgeModel):
     """One convolution with batch norm, and a classifier of what is left of the face."""
 
-    def __init__(self, max_age: int, input_size: int, dropout: float) -> None:
+    def __init__(self, max_age: int, input_size: int, dropout: float, head: HeadChoice) -> None:
         super().__init__(max_age, input_size)
         self.conv = nn.Conv2d(3, 8, 4, stride=4, bias=False)
         self.bn = nn.BatchNorm2d(8)
         self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(8, max_age + 1)
+        self.create_final_head(head, 8)
 
-    def forward(self, images: Tensor, key_points: Tensor | None = None) -> Output:
+    def forward_features(self, images: Tensor, key_points: Tensor | None) -> Tensor:
         x = torch.relu(self.bn(self.conv(images))).mean((2, 3))
-        return Output(self.fc(self.dropout(x)), {})
+        features: Tensor = self.dropout(x)
+        return features
 
 
 @register
-def tiny(max_age: int = 100, input_size: int = 32, dropout: float = 0.1) -> Tiny:
-    return Tiny(max_age, input_size, dropout)
+def tiny(
+    max_age: int = 100,
+    input_size: int = 32,
+    dropout: float = 0.1,
+    head: HeadChoice = "softmax",
+) -> Tiny:
+    return Tiny(max_age, input_size, dropout, head)
 
 
 def draw_face(age: int, number: int) -> tuple[np.ndarray, np.ndarray]:

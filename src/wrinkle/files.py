@@ -15,13 +15,15 @@ from wrinkle.errors import WrinkleError
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT = 1
-READABLE = (1,)
+FORMAT = 2
+READABLE = (1, 2)
 KEY = "wrinkle"
 
 
 @contextmanager
-def replacing(path: str | Path, writer: str = "", flush: bool = True) -> Iterator[Path]:
+def replacing(
+    path: str | Path, writer: str = "", kept: str = "its earlier content", flush: bool = True
+) -> Iterator[Path]:
     """A temporary path beside `path`; the file or folder that the block writes replaces `path`.
 
     Whatever happens, either the old or the new content is at `path`; but an old folder is replaced
@@ -30,6 +32,7 @@ def replacing(path: str | Path, writer: str = "", flush: bool = True) -> Iterato
 
     Args:
         writer: tells apart processes that may write the same file at the same time.
+        kept: what is not lost when writing fails, for the message.
         flush: False for many small files that can be made again: a flush takes some milliseconds,
             and without it a power failure may damage what was written.
 
@@ -41,27 +44,35 @@ def replacing(path: str | Path, writer: str = "", flush: bool = True) -> Iterato
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove(temporary)
-        yield temporary
-        for written in _files(temporary) if flush else ():
-            with open(written, "rb") as file:
-                os.fsync(file.fileno())
-        old = path.with_name(f"{path.name}.old") if temporary.is_dir() else None
-        if old and path.is_dir():
-            _remove(old)
-            os.replace(path, old)
-        os.replace(temporary, path)
-        if old:
-            _remove(old)
-    except BaseException as error:
-        with suppress(OSError):
-            _remove(temporary)
-        if isinstance(error, OSError):
-            raise WrinkleError(cannot_write(path, error)) from error
-        raise
+        try:
+            yield temporary
+            for written in _files(temporary) if flush else ():
+                with open(written, "rb") as file:
+                    os.fsync(file.fileno())
+            _move(temporary, path)
+        except BaseException:
+            with suppress(OSError):
+                _remove(temporary)
+            raise
+    except OSError as error:
+        raise WrinkleError(cannot_write(path, error, kept)) from error
 
 
 def _files(path: Path) -> list[Path]:
     return [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
+
+
+def _move(source: Path, target: Path) -> None:
+    """Rename a file or folder to `target`, which it replaces."""
+    if not source.is_dir():
+        os.replace(source, target)
+        return
+    old = target.with_name(f"{target.name}.old")
+    if target.is_dir():
+        _remove(old)
+        os.replace(target, old)
+    os.replace(source, target)
+    _remove(old)
 
 
 def _remove(path: Path) -> None:
@@ -71,12 +82,13 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def cannot_write(path: str | Path, error: OSError) -> str:
-    """Why `path` could not be written, and that its old content is kept, as one line."""
-    reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
+def cannot_write(path: str | Path, error: OSError, kept: str = "its earlier content") -> str:
+    """Why `path` could not be written, and that `kept` is not lost, as one line."""
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    if error.errno == errno.ENOSPC:
+        reason = "the disk is full"
     return (
-        f"cannot write {path}: {reason}; its earlier content is kept: make room and run the same "
-        "command again"
+        f"cannot write {path}: {reason}; {kept} is kept: make room and run the same command again"
     )
 
 
@@ -89,7 +101,7 @@ def replace_file(path: str | Path, content: bytes, writer: str = "", flush: bool
     Raises:
         WrinkleError: the disk is full or the place cannot be written; one line.
     """
-    with replacing(path, writer, flush) as temporary:
+    with replacing(path, writer, flush=flush) as temporary:
         temporary.write_bytes(content)
 
 

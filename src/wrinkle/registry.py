@@ -178,14 +178,55 @@ def load_plugins(files: Iterable[str | Path]) -> list[ModuleType]:
     return [_load_plugin(Path(file)) for file in files]
 
 
+def plugin_digest(file: str | Path) -> str:
+    """SHA-256 of a plug-in's file.
+
+    Raises:
+        WrinkleError: there is no such file.
+    """
+    try:
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    except OSError as error:
+        raise WrinkleError(f"plug-in {file}: {error.strerror}") from None
+
+
+def plugin_entries(files: Iterable[str | Path]) -> list[dict[str, str]]:
+    """Name and digest of each plug-in, as headers of model files keep them."""
+    return [{"file": Path(file).name, "sha256": plugin_digest(file)} for file in files]
+
+
+def find_plugins(entries: Iterable[Mapping[str, str]], folders: Iterable[Path]) -> None:
+    """Load the plug-ins that a header lists, from a run's own copies.
+
+    Args:
+        entries: as `plugin_entries` gives them.
+        folders: where the files may be; one with another content does not count.
+
+    Raises:
+        WrinkleError: a plug-in is not loaded yet and in none of the folders.
+    """
+    places = list(folders)
+    for entry in entries:
+        if f"wrinkle_plugin_{Path(entry['file']).stem}_{entry['sha256'][:16]}" in sys.modules:
+            continue
+        files = [place / entry["file"] for place in places]
+        same = [f for f in files if f.is_file() and plugin_digest(f) == entry["sha256"]]
+        if not same:
+            raise WrinkleError(
+                f"made with the plug-in {entry['file']}, which is neither beside it nor in its "
+                "run's folder plugins/, or has changed: put the file there"
+            )
+        load_plugins(same[:1])
+
+
 def _load_plugin(file: Path) -> ModuleType:
-    path = file.resolve()
-    name = f"wrinkle_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    # By content: the copy that a run keeps of a plug-in is the same plug-in.
+    name = f"wrinkle_plugin_{file.stem}_{plugin_digest(file)[:16]}"
     if name in sys.modules:
         return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise WrinkleError(f"{file}: no such Python file: it is named as a plug-in")
+    spec = importlib.util.spec_from_file_location(name, file.resolve())
+    if spec is None or spec.loader is None:
+        raise WrinkleError(f"plug-in {file} is no Python file: its name must end in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:

@@ -358,6 +358,7 @@ def test_ctrl_c_is_one_line(
     assert done.err == ["wrinkle: stopped: run the same command again to continue"]
 
 
+@pytest.mark.kills
 def test_ctrl_c_while_daft_works(tmp_path: Path, small_model: Path, wrinkle: Command) -> None:
     config = fresh(tmp_path, small_model)
     code = (

@@ -72,8 +72,10 @@ def test_every_command_of_the_documentation_is_understood() -> None:
     """Its options at least: a command's parser takes each line that starts with `wrinkle`."""
     lines = []
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
-        for block in re.findall(r"```(?:sh)?\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
-            lines += re.findall(r"^ *(?:.*\| )?wrinkle ([a-z].+?)(?: > .*)?$", block, re.MULTILINE)
+        text = page.read_text("utf-8")
+        for language, block in re.findall(r"(?ms)^```(\w*)\n(.*?)^```$", text):
+            if language in ("", "sh"):
+                lines += re.findall(r"(?m)^ *(?:.*\| )?wrinkle ([a-z].+?)(?: > .*)?$", block)
     assert len(lines) > 20
     for line in lines:
         command, *rest = shlex.split(line, comments=True)
@@ -191,6 +193,7 @@ def test_ctrl_c_says_so(wrinkle: Command, monkeypatch: pytest.MonkeyPatch) -> No
     assert wrinkle("datasets") == (130, "", [f"wrinkle: {said[0]}"])
 
 
+@pytest.mark.kills
 def test_ctrl_c_in_the_middle_of_a_batch(small_model: Path) -> None:
     process = start("predict", *[PORTRAIT] * 2000, "--model", small_model, "--batch", 8)
     assert process.stdout is not None

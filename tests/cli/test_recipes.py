@@ -10,13 +10,18 @@ FOLDER = Path(__file__).resolve().parents[2] / "recipes"
 NAMES = sorted(p.relative_to(FOLDER).with_suffix("").as_posix() for p in FOLDER.rglob("*.yaml"))
 
 
-def test_every_recipe_is_listed_with_its_first_line(wrinkle: Command) -> None:
+def test_every_recipe_is_listed_with_its_first_line_and_choices(wrinkle: Command) -> None:
     done = wrinkle("recipes")
     assert done.code == 0
-    listed = [line.split(maxsplit=1) for line in done.out.splitlines()[1:]]
+    lines = done.out.splitlines()[1:]
+    listed = [line.split(": ", 1) for line in lines if not line.startswith(" ")]
     assert [name for name, _ in listed] == NAMES
     for name, first in listed:
         assert (FOLDER / f"{name}.yaml").read_text(encoding="utf-8").startswith(f"# {first}")
+    place = next(i for i, line in enumerate(lines) if line.startswith("adpf:"))
+    assert lines[place + 1] == "  size= full small"
+    assert lines[place + 2] == "  dataset= utkface fgnet_by_person fgnet_lopo"
+    assert {"no_ranking", "predecessor"} <= set(lines[place + 3].split())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -24,13 +29,26 @@ def test_every_recipe_can_be_printed_and_read(wrinkle: Command, name: str) -> No
     done = wrinkle("recipes", name)
     assert done.code == 0
     assert done.out == (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
-    recipe = load_recipe(verb.recipe_file(name))
-    assert recipe.name == name
+    assert load_recipe(verb.recipe_file(name)).name.startswith(f"{name}/")
     head = done.out.partition("\nmodel:")[0]
     assert "wrinkle train" in head
+    assert "Source:" in head
 
 
-@pytest.mark.parametrize("name", ["utkface/efficientnet_lite", "/", "..", "", "utkface"])
+def test_choices_print_every_field(wrinkle: Command, tmp_path: Path) -> None:
+    chosen = "dataset=fgnet_by_person", "size=small", "variant=heads_3", "training.epochs=2"
+    done = wrinkle("recipes", "adpf", *chosen)
+    assert (done.code, done.err) == (0, [])
+    (tmp_path / "resolved.yaml").write_text(done.out)
+    assert load_recipe(tmp_path / "resolved.yaml") == load_recipe(
+        FOLDER / "adpf.yaml", list(chosen)
+    )
+    done = wrinkle("recipes", "adpf", "variant=heads_7")
+    assert done.code == 2
+    assert "did you mean heads_" in done.err[0]
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite", "/", "..", "", "utkface/dhaa"])
 def test_an_unknown_recipe_is_one_line(wrinkle: Command, name: str) -> None:
     done = wrinkle("recipes", name)
     assert done.code == 2
@@ -38,4 +56,4 @@ def test_an_unknown_recipe_is_one_line(wrinkle: Command, name: str) -> None:
     assert line.startswith(f"wrinkle: no recipe {name!r}")
     assert line.endswith(": `wrinkle recipes` lists them")
     if name.endswith("lite"):
-        assert "did you mean utkface/efficientnet_lite0?" in line
+        assert "did you mean efficientnet_lite0?" in line

@@ -49,12 +49,12 @@ def test_what_is_missing_costs_a_line_each(wrinkle: Command, runs: Path, tmp_pat
     write_run(runs, Path("none.arrow"), {}, name="begun")
     (tmp_path / "bad.yaml").write_text("model: [")
     (tmp_path / "empty").mkdir()
-    bad = ["runs/begun", "utkface/res18_ex", "bad.yaml", "utkface/resnet", "empty"]
+    bad = ["runs/begun", "res18_ex", "bad.yaml", "resnet", "empty"]
     expected = [
         "still training, no fold finished: runs/begun",
-        "no run at runs/utkface/res18_ex: `wrinkle train utkface/res18_ex`",
+        "no run at runs/res18_ex/utkface-full: `wrinkle train res18_ex`",
         "bad.yaml: not YAML in line",
-        "no recipe 'utkface/resnet'",
+        "no recipe 'resnet'",
         "no run at empty: that folder holds no run",
     ]
     done = wrinkle("table", *bad[:3], "drawn.yaml", *bad[3:])

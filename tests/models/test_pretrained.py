@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from wrinkle.errors import WrinkleError
 from wrinkle.models import AgeModel, create_model, load_initial
+from wrinkle.models.packaged import packaged_models
+from wrinkle.models.pretrained import start_file
 
 State = dict[str, Tensor]
 
@@ -58,6 +60,17 @@ def test_classifier_of_the_same_ages_is_taken(tmp_path: Path) -> None:
     load_initial(model, str(tmp_path / "run.safetensors"))
     assert torch.equal(model.state_dict()["fc.weight"], state["fc.weight"])
     assert torch.equal(model.state_dict()["fc.bias"], state["fc.bias"])
+
+
+def test_a_packaged_model_by_its_name() -> None:
+    model = create_model("efficientnet_lite0")
+    load_initial(model, "default")
+    packaged = load_file(packaged_models()["default"])
+    torch.testing.assert_close(model.state_dict()["fc.weight"], packaged["fc.weight"].float())
+    assert start_file("default") == packaged_models()["default"]
+    assert start_file("mine/default.pth") == Path("mine/default.pth")
+    with pytest.raises(WrinkleError, match="another network"):
+        load_initial(create_model("res18_ex"), "default")
 
 
 def test_half_precision_checkpoint_is_widened(tmp_path: Path) -> None:

@@ -6,12 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tests.evaluation.hand_made import FOLDS, write_run
 from tests import tiny
+from tests.evaluation.hand_made import FOLDS, write_run
 from wrinkle.datasets.store import FORMAT, write_table
 from wrinkle.errors import WrinkleError
-from wrinkle.runs.reader import read_run, start
 from wrinkle.evaluation.uncertainty import estimates
+from wrinkle.runs.reader import read_run, start
 from wrinkle.runs.recipe import load_recipe
 
 ERRORS = np.array([4.0, 0, 10, 6, 2])
@@ -132,10 +132,10 @@ def test_damage_is_one_line(tmp_path: Path, faces: Path, file: str, content: str
 
 def test_starts() -> None:
     recipes = Path(__file__).resolve().parents[2] / "recipes"
-    recipe = load_recipe(recipes / "adpf" / "utkface" / "adpf.yaml", ["init=none"])
+    recipe = load_recipe(recipes / "adpf.yaml")
     assert recipe.first is not None
     assert start(recipe.first.model_copy(update={"init": "imagenet"})) == "ImageNet"
     assert start(recipe) == (
-        f"from scratch; first stage adpf/utkface/attention ({recipe.first.training.epochs} epochs,"
-        f" {start(recipe.first)})"
+        "from scratch; first stage adpf_attention/utkface-full "
+        f"({recipe.first.training.epochs} epochs, {start(recipe.first)})"
     )

@@ -1,9 +1,11 @@
+import itertools
 from pathlib import Path
 
 import pytest
 import yaml
 
 from wrinkle.errors import WrinkleError
+from wrinkle.runs.overlays import choices, read_recipe
 from wrinkle.runs.recipe import Recipe, flatten, load_recipe
 
 ROOT = Path(__file__).parents[2]
@@ -17,15 +19,20 @@ def error_of(path: Path, *overrides: str) -> str:
     return line.removeprefix(f"{path}: ")
 
 
-def test_every_recipe_of_the_repository_loads() -> None:
-    paths = sorted((ROOT / "recipes").rglob("*.yaml"))
-    assert len(paths) >= 4
-    for path in paths:
-        recipe = load_recipe(path)
-        assert recipe.name == path.relative_to(ROOT / "recipes").with_suffix("").as_posix()
-        head = path.read_text().partition("\nmodel:")[0]
-        for word in ("ommand", "ost", "tart", "xpected"):
-            assert word in head, f"{path}: its head comment does not state its c{word}"
+def test_every_choice_of_every_recipe_loads_under_a_name_of_its_own() -> None:
+    names: list[str] = []
+    for path in sorted((ROOT / "recipes").rglob("*.yaml")):
+        offered = [
+            [f"{kind}={name}" for name in found]
+            for kind, found in choices(read_recipe(path)).items()
+        ]
+        offered[-1].append("training.workers=1")  # without a variant
+        for chosen in itertools.product(*offered):
+            recipe = load_recipe(path, list(chosen))
+            assert recipe.name.startswith(f"{path.stem}/")
+            names.append(recipe.name)
+    assert len(names) > 100
+    assert len({*names}) == len(names)
 
 
 def test_overrides_are_yaml_and_leave_the_rest(drawn_recipe: Path) -> None:
@@ -64,10 +71,14 @@ def test_the_name_is_the_place_below_recipes(drawn_recipe: Path, tmp_path: Path)
         ),
         (
             "trainin.epochs=3",
-            "unknown field trainin (did you mean training?); choices: name, model",
+            "unknown field trainin (did you mean training?); choices: name, plugins, model",
         ),
         ("augment.photometric.jpg=1", "unknown field augment.photometric.jpg (did you mean jpeg?)"),
-        ("loss.name=mse", "loss.name is 'mse'; choices: 'distribution', 'cross_entropy', 'dhaa'"),
+        ("loss=[{name: mse}]", "unknown loss 'mse'; choices: cross_entropy, diversity, dldl_v2"),
+        ("loss.dldl_v2.sigm=3", "loss dldl_v2 has no field 'sigm' (did you mean 'sigma'?)"),
+        ("loss.l1.weight=3", "override 'loss.l1.weight=3': no 'l1' there; choices: dldl_v2"),
+        ("model.head=mse", "unknown head 'mse'; choices: coral, or_cnn"),
+        ("model.widht=3", "model tiny has no field 'widht'; choices: max_age, input_size"),
         ("optimizer.name=adam", "optimizer.name is 'adam'; choices: 'sgd' or 'adamw'"),
         ("training.epochs=none", "training.epochs is 'none': input should be a valid integer"),
         ("training.epochs=0", "training.epochs is 0: input should be greater than or equal to 1"),
@@ -106,34 +117,3 @@ def test_inert_fields_exist(drawn_recipe: Path) -> None:
 def test_flatten() -> None:
     assert flatten({"a": {"b": {"c": 1}, "d": []}, "e": None}) == {"a.b.c": 1, "a.d": [], "e": None}
     assert yaml.safe_load("1e-3") == "1e-3"  # why numbers are read leniently
-
-
-def test_a_base_gives_what_is_not_said(tmp_path: Path, drawn_recipe: Path) -> None:
-    base = yaml.safe_load(drawn_recipe.read_text())
-    (tmp_path / "more").mkdir()
-    middle, top = tmp_path / "more" / "middle.yaml", tmp_path / "more" / "top.yaml"
-    middle.write_text(f"name: own\nbase: ../{drawn_recipe.name}\naugment: {{rotation: 20}}\n")
-    top.write_text("base: middle.yaml\nmodel: {max_age: 90}\noptimizer: {name: sgd, lr: 0.5}\n")
-    recipe = load_recipe(top, ["training.seed=4"])
-    assert recipe.name == "top"
-    assert recipe.model.fields == {"max_age": 90}
-    assert recipe.augment.rotation == 20
-    assert recipe.augment.scale == base["augment"]["scale"]
-    assert recipe.training.seed == 4
-    assert recipe.training.epochs == base["training"]["epochs"]
-    # Another optimizer, so nothing of the old one's fields.
-    assert base["optimizer"]["weight_decay"] == 0.01
-    assert recipe.optimizer.weight_decay == 0.0
-
-
-@pytest.mark.parametrize(
-    ("text", "line"),
-    [
-        ("base: mine.yaml\n", "a recipe cannot be its own base"),
-        ("base: none.yaml\n", "none.yaml: cannot read it: No such file"),
-        ("base: [a, b]\n", "base is ['a', 'b']: give the file of another recipe"),
-    ],
-)
-def test_wrong_bases_are_one_line(tmp_path: Path, text: str, line: str) -> None:
-    (tmp_path / "mine.yaml").write_text(text)
-    assert line in error_of(tmp_path / "mine.yaml")

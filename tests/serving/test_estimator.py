@@ -331,10 +331,11 @@ def test_a_calibrated_model_gives_its_calibrations_figures(
     )
     assert after.age == before.age
     assert after.interval != before.interval
-    low, high = calibration.interval(after.distribution[None])[0]
+    low, high = calibration.interval(after.distribution[None], np.arange(101))[0]
     assert after.interval == pytest.approx((low, high))
     chance = after.at_least(40)
-    assert chance == pytest.approx(calibration.at_least(after.distribution[None], 40)[0])
+    expected = calibration.at_least(after.distribution[None], np.arange(101), 40)
+    assert chance == pytest.approx(expected[0])
     # Not calibrated: of the distribution, an age a being [a − ½, a + ½).
     assert before.at_least(40) == pytest.approx(before.distribution[40:].sum(), abs=1e-5)
     assert before.at_least(0) == 1

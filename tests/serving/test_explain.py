@@ -5,6 +5,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
+from wrinkle.serving.drawing import visible
 
 from tests.conftest import EXAMPLES, write_adpf, write_dhaa
 from wrinkle import AgeEstimator
@@ -12,7 +13,6 @@ from wrinkle.datasets.store import Store
 from wrinkle.errors import ImageError, WrinkleError
 from wrinkle.models import create_model
 from wrinkle.models.adpf import ADPF
-from wrinkle.serving.drawing import visible
 from wrinkle.serving.explain import explain, gallery
 
 PORTRAIT = EXAMPLES / "grace_hopper_1984.jpg"

@@ -75,7 +75,7 @@ def kill_at(deadly: int) -> None:
 
         return call
 
-    loop.Run._step = watched(loop.Run._step)  # type: ignore[method-assign]
+    loop.Trainer._step = watched(loop.Trainer._step)  # type: ignore[method-assign]
     files.os.replace = watched(os.replace)  # type: ignore[attr-defined]
 
 

@@ -12,18 +12,20 @@ from safetensors.torch import load_file
 from tests.training.test_loop import TORCHRUN, history, program
 from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
+from wrinkle.faces.input import InputSpec
 from wrinkle.inference.predict_store import predict_store
 from wrinkle.models.file import load_model
 from wrinkle.runs.recipe import load_recipe
-from wrinkle.training import folds, loop
-from wrinkle.training.folds import train
-from wrinkle.training.patches import (
-    PATCHES_FILE,
-    find_patches,
+from wrinkle.training import folds
+from wrinkle.training.extras import (
+    EXTRAS_FILE,
+    compute_extras,
     plain_views,
-    read_patches,
-    write_patches,
+    read_extras,
+    write_extras,
 )
+from wrinkle.training.folds import train
+from wrinkle.training.stop import Stopped, StopRequest
 
 FIELDS = {"width": 4, "channels": 10, "heads": 2, "stride": 8}
 
@@ -40,7 +42,7 @@ def two_stages(drawn_recipe: Path) -> Path:
     first = {
         "base": "drawn.yaml",
         "model": {"name": "adpf_attention", **FIELDS},
-        "loss": {"name": "attention_net", "diversity": "cosine"},
+        "loss": [{"name": "dldl_v2"}, {"name": "diversity", "form": "cosine", "weight": 0.01}],
         "training": {"epochs": 2, "ema": None},
     }
     second = {
@@ -65,8 +67,8 @@ def test_one_command_trains_both_and_a_second_one_nothing(
         assert torch.equal(model.state_dict()[f"attention.{name}"], tensor)
     assert "name: adpf_attention" in header["provenance"]["recipe"]
     assert (tmp_path / "attention" / "results.md").is_file()
-    assert not list(tmp_path.rglob(PATCHES_FILE)) + list(tmp_path.rglob("state.safetensors"))
-    monkeypatch.setattr(folds, "Run", None)
+    assert not list(tmp_path.rglob(EXTRAS_FILE)) + list(tmp_path.rglob("state.safetensors"))
+    monkeypatch.setattr(folds, "Trainer", None)
     assert train(load_recipe(two_stages), "1", tmp_path) == [result]
 
 
@@ -90,6 +92,7 @@ def test_a_file_may_stand_for_the_first_stage(two_stages: Path, tmp_path: Path) 
     assert torch.equal(weights["attention.conv1.weight"], load_file(file)["conv1.weight"])
 
 
+@pytest.mark.kills
 @pytest.mark.slow
 def test_killed_anywhere_in_both_stages_it_ends_with_the_same_bits(
     two_stages: Path, tmp_path: Path
@@ -125,17 +128,17 @@ def test_stopped_while_looking_for_patches_it_goes_on(
     two_stages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped_at: int
 ) -> None:
     train(load_recipe(two_stages.with_name("attention.yaml")), "1", tmp_path)
-    real, calls = loop.StopRequest.check, []
+    real, calls = StopRequest.check, []
 
-    def check(self: loop.StopRequest) -> None:
+    def check(self: StopRequest) -> None:
         calls.append(1)
         self.requested = self.requested or len(calls) == stopped_at + 1
         real(self)
 
-    monkeypatch.setattr(loop.StopRequest, "check", check)
-    with pytest.raises(loop.Stopped, match="stopped in epoch 1 of 2, fold 1"):
+    monkeypatch.setattr(StopRequest, "check", check)
+    with pytest.raises(Stopped, match="stopped in epoch 1 of 2, fold 1"):
         train(load_recipe(two_stages), "1", tmp_path)
-    monkeypatch.setattr(loop.StopRequest, "check", real)
+    monkeypatch.setattr(StopRequest, "check", real)
     (result,) = train(load_recipe(two_stages), "1", tmp_path)
     assert result.epochs >= 1
 
@@ -161,15 +164,18 @@ def test_found_patches_are_those_the_network_finds_itself(two_stages: Path, tmp_
     train(recipe, "1", tmp_path)
     model, header = load_model(tmp_path / "adpf" / "1" / "model.safetensors")
     store, rows = Store(recipe.data.store), np.arange(5)
-    views = plain_views(store, rows, recipe.input, torch.device("cpu"), 0, lambda: None, "")
-    write_patches(tmp_path, rows, find_patches(model, views))
-    every = read_patches(tmp_path, len(store))
-    assert every.shape == (len(store), 2, 2, 4)
-    assert np.isnan(every[5:]).all()
-    found = predict_store(model, header, store, rows, patches=every)
-    np.testing.assert_allclose(found, predict_store(model, header, store, rows), atol=1e-4)
-    every[:, :, :, 2:] = every[:, :, :, :2] + 0.7
-    moved = predict_store(model, header, store, rows, patches=every)
+    spec = InputSpec.from_header(header["input"])
+    views = plain_views(store, rows, spec, torch.device("cpu"), 0, lambda: None, "")
+    write_extras(tmp_path, rows, compute_extras(model, views))
+    every = read_extras(tmp_path, len(store))
+    boxes = every["boxes"]
+    assert boxes.shape == (len(store), 2, 2, 4)
+    assert np.isnan(boxes[5:]).all()
+    found = predict_store(model, spec, store, rows, extras=every).distribution
+    own = predict_store(model, spec, store, rows).distribution
+    np.testing.assert_allclose(found, own, atol=1e-4)
+    boxes[:, :, :, 2:] = boxes[:, :, :, :2] + 0.7
+    moved = predict_store(model, spec, store, rows, extras=every).distribution
     assert np.abs(moved - found).max() > 1e-4
 
 
@@ -210,14 +216,15 @@ def test_predecessor_learns_its_places_from_the_training_part(
         (["first=none.yaml"], "none.yaml: cannot read it"),
         (["first=null", "init=none.safetensors"], "no such file of starting weights"),
         (["first=null", "first.training.epochs=1"], "this recipe has no first stage"),
-        (["first.loss.diversity=cosin"], "form is 'cosin'; choices: literal, rectified, cosine"),
-        (["first.loss.diversity_weight=-1"], "diversity_weight is -1"),
-        (["first.loss.lambda=1"], r"unknown field loss\.lambda; choices: sigma, diversity_weight"),
+        (["first.loss.diversity.form=cosin"], "form is 'cosin'.*'literal', 'rectified'"),
+        (["first.loss.diversity.weight=-1"], r"loss.*weight is -1"),
+        (["first.loss.diversity.lambda=1"], "diversity has no field 'lambda'; choices: form"),
+        (["first.loss.diverse.weight=1"], "no 'diverse' there; choices: dldl_v2, diversity"),
         (["first.model.heads=99"], "heads is 99"),
         (["first.init=none.pth"], "none.pth: no such file"),
-        (["loss.sigma=-1"], "sigma is -1"),
+        (["loss.dldl_v2.sigma=-1"], "sigma is -1"),
         (["model.ranks=2"], "adpf has no field 'ranks'"),
-        (["loss={name: attention_net}"], "attention_net' is for a network of attention maps"),
+        (["loss=[{name: diversity}]"], "diversity needs the output 'maps'"),
     ],
 )
 def test_what_does_not_go_together_is_one_line(

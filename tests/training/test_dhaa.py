@@ -14,7 +14,7 @@ from wrinkle.training.folds import train
 
 DHAA = [
     "model={name: dhaa, width: 4}",
-    "loss={name: dhaa}",
+    "loss=[{name: cross_entropy}]",
     "optimizer={name: sgd, lr: 0.003}",
     "training.epochs=2",
 ]
@@ -25,6 +25,7 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.mark.kills
 @pytest.mark.slow
 def test_killed_anywhere_it_ends_with_the_same_bits(drawn_recipe: Path, tmp_path: Path) -> None:
     overrides = [*DHAA, "training.checkpoint_every_steps=1"]
@@ -70,7 +71,7 @@ def test_it_learns_and_every_classifier_is_scored(drawn_recipe: Path, tmp_path: 
 def test_without_losses_on_sub_networks(drawn_recipe: Path, tmp_path: Path) -> None:
     overrides = [
         "model={name: dhaa, width: 4, sub_losses: false, branches: local}",
-        "loss={name: cross_entropy}",
+        "loss=[{name: cross_entropy}]",
         "training.epochs=1",
     ]
     (result,) = train(load_recipe(drawn_recipe, overrides), "1", tmp_path)
@@ -81,10 +82,10 @@ def test_without_losses_on_sub_networks(drawn_recipe: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("overrides", "line"),
     [
-        (["loss={name: dhaa}"], "loss 'dhaa' is for sub-networks with classifiers of their own"),
-        (["model={name: dhaa}"], "leave the sub-networks' classifiers untrained: loss.name=dhaa"),
+        ([*DHAA, "model.head=coral"], "loss cross_entropy trains heads of the kind distribution"),
+        ([*DHAA, "model.head=corl"], "unknown head 'corl'.*did you mean 'coral'"),
         ([*DHAA, "model.branches=all"], "unknown branch 'all'"),
-        ([*DHAA, "loss.sigma=2"], r"unknown field loss\.sigma; choices: none"),
+        ([*DHAA, "loss.sigma=2"], "write loss.NAME.field=value"),
         ([*DHAA, "init=none.pth"], "none.pth: no such file"),
         ([*DHAA, "model.pooling=roi"], "input.zoom is 1; this dhaa is for 0.8"),
     ],
@@ -110,8 +111,8 @@ def test_a_fresh_classifier_on_a_trained_trunk(drawn_recipe: Path, tmp_path: Pat
     first, kept, fresh = (
         load_file(tmp_path / name / "1" / "model.safetensors") for name in ("a", "kept", "fresh")
     )
-    torch.testing.assert_close(kept["fc.weight"], first["fc.weight"])
-    for place in ("fc.weight", "sub_classifiers.l2.weight"):
+    torch.testing.assert_close(kept["head.fc.weight"], first["head.fc.weight"])
+    for place in ("head.fc.weight", "sub_heads.L-2.fc.weight"):
         torch.testing.assert_close(kept[place], first[place])
         assert not torch.allclose(fresh[place], first[place], atol=1e-3)
     torch.testing.assert_close(fresh["conv1.weight"], first["conv1.weight"])

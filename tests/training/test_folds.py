@@ -186,7 +186,7 @@ def test_shared_people_where_nobody_expects_them(
         ("data.protocol=utkfac", "unknown protocol 'utkfac'"),
         ("model.name=tyny", "did you mean 'tiny'"),
         ("model.dropot=0.1", "did you mean 'dropout'"),
-        ("loss.sigm=2", r"unknown field loss\.sigm; choices: sigma"),
+        ("loss.dldl_v2.sigm=2", "no field 'sigm'"),
         ("init=nowhere.pth", "nowhere.pth: no such file"),
         ("input.size=48 ", "SIZE"),
     ],

@@ -13,10 +13,12 @@ from safetensors.torch import load_file
 
 from tests import tiny
 from wrinkle.errors import WrinkleError
-from wrinkle.models import file as checkpoint
+from wrinkle.files import read_tensors
+from wrinkle.models.file import load_model
 from wrinkle.runs.recipe import load_recipe
 from wrinkle.training import loop
 from wrinkle.training.folds import train
+from wrinkle.training.stop import Stopped
 
 ROOT = Path(__file__).parents[2]
 RUNS = [sys.executable, "-m", "tests.training.runs"]
@@ -61,6 +63,7 @@ def test_it_learns_and_is_not_repeated(
     assert before == {path: path.stat().st_mtime_ns for path in (folder / "1").rglob("*")}
 
 
+@pytest.mark.kills
 @pytest.mark.slow
 def test_killed_anywhere_it_ends_with_the_same_bits(drawn_recipe: Path, tmp_path: Path) -> None:
     overrides = ["training.checkpoint_every_steps=2", "training.workers=1"]
@@ -99,18 +102,18 @@ def test_a_signal_writes_the_state_and_says_how_to_go_on(
     drawn_recipe: Path, tmp_path: Path, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = load_recipe(drawn_recipe)
-    step, steps = loop.Run._step, []
+    step, steps = loop.Trainer._step, []
 
-    def interrupted(self: loop.Run, *arguments: object) -> torch.Tensor:
+    def interrupted(self: loop.Trainer, *arguments: object) -> dict[str, torch.Tensor]:
         steps.append(1)
         if len(steps) == 6:
             os.kill(os.getpid(), number)
         return step(self, *arguments)
 
-    monkeypatch.setattr(loop.Run, "_step", interrupted)
-    with pytest.raises(loop.Stopped, match=r"epoch 2 of 3.*same command"):
+    monkeypatch.setattr(loop.Trainer, "_step", interrupted)
+    with pytest.raises(Stopped, match=r"epoch 2 of 3.*same command"):
         train(recipe, "1", tmp_path / "runs")
-    _, header = checkpoint.read_tensors(tmp_path / "runs/drawn/1/state.safetensors", "state")
+    _, header = read_tensors(tmp_path / "runs/drawn/1/state.safetensors", "state")
     assert (header["progress"]["epoch"], header["progress"]["step"]) == (1, 2)
     train(recipe, "1", tmp_path / "runs")
     assert len(steps) == 12
@@ -119,6 +122,7 @@ def test_a_signal_writes_the_state_and_says_how_to_go_on(
     assert a.read_bytes() == b.read_bytes()
 
 
+@pytest.mark.kills
 @pytest.mark.slow
 def test_ctrl_c_with_workers_ends_in_order(drawn_recipe: Path, tmp_path: Path) -> None:
     process = subprocess.Popen(
@@ -141,7 +145,7 @@ def test_ctrl_c_with_workers_ends_in_order(drawn_recipe: Path, tmp_path: Path) -
     error = process.communicate(timeout=60)[1]
     assert "Stopped: stopped in epoch" in error.splitlines()[-1]
     assert "DataLoader worker" not in error
-    checkpoint.read_tensors(tmp_path / "runs/drawn/1/state.safetensors", "state")
+    read_tensors(tmp_path / "runs/drawn/1/state.safetensors", "state")
 
 
 def wait_for(path: Path) -> None:
@@ -171,7 +175,7 @@ def test_choose_last_and_sgd_and_clip(drawn_recipe: Path, tmp_path: Path) -> Non
     torch.manual_seed(0)
     start = tiny.tiny().state_dict()
     # Nesterov with momentum 0.9 multiplies a constant gradient by less than 10.
-    for name in ("conv.weight", "fc.weight"):
+    for name in ("conv.weight", "head.fc.weight"):
         moved = (weights[name] - start[name]).norm()
         assert 0 < moved < 12 * 0.01 * 0.001 * 10
     assert result.epochs == 3
@@ -222,9 +226,9 @@ def test_a_damaged_picture_is_one_line(
 
 
 def test_the_card_says_where_a_model_comes_from(drawn_recipe: Path, tmp_path: Path) -> None:
-    recipe = load_recipe(drawn_recipe, ["training.epochs=1", "loss.sigma=3"])
+    recipe = load_recipe(drawn_recipe, ["training.epochs=1", "loss.dldl_v2.sigma=3"])
     (result,) = train(recipe, "2", tmp_path)
-    model, header = checkpoint.load_model(tmp_path / "drawn/2/model.safetensors")
+    model, header = load_model(tmp_path / "drawn/2/model.safetensors")
     origin = header["provenance"]
     assert origin["recipe"] == recipe.to_yaml()
     assert origin["scores"] == {"validation_mae": result.validation_mae}

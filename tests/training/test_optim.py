@@ -49,14 +49,14 @@ def test_norms_and_biases_do_not_decay_and_the_head_has_its_rate(name: str) -> N
         "conv.weight": (pytest.approx(0.05), 0.5),
         "bn.weight": (pytest.approx(0.05), 0),
         "bn.bias": (pytest.approx(0.05), 0),
-        "fc.weight": (pytest.approx(0.15), 0.5),
-        "fc.bias": (pytest.approx(0.15), 0),
+        "head.fc.weight": (pytest.approx(0.15), 0.5),
+        "head.fc.bias": (pytest.approx(0.15), 0),
     }
 
 
 def test_sgd_is_nesterovs() -> None:
     model = tiny()
-    weight = model.fc.weight
+    weight = model.head.fc.weight
     choice = recipe.Optimizer(name="sgd", lr=0.1, momentum=0.9)
     optimizer = create_optimizer(model, choice)
     start = weight.detach().clone()

@@ -51,9 +51,9 @@ def run(args: argparse.Namespace) -> int:
     )
     part = "all faces" if args.split == "all" else f"{args.split} part"
     data = f"{part} of {Path(args.store).name}"
-    calibration = calibrate(distributions, store.ages[rows], data)
+    calibration = calibrate(distributions, header["ages"], store.ages[rows], data)
     amend(source, args.out, calibration=calibration.to_header())
-    low, high = calibration.interval(distributions).T
+    low, high = calibration.interval(distributions, header["ages"]).T
     print(
         f"{args.out}: calibrated on {len(rows):,} faces ({data}); 90 % intervals are "
         f"{(high - low).mean():.1f} years wide on average"

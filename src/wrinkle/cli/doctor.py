@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     import torch
 
-    from wrinkle.faces.detectors.detection import create_detector
+    from wrinkle.faces.detectors import create_detector
     from wrinkle.models.file import load_model
     from wrinkle.models.packaged import packaged_models
     from wrinkle.serving.estimator import choose_device

@@ -105,7 +105,9 @@ def _run(args: argparse.Namespace, system: str, store: "Store") -> "tuple[Predic
     )
     every = probabilities.astype(np.float64) @ np.array(header["ages"])
     calibration = Calibration.from_header(header)
-    interval = None if calibration is None else calibration.interval(probabilities[:, 0])
+    interval = None
+    if calibration is not None:
+        interval = calibration.interval(probabilities[:, 0], header["ages"])
     predictions = Predictions(system, store.columns.take(rows), every[:, 0], interval)
     notes = []
     if args.classifiers:

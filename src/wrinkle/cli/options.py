@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wrinkle.errors import WrinkleError
@@ -24,6 +25,18 @@ def at_least(least: int) -> Callable[[str], int]:
     return whole_number
 
 
+def add_plugins(parser: argparse.ArgumentParser) -> None:
+    """--plugin, once or more, for `wrinkle.registry.load_plugins`."""
+    parser.add_argument(
+        "--plugin",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a Python file that registers more names; may be repeated",
+    )
+
+
 def add_split(parser: argparse.ArgumentParser, default: str) -> None:
     """--split, --protocol and --fold, for `split_rows`."""
     add = parser.add_argument
@@ -36,7 +49,15 @@ def add_split(parser: argparse.ArgumentParser, default: str) -> None:
 def split_rows(
     args: argparse.Namespace, store: "Store", protocol: str | None, fold: str | None
 ) -> "np.ndarray":
-    """Rows of the part that is asked for, of a model's own protocol and fold if no others are."""
+    """Rows of the part that `add_split`'s options ask for.
+
+    Args:
+        protocol: of the model; used unless --protocol names another.
+        fold: of the model; used with its own protocol unless --fold names another.
+
+    Raises:
+        WrinkleError: there is no protocol, the fold does not exist, or the part is empty.
+    """
     import numpy
 
     from wrinkle.protocols import get_protocol

@@ -1,4 +1,9 @@
-"""List the recipes that come with wrinkle, or print one: `wrinkle recipes utkface/res18_ex`."""
+"""List the recipes that come with wrinkle and what each offers, or print one.
+
+wrinkle recipes
+wrinkle recipes adpf                                # the file
+wrinkle recipes adpf size=small variant=heads_3     # every field of what `wrinkle train` would run
+"""
 
 import argparse
 import difflib
@@ -8,19 +13,20 @@ from wrinkle.errors import WrinkleError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", nargs="?", help="print this recipe")
+    add = parser.add_argument
+    add("name", nargs="?", help="print this recipe: a listed name, or a file")
+    add("choices", nargs="*", metavar="KIND=NAME", help="size=…, dataset=…, variant=…, as chosen")
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.name is not None:
+    if args.name is None:
+        _list()
+    elif args.choices:
+        from wrinkle.runs.recipe import load_recipe
+
+        print(load_recipe(recipe_file(args.name), args.choices).to_yaml(), end="")
+    else:
         print(recipe_file(args.name).read_text(encoding="utf-8"), end="")
-        return 0
-    print(f"in {_folder()}:")
-    recipes = _recipes()
-    width = max(map(len, recipes))
-    for name, path in recipes.items():
-        first = path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
-        print(f"  {name:<{width}} {first}")
     return 0
 
 
@@ -38,6 +44,18 @@ def recipe_file(name: str) -> Path:
         hint = f" (did you mean {close[0]}?)" if close else ""
         raise WrinkleError(f"no recipe {name!r}{hint}: `wrinkle recipes` lists them")
     return recipes[name]
+
+
+def _list() -> None:
+    from wrinkle.runs.overlays import choices, read_recipe
+
+    print(f"in {_folder()}:")
+    for name, path in _recipes().items():
+        first = path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
+        print(f"{name}: {first}")
+        for kind, names in choices(read_recipe(path)).items():
+            if names:
+                print(f"  {kind}= {' '.join(names)}")
 
 
 def _recipes() -> dict[str, Path]:

@@ -1,7 +1,7 @@
 """Report on runs, and on anybody's predictions beside them, as one HTML page that works offline.
 
-wrinkle report runs/adpf/fgnet_by_person_small/adpf runs/adpf/fgnet_by_person_small/res18_ex
-wrinkle report runs/utkface/dhaa others.csv --out compared
+wrinkle report runs/adpf/fgnet_by_person-small runs/adpf/fgnet_by_person-small-res18_ex
+wrinkle report runs/dhaa/utkface-small others.csv --out compared
 
 A run is a folder that `wrinkle train` made; whatever folds are done are reported. A CSV file holds
 predictions of any system (columns name and predicted) for faces of the first run's store. Others

@@ -1,7 +1,7 @@
 """Compare finished runs in one table, beside what papers publish under the same protocol.
 
-wrinkle table recipes/fgnet/*_lopo.yaml
-wrinkle table fgnet/dhaa_lopo fgnet/res18_ex_lopo --format latex --output fgnet.tex
+wrinkle table runs/dhaa/fgnet_lopo-full*
+wrinkle table runs/dhaa/fgnet_lopo-full --format latex --output fgnet.tex
 wrinkle table --published fgnet-lopo        # published figures alone; without a name all of them
 
 A recipe is looked for in its folder of runs; a table tells for each how many folds are done.

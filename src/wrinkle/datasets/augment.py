@@ -1,10 +1,44 @@
 """Random views of a face: one affine motion, and changes of its pixels."""
 
+from typing import Annotated
+
 import cv2
 import numpy as np
+from pydantic import Field
 
 from wrinkle.faces.align import compose
-from wrinkle.runs import recipe
+from wrinkle.settings import Part, Probability
+
+Strength = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Photometric(Part):
+    """Changes of the crop's pixels. The first four are strengths, the rest probabilities.
+
+    `cast` is the colour cast of old prints and cheap lamps: a gain of each channel of its own.
+    """
+
+    brightness: Strength = 0.0
+    contrast: Strength = 0.0
+    saturation: Strength = 0.0
+    cast: Strength = 0.0
+    greyscale: Probability = 0.0
+    blur: Probability = 0.0
+    downscale: Probability = 0.0
+    jpeg: Probability = 0.0
+    noise: Probability = 0.0
+    grain: Probability = 0.0
+
+
+class Augment(Part):
+    """Random view of a face: `mirror` is a probability, `rotation` ± degrees, `scale` and
+    `translation` ± fractions (of the face's size and of the input's side)."""
+
+    mirror: Probability = 0.5
+    rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
+    scale: Strength = 0.0
+    translation: Strength = 0.0
+    photometric: Photometric = Photometric()
 
 
 def generator(seed: int, epoch: int, row: int, draw: int) -> np.random.Generator:
@@ -36,7 +70,7 @@ def motion_matrix(
 
 
 def draw_motion(
-    random: np.random.Generator, augment: recipe.Augment, size: int
+    random: np.random.Generator, augment: Augment, size: int
 ) -> tuple[np.ndarray, bool]:
     """A random `motion_matrix` within the recipe's ranges, and whether it mirrors."""
     turn, scale, x, y = random.uniform(-1, 1, 4)
@@ -47,9 +81,7 @@ def draw_motion(
     return motion_matrix(size, turn * augment.rotation, factor, shift, mirror), mirror
 
 
-def vary_pixels(
-    random: np.random.Generator, strength: recipe.Photometric, crop: np.ndarray
-) -> np.ndarray:
+def vary_pixels(random: np.random.Generator, strength: Photometric, crop: np.ndarray) -> np.ndarray:
     """Light and colour, then the losses of cheap lenses, scanners and files.
 
     crop: (S, S, 3) uint8, not changed; the result has the same shape.

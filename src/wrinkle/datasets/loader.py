@@ -16,24 +16,33 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from wrinkle.datasets import MAX_AGE
-from wrinkle.datasets.augment import draw_motion, generator, mirror_matrix, vary_pixels
+from wrinkle.datasets.augment import (
+    Augment,
+    draw_motion,
+    generator,
+    mirror_matrix,
+    vary_pixels,
+)
 from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
-from wrinkle.faces.align import MIRRORED, compose, invert, transform, view_matrix
-from wrinkle.layers import patch_maps
-from wrinkle.runs import recipe
+from wrinkle.faces.align import MIRRORED, compose, invert, transform
+from wrinkle.faces.input import InputSpec
 
-NO_PATCHES = np.zeros((0, 0, 2, 3))
+STILL = np.eye(2, 3)
 
 
 class Item(NamedTuple):
     """One face; a batch of faces has a leading dimension B on everything.
 
-    crop: (S, S, 3) uint8 RGB. matrix: (2, 3) float64, crop pixels → input pixels.
-    key_points: (5, 2) float32 in [−1, 1] of the input. age, deviation: float32 years; a label
-    without deviation has NaN. patches: (k, n, 2, 3) float32, maps from n patches' coordinates to
-    the input's, both in [−1, 1]; k is 1 for a varied view, 2 for a plain one (itself and its mirror
-    picture), 0 for a network that looks at no patches, or where they are not known.
+    Attributes:
+        crop: (S, S, 3) uint8 RGB.
+        matrix: (2, 3) float64, crop pixels → input pixels.
+        key_points: (5, 2) float32 in [−1, 1] of the input.
+        age, deviation: float32 years; a label without deviation has NaN.
+        extras: what the network computed once for this row, by name: (2, …), of the row's plain
+            view and of its mirror image; empty where nothing was computed.
+        side: 0 where the input shows the plain view, 1 where it shows the mirror image.
+        motion: (2, 3) float32 map from that view to the input, both in [−1, 1].
     """
 
     crop: Tensor
@@ -41,10 +50,19 @@ class Item(NamedTuple):
     key_points: Tensor
     age: Tensor
     deviation: Tensor
-    patches: Tensor
+    extras: dict[str, Tensor]
+    side: Tensor
+    motion: Tensor
 
     def to(self, device: torch.device) -> "Item":
-        return Item(*(tensor.to(device, non_blocking=True) for tensor in self))
+        """The same on a device."""
+
+        def sent(tensor: Tensor) -> Tensor:
+            return tensor.to(device, non_blocking=True)
+
+        extras = {name: sent(value) for name, value in self.extras.items()}
+        moved = {n: sent(t) for n, t in self._asdict().items() if n != "extras"}
+        return Item(**moved, extras=extras)
 
 
 class Draw(NamedTuple):
@@ -58,23 +76,23 @@ class Draw(NamedTuple):
 class Faces(Dataset[Item]):
     """Rows of a store as a network's input; randomly varied where `augment` is given.
 
-    patches: (N, 2, n, 4), boxes in [−1, 1] in every row's plain view and in its mirror picture, of
-    a network that looks at patches; what varies the face moves them along.
+    Args:
+        spec: what the network expects to see.
+        extras: what the network computed for all N rows of the store, by name, each (N, 2, …).
     """
 
     def __init__(
         self,
         store: Store,
-        size: int,
-        zoom: float,
-        augment: recipe.Augment | None = None,
+        spec: InputSpec,
+        augment: Augment | None = None,
         seed: int = 0,
-        patches: np.ndarray | None = None,
+        extras: dict[str, np.ndarray] | None = None,
     ) -> None:
-        self.store, self.size, self.augment, self.seed = store, size, augment, seed
-        self.patches = patches
+        self.store, self.spec, self.augment, self.seed = store, spec, augment, seed
+        self.extras = extras or {}
         self.key_points = np.asarray(store.key_points, np.float64)
-        self.views = view_matrix(self.key_points, size, zoom)
+        self.views = spec.matrices(self.key_points)
         self.ages = np.asarray(store.ages, np.float32)
         deviations = store.columns["age_deviation"].to_numpy(zero_copy_only=False)
         self.deviations = deviations.astype(np.float32)
@@ -85,38 +103,35 @@ class Faces(Dataset[Item]):
     def __getitem__(self, draw: Draw) -> Item:
         row = draw.row
         crop, matrix, mirrored = self.store.image(row), self.views[row], False
-        patches = NO_PATCHES
-        if self.patches is not None:
-            patches = patch_maps(torch.from_numpy(self.patches[row])).double().numpy()
+        motion = STILL
         if self.augment is not None:
             random = generator(self.seed, *draw)
-            motion, mirrored = draw_motion(random, self.augment, self.size)
+            motion, mirrored = draw_motion(random, self.augment, self.spec.size)
             matrix = compose(motion, matrix)
             crop = vary_pixels(random, self.augment.photometric, crop)
-            if self.patches is not None:
-                patches = moved_patches(patches, motion, mirrored, self.size)
         points = transform(matrix, self.key_points[row])
         if mirrored:
             points = points[MIRRORED]
-        points = points * 2 / self.size - 1
+        motion = normalised_motion(motion, mirrored, self.spec.size)
         return Item(
             torch.from_numpy(np.ascontiguousarray(crop)),
             torch.from_numpy(matrix),
-            torch.from_numpy(points.astype(np.float32)),
+            torch.from_numpy(self.spec.normalised(points)),
             torch.tensor(self.ages[row]),
             torch.tensor(self.deviations[row]),
-            torch.from_numpy(patches.astype(np.float32)),
+            {name: torch.from_numpy(values[row]) for name, values in self.extras.items()},
+            torch.tensor(int(mirrored)),
+            torch.from_numpy(motion.astype(np.float32)),
         )
 
 
-def moved_patches(patches: np.ndarray, motion: np.ndarray, mirrored: bool, size: int) -> np.ndarray:
-    """Maps (2, n, 2, 3) of patches in a plain view and its mirror picture → (1, n, 2, 3) in the
-    view after `motion` (2, 3), which is in pixels and has mirrored it or not."""
+def normalised_motion(motion: np.ndarray, mirrored: bool, size: int) -> np.ndarray:
+    """A motion (2, 3) of the plain view in pixels → (2, 3) in [−1, 1], of the mirror image where
+    the motion has mirrored the view."""
     if mirrored:
-        motion = compose(motion, mirror_matrix(size))  # from the mirror picture on
+        motion = compose(motion, mirror_matrix(size))
     to_pixels = np.array([[size / 2, 0, size / 2], [0, size / 2, size / 2]])
-    motion = compose(invert(to_pixels), compose(motion, to_pixels))
-    return compose(motion, patches[None, int(mirrored)])
+    return compose(invert(to_pixels), compose(motion, to_pixels))
 
 
 def balance_weights(ages: np.ndarray, exponent: float) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Pictures that are nearly the same: saved again, scaled, brightened.
 
-Two pictures count as near-identical when the 64-bit perceptual hashes differ in fewer than
+Two pictures count as near duplicates when their 64-bit perceptual hashes differ in fewer than
 `NEAR` bits (Zauner, "Implementation and benchmarking of perceptual image hash functions", 2010;
 the bits are those of `imagehash.phash`).
 """
@@ -9,7 +9,6 @@ import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import combinations
 
 import cv2
@@ -20,156 +19,109 @@ from tqdm import tqdm
 from wrinkle.datasets.store import Store
 
 NEAR = 6
-"""Bits. Hashes that differ in fewer are near-identical."""
-_SMALL, _LOW = 32, 8
-_OWN_SIZES = range(_SMALL, 513)
-"""Sides of the squares that are scaled here. Other pictures are left to Pillow."""
-_SURE = 1e-3
-"""Coefficients of a hash this far apart compare alike however they are rounded."""
+"""Bits. Pictures whose hashes differ in fewer are near duplicates."""
+_SIDE, _LOW = 32, 8
+"""Side of the grey picture that is hashed, in pixels, and of the coefficients that count."""
+_BATCH = 64
+"""Faces that are hashed at a time."""
 _CHUNK = 4_000_000
 """Pairs that are compared at once."""
-_NEIGHBOURS, _CROWD = 8, 32
-"""Of more rows than a crowd that agree, groups first take each row's neighbours in order."""
+_NEIGHBOURS, _MANY = 8, 32
+"""Where more than `_MANY` hashes have the same bands, `near_groups` first compares each with its
+next `_NEIGHBOURS` only."""
 _SAMPLE = 100_000
 """Hashes from which the number of bands is chosen."""
 _TABLE_COST = 4
-"""What a row costs in each table, permuted and sorted, in comparisons of two rows."""
+"""Cost of permuting and sorting one hash for a table, in comparisons of two hashes."""
 _Pairs = tuple[np.ndarray, np.ndarray]
 
 
+def small_grey(image: np.ndarray) -> np.ndarray:
+    """The small grey picture that is hashed: (H, W, 3) uint8 RGB → (32, 32) uint8."""
+    grey = Image.fromarray(image).convert("L")
+    return np.asarray(grey.resize((_SIDE, _SIDE), Image.Resampling.LANCZOS))
+
+
 def perceptual_hash(grey: np.ndarray) -> np.ndarray:
-    """Hashes of grey pictures at 32×32 pixels, (…, 32, 32) uint8 → (…,) uint64.
+    """Hash small grey pictures.
 
     The bits, from the highest: which of the 8×8 lowest coefficients of the cosine transform, row by
     row, are above their median.
+
+    Args:
+        grey: (…, 32, 32) uint8, from `small_grey`.
+
+    Returns:
+        (…,) uint64.
     """
-    pictures = grey.reshape(-1, _SMALL, _SMALL)
-    low = (_DCT @ pictures.astype(np.float64) @ _DCT.T).reshape(-1, _LOW**2)
-    middle = np.partition(low, (31, 32), axis=-1)[:, 31:33]
-    # Where the two in the middle are equal but for rounding, as in flat pictures, the bits are
-    # imagehash's only if every operation is.
-    for row in np.flatnonzero(middle[:, 1] - middle[:, 0] < _SURE):
-        low[row] = _rounded_as_scipy(pictures[row]).ravel()
-        middle[row] = np.sort(low[row])[31:33]
-    above = low > (middle[:, :1] + middle[:, 1:]) / 2
+    pixels = grey.reshape(-1, _SIDE, _SIDE).astype(np.float64)
+    down = _cosine_transform(pixels.swapaxes(1, 2))[..., :_LOW]
+    low = _cosine_transform(down.swapaxes(1, 2))[..., :_LOW].reshape(-1, _LOW**2)
+    above = low > np.median(low, axis=-1, keepdims=True)
     bits = np.packbits(above, axis=-1).view(">u8").astype(np.uint64)
     return bits.reshape(grey.shape[:-2])
 
 
-_DCT = np.cos(np.pi / _SMALL * (np.arange(_SMALL) + 0.5) * np.arange(_LOW)[:, None])
+def _cosine_transform(lines: np.ndarray) -> np.ndarray:
+    """Cosine transform (type 2) of the last axis, (…, 32) float64, as `scipy.fftpack.dct` has it.
 
-
-def small_grey(image: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 RGB → (32, 32) uint8, as `imagehash` makes it.
-
-    That is Pillow's `convert("L")` and Lanczos filter to the bit: fixed-point numbers, in floats
-    that hold them exactly, so that each filter is a matrix product.
+    Each operation is SciPy's (PocketFFT's `T_dcst23`), so even those coefficients are the same that
+    are zero but for rounding, as in flat and symmetric pictures.
     """
-    height, size = image.shape[:2]
-    if height != size or size not in _OWN_SIZES:
-        # Which of the two filters comes first depends on Pillow's version in a tall picture.
-        whole = Image.fromarray(image).convert("L")
-        return np.asarray(whole.resize((_SMALL, _SMALL), Image.Resampling.LANCZOS))
-    rows = _grey(image).astype(np.float64)
-    narrow, small = np.empty((size, _SMALL)), np.empty((_SMALL, _SMALL))
-    for read, written, weights in _filter(size):
-        np.matmul(rows[:, read], weights, out=narrow[:, written])
-    _round(narrow)
-    for read, written, weights in _filter(size):
-        np.matmul(weights.T, narrow[read], out=small[written])
-    return _round(small).astype(np.uint8)
+    half, places = _SIDE // 2, np.arange(1, _SIDE // 2)
+    spectrum = np.empty((*lines.shape[:-1], half + 1), complex)
+    spectrum[..., 0], spectrum[..., half] = lines[..., 0] * 2, lines[..., -1] * 2
+    spectrum.real[..., 1:half] = lines[..., 1:-1:2] + lines[..., 2:-1:2]
+    spectrum.imag[..., 1:half] = lines[..., 2:-1:2] - lines[..., 1:-1:2]
+    result = np.fft.irfft(spectrum, _SIDE, norm="forward")
+    low, high = result[..., places], result[..., -places]
+    a = _COSINES[places] * high + _COSINES[-places] * low
+    b = _COSINES[places] * low - _COSINES[-places] * high
+    result[..., places], result[..., -places] = 0.5 * (a + b), 0.5 * (a - b)
+    result[..., half] *= _COSINES[half]
+    return result
 
 
-def _grey(image: np.ndarray) -> np.ndarray:
-    """Pillow's. The weighted sums fit in a float's 24 bits, a byte drops their fraction."""
-    return cv2.transform(image.astype(np.float32), _LUMA).astype(np.uint8)
-
-
-_LUMA = np.array([[19595, 38470, 7471, 0x8000]], np.float32) / 0x10000
-"""Weights of red, green and blue, and a half."""
-
-
-@lru_cache(64)
-def _filter(size: int) -> list[tuple[slice, slice, np.ndarray]]:
-    """Lanczos filter from `size` pixels to 32 as Pillow rounds it, in bands of 8 pixels.
-
-    Of each band the columns that it reads, those that it writes, and weights (read, written) in
-    multiples of 2⁻²².
-    """
-    scale = size / _SMALL
-    weights = np.zeros((size, _SMALL))
-    for out in range(_SMALL):
-        center = (out + 0.5) * scale
-        first, end = max(int(center - 3 * scale + 0.5), 0), min(int(center + 3 * scale + 0.5), size)
-        taps = [_lanczos((x - center + 0.5) * (1 / scale)) for x in range(first, end)]
-        total = np.cumsum(taps)[-1]  # in Pillow's order
-        weights[first:end, out] = np.trunc(np.array(taps) / total * 2**22 + np.copysign(0.5, taps))
-    bands = []
-    for start in range(0, _SMALL, 8):
-        part = slice(start, start + 8)
-        read = np.flatnonzero(weights[:, part].any(1))
-        columns = slice(int(read[0]), int(read[-1]) + 1)
-        bands.append((columns, part, weights[columns, part] / 2**22))
-    return bands
-
-
-def _lanczos(x: float) -> float:
-    if not -3 <= x < 3:
-        return 0.0
-    a, b = x * math.pi, x / 3 * math.pi
-    return math.sin(a) / a * (math.sin(b) / b) if x else 1.0
-
-
-def _round(values: np.ndarray) -> np.ndarray:
-    """To the nearest byte, halves up; in place."""
-    values += 0.5
-    np.floor(values, out=values)
-    np.maximum(values, 0, out=values)
-    return np.minimum(values, 255, out=values)
-
-
-def _rounded_as_scipy(grey: np.ndarray) -> np.ndarray:
-    """(32, 32) → the 8×8 lowest of `scipy.fftpack.dct` along both axes, to the last bit."""
-    return _scipy_dct(_scipy_dct(grey.T.astype(np.float64)).T)[:_LOW, :_LOW]
-
-
-def _scipy_dct(lines: np.ndarray) -> np.ndarray:
-    """Cosine transform of (N, 32), each operation as PocketFFT's `T_dcst23` does it."""
-    turn = [complex(math.cos(math.pi * k / 64), math.sin(math.pi * k / 64)) for k in range(16)]
-    eighth = complex(math.sin(math.pi / 4), math.cos(math.pi / 4))
-    cos = np.array([turn[k].real for k in range(16)] + [(z * eighth).real for z in turn])
-    spectrum = np.empty((len(lines), 17), complex)
-    spectrum[:, 0], spectrum[:, 16] = lines[:, 0] * 2, lines[:, -1] * 2
-    spectrum.real[:, 1:16] = lines[:, 1:31:2] + lines[:, 2:31:2]
-    spectrum.imag[:, 1:16] = lines[:, 2:31:2] - lines[:, 1:31:2]
-    c = np.fft.irfft(spectrum, _SMALL, norm="forward")
-    low, high = np.arange(1, 16), np.arange(31, 16, -1)
-    a = cos[low] * c[:, high] + cos[high] * c[:, low]
-    b = cos[low] * c[:, low] - cos[high] * c[:, high]
-    c[:, low], c[:, high] = 0.5 * (a + b), 0.5 * (a - b)
-    c[:, 16] *= cos[16]
-    return c
+_TURNS = [complex(math.cos(math.pi * k / 64), math.sin(math.pi * k / 64)) for k in range(16)]
+_EIGHTH = complex(math.sin(math.pi / 4), math.cos(math.pi / 4))
+_COSINES = np.array([turn.real for turn in [*_TURNS, *(turn * _EIGHTH for turn in _TURNS)]])
+"""(32,) cos(πk/64), each rounded as PocketFFT rounds it."""
 
 
 def store_hashes(store: Store) -> np.ndarray:
     """Hash of every face crop of a store, (N,) uint64; on all cores."""
-    rows = range(len(store))
-    with ThreadPoolExecutor(cv2.getNumberOfCPUs()) as pool:
-        every = pool.map(lambda row: small_grey(store.image(row)), rows)
-        small = list(tqdm(every, "hashes", len(rows), leave=False, unit="face", disable=None))
-    return perceptual_hash(np.stack(small)) if small else np.zeros(0, np.uint64)
+
+    def hash_batch(start: int) -> np.ndarray:
+        rows = range(start, min(start + _BATCH, len(store)))
+        return perceptual_hash(np.stack([small_grey(store.image(row)) for row in rows]))
+
+    hashes = [np.zeros(0, np.uint64)]
+    with (
+        ThreadPoolExecutor(cv2.getNumberOfCPUs()) as pool,
+        tqdm(total=len(store), desc="hashes", leave=False, unit="face", disable=None) as bar,
+    ):
+        for batch in pool.map(hash_batch, range(0, len(store), _BATCH)):
+            hashes.append(batch)
+            bar.update(len(batch))
+    return np.concatenate(hashes)
 
 
 def near_pairs(hashes: np.ndarray) -> np.ndarray:
-    """All pairs of rows of (N,) uint64 whose hashes differ in fewer than `NEAR` bits, exactly.
+    """All pairs of rows whose hashes differ in fewer than `NEAR` bits, exactly.
 
-    Returns (P, 2) int64, first < second, ascending. Rows with the same hash stand for one another:
-    each is paired with the first of them alone, and only that one with rows of other hashes.
+    Of rows with equal hashes only the first is paired with rows of other hashes; the others are
+    each paired with that first one.
+
+    Args:
+        hashes: (N,) uint64.
+
+    Returns:
+        (P, 2) int64 rows, first < second, ascending.
     """
     unique, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
     pairs = [np.zeros((0, 2), np.int64)]
     for table in _tables(unique):
-        pairs += [first[np.stack(pair, 1)] for pair in table.near_pairs(table.agreeing())]
+        pairs += [first[np.stack(pair, 1)] for pair in table.near_pairs(table.same_bands())]
     rows = np.arange(len(hashes))
     again = rows != first[inverse]
     pairs.append(np.stack([first[inverse[again]], rows[again]], 1))
@@ -178,12 +130,19 @@ def near_pairs(hashes: np.ndarray) -> np.ndarray:
 
 
 def near_groups(hashes: np.ndarray) -> np.ndarray:
-    """(N,) int64: for each row of (N,) uint64 the lowest row that it is linked to by near pairs."""
+    """Groups of rows that chains of near pairs connect.
+
+    Args:
+        hashes: (N,) uint64.
+
+    Returns:
+        (N,) int64, the lowest row of each row's group.
+    """
     unique, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
     group = np.arange(len(unique))
     for table in _tables(unique):
-        _link(group, table.near_pairs(table.agreeing(crowds=False)))
-        _link(group, table.near_pairs(table.strangers(group)))
+        _link(group, table.near_pairs(table.same_bands(all_pairs=False)))
+        _link(group, table.near_pairs(table.between_groups(group)))
     group = _roots(group, group)
     lowest = np.full(len(unique), len(hashes))
     np.minimum.at(lowest, group, first)
@@ -191,7 +150,7 @@ def near_groups(hashes: np.ndarray) -> np.ndarray:
 
 
 def _link(group: np.ndarray, pairs: Iterator[_Pairs]) -> None:
-    """Join the groups of pairs of rows; the root of a group, its lowest row, points to itself."""
+    """Join the groups of pairs of rows; the root of a group is its lowest row, its own parent."""
     for a, b in pairs:
         while len(a):
             a, b = _roots(group, a), _roots(group, b)
@@ -199,13 +158,14 @@ def _link(group: np.ndarray, pairs: Iterator[_Pairs]) -> None:
             a, b = a[apart], b[apart]
             np.minimum.at(group, np.maximum(a, b), np.minimum(a, b))
             joined = np.unique(np.maximum(a, b))
-            # Roots may now be chains, each twice as near to its end every time.
+            # Roots may now be chains: each step halves the way to their ends.
             while (group[joined] != group[group[joined]]).any():
                 group[joined] = group[group[joined]]
 
 
 def _roots(group: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    root = group[rows]
+    """The roots of the rows' groups, which become the rows' parents."""
+    root: np.ndarray = group[rows]
     while (root != group[root]).any():
         root = group[root]
     group[rows] = root
@@ -214,36 +174,42 @@ def _roots(group: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Table:
-    """Hashes, their bits moved so that those of some bands come first, in ascending order.
-
-    moves: for a shift to the left, which bits take it. low: number of bits below those bands.
-    before: bits of each band left out that precedes one of those.
-    """
+    """Hashes, their bits moved so that those of some bands are the highest, then sorted."""
 
     unique: np.ndarray
+    """The hashes as they were, ascending."""
     values: np.ndarray
+    """The same with moved bits, ascending."""
     moves: dict[int, int]
+    """Shift to the left (negative: to the right) → mask of the bits that it moves."""
     low: int
+    """Number of bits below the chosen bands."""
     before: list[int]
+    """Mask in `values` of each band that was not chosen but precedes a chosen one."""
 
     def near_pairs(self, candidates: Iterator[_Pairs]) -> Iterator[_Pairs]:
-        """Rows of pairs of positions that are near, each pair in one table of all alone."""
+        """Rows of `unique` of the near ones among pairs of positions in `values`.
+
+        Over all tables, each near pair is given once: by the first table whose bands are equal.
+        """
         for a, b in candidates:
             differ = self.values[a] ^ self.values[b]
             near = np.flatnonzero(np.bitwise_count(differ) < NEAR)
-            # In the first table in which all its bands agree, that is.
             for band in self.before:
                 near = near[differ[near] & np.uint64(band) != 0]
             yield self.rows(a[near]), self.rows(b[near])
 
     def rows(self, positions: np.ndarray) -> np.ndarray:
+        """Positions in `values` → rows of `unique`."""
         back = {-shift: _shifted(bits, shift) for shift, bits in self.moves.items()}
         return np.searchsorted(self.unique, _moved(self.values[positions], back))
 
-    def agreeing(self, crowds: bool = True) -> Iterator[_Pairs]:
-        """All pairs of positions whose bands agree, some at a time.
+    def same_bands(self, all_pairs: bool = True) -> Iterator[_Pairs]:
+        """Pairs of positions whose chosen bands are equal, at most `_CHUNK` at a time.
 
-        Without crowds, only neighbours where more than `_CROWD` agree: `strangers` has the others.
+        Args:
+            all_pairs: if false, each is paired with its next `_NEIGHBOURS` only where more than
+                `_MANY` are equal; `between_groups` has the pairs that are still needed then.
         """
         key = self.values >> np.uint64(self.low)
         left, step = np.flatnonzero(key[1:] == key[:-1]), 1
@@ -251,27 +217,27 @@ class _Table:
             for start in range(0, len(left), _CHUNK):
                 part = left[start : start + _CHUNK]
                 yield part, part + step
-            if step == _NEIGHBOURS and not crowds:
+            if step == _NEIGHBOURS and not all_pairs:
                 own = key[left]
                 size = np.searchsorted(key, own, "right") - np.searchsorted(key, own)
-                left = left[size <= _CROWD]
+                left = left[size <= _MANY]
             step += 1
             left = left[: np.searchsorted(left, len(key) - step)]
             left = left[key[left] == key[left + step]]
 
-    def strangers(self, group: np.ndarray) -> Iterator[_Pairs]:
-        """Pairs whose bands agree but not their groups, of the crowds that `agreeing` left out.
+    def between_groups(self, group: np.ndarray) -> Iterator[_Pairs]:
+        """The pairs that `same_bands(all_pairs=False)` left out, except those within one group.
 
-        Thousands of near-identical rows are one group by then: without it, pairs are few.
+        Thousands of near duplicates are one group by then, so few pairs are left.
         """
         key = self.values >> np.uint64(self.low)
         edges = np.flatnonzero(np.diff(key, prepend=~key[:1], append=~key[-1:]))
         sizes = np.diff(edges)
-        crowded = np.flatnonzero(np.repeat(sizes > _CROWD, sizes))
-        key, own = key[crowded], _roots(group, self.rows(crowded))
+        many = np.flatnonzero(np.repeat(sizes > _MANY, sizes))
+        key, own = key[many], _roots(group, self.rows(many))
         order = np.lexsort((own, key))
-        crowded, key, own = crowded[order], key[order], own[order]
-        # Of each row where the next group and where the next key begins.
+        many, key, own = many[order], key[order], own[order]
+        # For each position, where the next group and where the next key begins.
         new_key = np.diff(key, prepend=~key[:1]) != 0
         new = new_key | (np.diff(own, prepend=-1) != 0)
         other, end = _next(new), _next(new_key)
@@ -279,7 +245,7 @@ class _Table:
         while len(left := left[other[left] < end[left]]):
             for start in range(0, len(left), _CHUNK):
                 part = left[start : start + _CHUNK]
-                yield crowded[part], crowded[other[part]]
+                yield many[part], many[other[part]]
             other += 1
 
 
@@ -290,11 +256,10 @@ def _next(begins: np.ndarray) -> np.ndarray:
 
 
 def _tables(unique: np.ndarray) -> Iterator[_Table]:
-    """Tables of ascending hashes, in at least one of which the bands of every near pair agree.
+    """One table for each choice of n − 5 of n bands; `unique` are ascending hashes.
 
-    5 differing bits spoil at most 5 of n bands, so the other n − 5 agree (the pigeonhole principle;
-    Manku, Jain, Sarma, "Detecting near-duplicates for web crawling", WWW 2007): a table for each
-    choice of n − 5.
+    5 differing bits change at most 5 bands, so every near pair is equal in the n − 5 bands of at
+    least one table (Manku, Jain, Sarma, "Detecting near-duplicates for web crawling", WWW 2007).
     """
     if len(unique) < 2:
         return
@@ -318,9 +283,10 @@ def _tables(unique: np.ndarray) -> Iterator[_Table]:
 
 
 def _bands(unique: np.ndarray) -> int:
-    """How many bands cost least: more bands, longer keys, fewer candidates, but more tables.
+    """The number of bands that costs least.
 
-    Hashes of faces crowd together more than chance does, so candidates are counted in a sample.
+    More bands mean longer keys and fewer candidates, but more tables. Hashes of faces are not
+    uniform, so candidates are counted in a sample.
     """
     random = np.random.default_rng(0)
     sample = unique
@@ -347,7 +313,7 @@ def _edges(bands: int) -> list[int]:
 
 
 def _moved(values: np.ndarray, moves: dict[int, int]) -> np.ndarray:
-    """Values whose bits are moved, some to the left, some to the right."""
+    """The values with moved bits; `moves` is as in `_Table`."""
     result = np.zeros_like(values)
     for start in range(0, len(values), 1 << 15):  # what a cache holds
         part, into = values[start : start + (1 << 15)], result[start : start + (1 << 15)]

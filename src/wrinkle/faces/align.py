@@ -1,8 +1,8 @@
-"""The one geometry: where a face's key points belong, and the one warp that takes them there.
+"""Face alignment: the positions of the key points, affine maps, and the warp of the pixels.
 
-An affine map is a (…, 2, 3) matrix taking pixel coordinates (x, y, 1) to pixel coordinates; pixel i
-covers [i, i + 1), its centre lies at i + 0.5. Alignment, scaling, augmentation and mirroring are
-matrices too, composed first and applied to pixels once, by `warp`.
+An affine map is a (…, 2, 3) matrix from pixel coordinates (x, y, 1) to pixel coordinates; pixel i
+covers [i, i + 1), so its centre is at i + 0.5. Alignment, scaling, augmentation and mirroring are
+all matrices. They are composed first, then applied to the pixels once, by `warp`.
 """
 
 from collections.abc import Sequence
@@ -17,9 +17,9 @@ from wrinkle.errors import ImageError, WrinkleError
 
 TEMPLATE_VERSION = 1
 TEMPLATE = np.array([[-0.4, -0.41], [0.4, -0.41], [0.0, 0.05], [-0.35, 0.38], [0.35, 0.38]])
-"""(5, 2) in [−1, 1]: where an aligned face has its key points, about as UTKFace's crops do."""
+"""(5, 2) in [−1, 1]: the key points of an aligned face, about as in UTKFace's crops."""
 MIRRORED = [1, 0, 2, 4, 3]
-"""The order of the five key points after mirroring: left and right trade places."""
+"""The order of the five key points after mirroring: left and right are swapped."""
 MIRRORED_68 = [
     *range(16, -1, -1),
     *range(26, 16, -1),
@@ -33,22 +33,27 @@ MIRRORED_68 = [
 ]
 """The same for iBUG's 68 landmarks."""
 CROP_MARGIN = 1.3
-"""Side of the stored face crop over side of a model's view at zoom 1: room for augmentation."""
+"""Side of the stored face crop over side of a model's view at zoom 1; leaves room to augment."""
 
 
 def mirror_order(count: int) -> list[int]:
-    """The order of `count` key points, 5 or 68, after mirroring the picture."""
+    """The order of `count` key points after mirroring the picture.
+
+    Raises:
+        WrinkleError: `count` is neither 5 nor 68.
+    """
     orders = {5: MIRRORED, 68: MIRRORED_68}
     if count not in orders:
-        raise WrinkleError(f"{count} key points a face; 5, or 68 in iBUG's order, are understood")
+        raise WrinkleError(f"{count} key points per face: give 5, or 68 in iBUG's order")
     return orders[count]
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Rotation, scale and shift that take source to target points with least squared error.
+    """Rotation, scale and shift that map source to target points with least squared error.
 
     Args:
-        source, target: (…, m, 2) points, m ≥ 2; leading dimensions broadcast.
+        source: (…, m, 2) points, m ≥ 2.
+        target: (…, m, 2) points; leading dimensions broadcast.
 
     Returns:
         (…, 2, 3) float64. Coincident source points give a pure shift by the difference of means.
@@ -58,7 +63,7 @@ def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     p_mean, q_mean = (p - origin).mean(-1, keepdims=True) + origin, q.mean(-1, keepdims=True)
     spread = (np.abs(p - p_mean) ** 2).sum(-1)
     product = (np.conj(p - p_mean) * (q - q_mean)).sum(-1)
-    # Nearer than 1e-100 is coincident too: to divide by less would overflow.
+    # Points closer than 1e-100 also count as coincident: the division would overflow.
     turn = np.divide(product, spread, out=np.ones_like(product), where=spread > 1e-200)
     shift = q_mean[..., 0] - turn * p_mean[..., 0]
     rows = [turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]
@@ -80,7 +85,8 @@ def invert(matrix: np.ndarray) -> np.ndarray:
 
 def transform(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Apply (…, 2, 3) maps to (…, m, 2) points."""
-    return points @ np.swapaxes(matrix[..., :2], -1, -2) + matrix[..., None, :, 2]
+    moved: np.ndarray = points @ np.swapaxes(matrix[..., :2], -1, -2) + matrix[..., None, :, 2]
+    return moved
 
 
 def view_matrix(key_points: np.ndarray, size: int, zoom: float = 1.0) -> np.ndarray:
@@ -96,7 +102,7 @@ def view_matrix(key_points: np.ndarray, size: int, zoom: float = 1.0) -> np.ndar
 def crop_face(
     image: np.ndarray, key_points: np.ndarray, size: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cut a generous upright square around a face, the picture's border repeated beyond it.
+    """Cut an upright square around a face, with a margin, repeating the picture's border beyond it.
 
     Args:
         image: (H, W, 3) uint8.
@@ -105,10 +111,10 @@ def crop_face(
 
     Returns:
         The crop (size, size, 3) uint8, and the (2, 3) float64 map from image to crop pixels. A face
-        beyond the picture gives a crop of its border, the map says where from.
+        outside the picture gives a crop of the repeated border.
 
     Raises:
-        ImageError: the key points are not numbers, or such as no face has.
+        ImageError: the key points are not numbers, or cannot be those of a face.
     """
     view = view_matrix(np.clip(key_points, -1e9, 1e9), 1)
     if not np.isfinite(view).all() or np.hypot(*view[:, 0]) < 1e-12:
@@ -155,12 +161,13 @@ def warp(images: Tensor, matrices: Tensor, size: int) -> Tensor:
 def face_input(
     crops: Tensor, matrices: Tensor, size: int, mean: Sequence[float], std: Sequence[float]
 ) -> Tensor:
-    """What a network sees of face crops: warped, scaled to [0, 1], normalised.
+    """A network's input: face crops, warped, scaled to [0, 1] and normalised.
 
     Args:
         crops: (B, S, S, 3) uint8 RGB.
         matrices: (B, 2, 3) from crop pixels to input pixels.
-        mean, std: of each channel, in [0, 1].
+        mean: of each channel, in [0, 1].
+        std: as `mean`.
 
     Returns:
         (B, 3, size, size) float32 in channels-last memory, on the crops' device.

@@ -1,7 +1,7 @@
-"""Photograph → pixels: whatever people's files hold, as upright 8-bit RGB.
+"""Decode photographs of any common format to upright 8-bit RGB.
 
-A picture that cannot be used raises `ImageError` with one line that names it. A file that is cut
-short is refused, because the grey half that decoders paint in would be read as skin.
+A picture that cannot be used raises `ImageError` with one line that names it. A truncated file is
+refused, because the grey that decoders fill in for the missing part would be read as skin.
 """
 
 import io
@@ -17,9 +17,9 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError, features
 
-from wrinkle.errors import ImageError
+from wrinkle.errors import ImageError, install_command
 
-# Only formats that hold photographs: Pillow would also run PostScript for whoever sends some.
+# Formats of photographs only: Pillow would also hand PostScript files to an interpreter.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "PPM", "JPEG2000")
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _AVIF_BRANDS = (b"avif", b"avis")
@@ -28,21 +28,21 @@ _PILLOW = threading.RLock()
 
 
 def decode(
-    source: str | os.PathLike | bytes | Image.Image | np.ndarray, max_pixels: int = 200_000_000
+    source: str | os.PathLike[str] | bytes | Image.Image | np.ndarray, max_pixels: int = 200_000_000
 ) -> np.ndarray:
     """Decode one picture, the first frame where a file holds several.
 
     Args:
         source: a file's path, a file's bytes, a Pillow image, or a uint8 array (H, W), (H, W, 1),
-            (H, W, 3) RGB or (H, W, 4) RGBA. 16-bit samples are scaled to 8, alpha is laid on white,
-            EXIF orientation is applied.
+            (H, W, 3) RGB or (H, W, 4) RGBA. 16-bit samples are scaled to 8 bits, transparent pixels
+            are blended with white, EXIF orientation is applied.
         max_pixels: largest width × height, checked before anything is decoded.
 
     Returns:
-        (H, W, 3) uint8 RGB, contiguous. A contiguous RGB array comes back as it is, not copied.
+        (H, W, 3) uint8 RGB, contiguous. A contiguous RGB array is returned without a copy.
 
     Raises:
-        ImageError: in one line, which picture cannot be used and why.
+        ImageError: the picture cannot be used; the line names it and says why.
     """
     if isinstance(source, np.ndarray):
         return _from_array(source, max_pixels)
@@ -70,8 +70,8 @@ def decode(
         raise ImageError(f"{name}: cannot be read ({reason})") from error
 
 
-def count_pixels(source: str | os.PathLike | bytes | Image.Image | np.ndarray) -> int:
-    """Width × height of a picture by its header, nothing decoded; 0 where `decode` would refuse."""
+def count_pixels(source: str | os.PathLike[str] | bytes | Image.Image | np.ndarray) -> int:
+    """Width × height by the picture's header, not decoded; 0 where `decode` would refuse it."""
     if isinstance(source, np.ndarray):
         return int(np.prod(source.shape[:2]))
     if isinstance(source, Image.Image):
@@ -80,7 +80,7 @@ def count_pixels(source: str | os.PathLike | bytes | Image.Image | np.ndarray) -
         with io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as file:
             width, height = picture_size(file)
             return width * height
-    except Exception:  # what is wrong is for `decode` to say
+    except Exception:  # `decode` says what is wrong
         return 0
 
 
@@ -88,16 +88,16 @@ def picture_size(file: BinaryIO) -> tuple[int, int]:
     """Width and height of a picture by its header, in pixels as stored; nothing is decoded.
 
     Raises:
-        ImageError: it is no picture, or one that an extra is missing for.
+        ImageError: not a picture, or one whose format needs an extra that is missing.
     """
     head = file.read(32)
     file.seek(0)
     try:
-        with _pillow_on_our_terms(), Image.open(file, formats=_formats(head, "")) as image:
+        with _pillow_without_limits(), Image.open(file, formats=_formats(head, "")) as image:
             return image.width, image.height
     except ImageError:
         raise
-    except Exception as error:  # Pillow's readers raise nearly anything on bytes made to hurt
+    except Exception as error:  # Pillow's readers raise nearly anything on malicious bytes
         raise ImageError(f"it begins with {head[:16]!r}") from error
 
 
@@ -107,7 +107,7 @@ def _from_file(file: BinaryIO, name: str, max_pixels: int) -> np.ndarray:
         raise ImageError(f"{name}: is empty")
     file.seek(0)
     try:
-        with _pillow_on_our_terms():
+        with _pillow_without_limits():
             image = Image.open(file, formats=_formats(head, name))
     except ImageError:
         raise
@@ -118,7 +118,7 @@ def _from_file(file: BinaryIO, name: str, max_pixels: int) -> np.ndarray:
             f"{name}: is not a picture "
             "(JPEG, PNG, WebP, GIF, TIFF, BMP, PPM, JPEG 2000, HEIC and AVIF can be read)"
         ) from None
-    except Exception as error:  # Pillow's readers raise nearly anything on bytes made to hurt
+    except Exception as error:  # Pillow's readers raise nearly anything on malicious bytes
         raise _refusal(name, error) from error
     with image:
         if image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB"):
@@ -130,20 +130,20 @@ def _from_file(file: BinaryIO, name: str, max_pixels: int) -> np.ndarray:
 
 
 def _formats(head: bytes, name: str) -> tuple[str, ...]:
-    """Which of Pillow's readers may try the file that starts so; brings in the one for HEIC."""
+    """The Pillow readers that may open a file that starts with `head`; registers the HEIC one."""
     brands = [head[i : i + 4] for i in (8, *range(16, len(head) - 3, 4))]
     if head[4:8] != b"ftyp":
         return _FORMATS
     if any(brand in _AVIF_BRANDS for brand in brands):
         if not features.check("avif"):
-            raise ImageError(f"{name}: reading AVIF needs an extra: pip install 'wrinkle[heic]'")
+            raise ImageError(f"{name}: reading AVIF needs an extra: {install_command('heic')}")
         return ("AVIF",)
     if any(brand in _HEIF_BRANDS for brand in brands):
         try:
             from pillow_heif import register_heif_opener
         except ImportError:
             raise ImageError(
-                f"{name}: reading HEIC needs an extra: pip install 'wrinkle[heic]'"
+                f"{name}: reading HEIC needs an extra: {install_command('heic')}"
             ) from None
         register_heif_opener()
         return ("HEIF",)
@@ -151,9 +151,9 @@ def _formats(head: bytes, name: str) -> tuple[str, ...]:
 
 
 def _jpeg(data: bytes, name: str, size: tuple[int, int]) -> np.ndarray:
-    """Decode a grey or colour JPEG through OpenCV: Pillow's very pixels, in less time."""
-    if not _is_whole_jpeg(data):
-        raise ImageError(f"{name}: is cut short; get the whole file")
+    """Decode a grey or colour JPEG by OpenCV: the same pixels as Pillow's, in less time."""
+    if not _is_complete_jpeg(data):
+        raise ImageError(f"{name}: is cut short; get the complete file")
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -164,11 +164,11 @@ def _jpeg(data: bytes, name: str, size: tuple[int, int]) -> np.ndarray:
     return pixels
 
 
-def _is_whole_jpeg(data: bytes) -> bool:
-    """Whether the end-of-image marker follows the first scan.
+def _is_complete_jpeg(data: bytes) -> bool:
+    """Whether an end-of-image marker follows the first scan.
 
-    The segments before that scan are walked over, for they may hold a thumbnail with an end of its
-    own. OpenCV's reader, by its version, fills what is missing with grey and says nothing.
+    The segments before that scan are skipped: they may contain a thumbnail with an end marker of
+    its own. Some versions of OpenCV fill the missing part with grey without an error.
     """
     at = 2
     while at + 4 <= len(data):
@@ -184,17 +184,17 @@ def _is_whole_jpeg(data: bytes) -> bool:
 
 def _from_pillow(image: Image.Image, name: str, max_pixels: int) -> np.ndarray:
     _check_size(name, *image.size, max_pixels)
-    # Pillow minds its limit, and TIFF's reader warns, while loading too; others need no lock there.
+    # Pillow also checks its limit, and the TIFF reader warns, while loading: only then lock.
     large = image.width * image.height > (Image.MAX_IMAGE_PIXELS or max_pixels)
     try:
-        with _pillow_on_our_terms() if large or image.format == "TIFF" else nullcontext():
+        with _pillow_without_limits() if large or image.format == "TIFF" else nullcontext():
             image.load()
-        # After loading: a PNG's EXIF may follow its pixels, a TIFF is turned by Pillow itself.
+        # After loading: EXIF may follow the pixels of a PNG, and Pillow rotates a TIFF itself.
         orientation = _orientation(image)
         return _upright(_eight_bit_rgb(image, name), orientation)
     except ImageError:
         raise
-    except Exception as error:  # as above
+    except Exception as error:  # Pillow's readers again
         raise _refusal(name, error) from error
 
 
@@ -234,9 +234,10 @@ def _on_white(rgba: np.ndarray) -> np.ndarray:
 def _orientation(image: Image.Image) -> int:
     """EXIF orientation, 1–8; 1 where the EXIF block is absent or damaged."""
     try:
-        with _pillow_on_our_terms():
-            return image.getexif().get(_EXIF_ORIENTATION, 1)
-    except Exception:  # a damaged side note must not cost the picture
+        with _pillow_without_limits():
+            orientation: int = image.getexif().get(_EXIF_ORIENTATION, 1)
+            return orientation
+    except Exception:  # damaged metadata is no reason to refuse the picture
         return 1
 
 
@@ -274,22 +275,22 @@ def _refusal(name: str, error: Exception) -> ImageError:
     """One line for whatever a reader raised."""
     reason = " ".join(str(error).split())
     if isinstance(error, EOFError) or any(w in reason.lower() for w in ("truncated", "not enough")):
-        return ImageError(f"{name}: is cut short; get the whole file")
+        return ImageError(f"{name}: is cut short; get the complete file")
     return ImageError(
         f"{name}: is damaged or of an unknown kind ({reason or type(error).__name__})"
     )
 
 
 def printable(name: str) -> str:
-    """A file's name as it may stand in one line of text: quoted where it is not plain."""
+    """A file's name as one line of text: quoted if it has unprintable characters."""
     return name if name.isprintable() else ascii(name)
 
 
 @contextmanager
-def _pillow_on_our_terms() -> Iterator[None]:
-    """Pillow without its own pixel limit (ours stands) and without warnings about side notes.
+def _pillow_without_limits() -> Iterator[None]:
+    """Pillow without its own pixel limit (`max_pixels` applies) and without warnings on metadata.
 
-    Both are the process's settings, so they are borrowed under a lock and given back.
+    Both are settings of the process: they are changed under a lock and restored.
     """
     with _PILLOW, warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,4 +1,4 @@
-"""Names on a command line → picture files."""
+"""Find picture files by the names given on a command line."""
 
 import glob
 import os
@@ -11,18 +11,21 @@ SUFFIXES = (
     *(".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe"),
     *(".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),
 )
-"""Endings, in lower case, by which folders and globs are searched for pictures."""
+"""Suffixes, in lower case, of the files that are found in folders and by globs."""
 
 
-def list_images(names: Iterable[str | os.PathLike]) -> list[Path]:
+def list_images(names: Iterable[str | os.PathLike[str]]) -> list[Path]:
     """Expand files, folders and globs (`**` for any depth) to files.
 
-    Folders are searched with all their subfolders. In folders and globs, only files with a known
-    ending count, and none whose name starts with a dot; each one's files come sorted. A name that
-    is neither a folder nor a glob stays as it is, existing or not: the decoder says what is wrong.
+    Folders are searched with all their subfolders. In folders and globs, only files with one of
+    `SUFFIXES` count, and none whose name starts with a dot. A name that is neither a folder nor a
+    glob stays as it is, whether it exists or not: the decoder says what is wrong.
+
+    Returns:
+        The files in the order of the names; those of each folder and glob sorted.
 
     Raises:
-        WrinkleError: a folder or a glob in which there is no picture.
+        WrinkleError: no picture in a folder or a glob.
     """
     files: list[Path] = []
     for name in map(os.fsdecode, names):
@@ -54,5 +57,5 @@ def _in_folder(folder: str) -> list[Path]:
 
 
 def _is_picture(name: str) -> bool:
-    # Leading dots also mark what macOS leaves beside each picture ("._IMG_1.jpg"), which is none.
+    # macOS also writes a file "._IMG_1.jpg" beside each picture, which is not a picture.
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES

@@ -1,21 +1,33 @@
-"""A model's distributions for rows of a store: what validation, test and `evaluate` share."""
+"""A model's predictions for rows of a store: what validation, test and `evaluate` share."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from wrinkle.datasets.loader import Draw, Faces, create_loader, read_batches
 from wrinkle.datasets.store import Store
-from wrinkle.faces.align import face_input
+from wrinkle.faces.input import InputSpec
 from wrinkle.models import AgeModel
+
+
+class StorePrediction(NamedTuple):
+    """Predictions for N rows, in their order.
+
+    Attributes:
+        distribution: (N, A) float32, or (N, K, A) for all K classifiers; sums to 1 over A.
+        age: (N,) or (N, K) float32, years.
+    """
+
+    distribution: np.ndarray
+    age: np.ndarray
 
 
 @torch.inference_mode()
 def predict_store(
     model: AgeModel,
-    header: dict[str, Any],
+    spec: InputSpec,
     store: Store,
     indices: np.ndarray,
     device: str | torch.device = "cpu",
@@ -24,30 +36,31 @@ def predict_store(
     workers: int = 0,
     every_classifier: bool = False,
     between: Callable[[], None] = lambda: None,
-    patches: np.ndarray | None = None,
-) -> np.ndarray:
-    """Distribution over the model's ages for each row of `indices`, (N, A) float32, in their order.
+    extras: dict[str, np.ndarray] | None = None,
+) -> StorePrediction:
+    """Distributions over the model's ages, and ages, for the rows `indices` of a store.
 
     Args:
         model: in evaluation mode, on `device`.
-        header: of its file; "input" says how it wants its faces.
-        mirror_average: mean of the picture's and its mirror's distributions.
-        every_classifier: (N, K, A), of all of `model.classifiers`.
-        between: called after every batch; what it raises ends the work in order.
-        patches: of all the store's rows, as `Faces` takes them; looked for where not given.
+        spec: what the model expects to see.
+        mirror_average: average each face's prediction with that of its mirror image.
+        every_classifier: predictions of all of `model.classifiers`, the final one first.
+        between: called after every batch; an exception of it ends the work in order.
+        extras: of all the store's rows, as `Faces` takes them; computed where not given.
     """
     device = torch.device(device)
-    view = header["input"]
-    faces = Faces(store, view["size"], view["zoom"], patches=patches)
+    faces = Faces(store, spec, extras=extras)
     starts = range(0, len(indices), batch)
     draws = [[Draw(0, int(row), 0) for row in indices[start : start + batch]] for start in starts]
-    rows = [np.zeros((0, len(model.classifiers), len(model.ages)), np.float32)]
+    k, a = len(model.classifiers), len(model.ages)
+    distributions, ages = [np.zeros((0, k, a), np.float32)], [np.zeros((0, k), np.float32)]
     loader = create_loader(faces, draws, workers if len(draws) > 1 else 0, device)
     for item in read_batches(loader, device):
-        images = face_input(item.crop, item.matrix, view["size"], view["mean"], view["std"])
-        known = None if patches is None else item.patches
-        distributions = model.predict_all(images, item.key_points, mirror_average, known)
-        rows.append(distributions.cpu().numpy())
+        images = spec.images(item.crop, item.matrix)
+        known = None if extras is None else item.extras
+        found = model.predict_all(images, item.key_points, mirror_average, known)
+        distributions.append(found.distribution.cpu().numpy())
+        ages.append(found.age.cpu().numpy())
         between()
-    every = np.concatenate(rows)
-    return every if every_classifier else every[:, 0]
+    every = StorePrediction(np.concatenate(distributions), np.concatenate(ages))
+    return every if every_classifier else StorePrediction(*(part[:, 0] for part in every))

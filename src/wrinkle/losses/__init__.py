@@ -1,32 +1,28 @@
-"""What training minimises; one file per loss. `LOSSES`: a recipe's name → its function."""
+"""What training minimises: terms, one file each, and their weighted sum."""
 
-from collections.abc import Callable
-
-from torch import Tensor
-
-from wrinkle.losses.cross_entropy import cross_entropy_loss
-from wrinkle.losses.dhaa import dhaa_loss
-from wrinkle.losses.distribution import (
-    age_estimation_loss,
-    distribution_loss,
-    rectified_distribution,
-)
-from wrinkle.losses.diversity import attention_net_loss, diversity_loss
-
-LOSSES: dict[str, Callable[..., Tensor]] = {
-    "cross_entropy": cross_entropy_loss,
-    "distribution": distribution_loss,
-    "dhaa": dhaa_loss,
-    "attention_net": attention_net_loss,
-}
+from wrinkle.losses.cross_entropy import CrossEntropy
+from wrinkle.losses.distribution import DLDLv2, age_estimation_loss
+from wrinkle.losses.diversity import Diversity, diversity_loss
+from wrinkle.losses.loss import Loss
+from wrinkle.losses.mean_variance import MeanVariance
+from wrinkle.losses.ordinal import Ordinal
+from wrinkle.losses.regression import AbsoluteError, SquaredError
+from wrinkle.losses.term import LOSSES, Target, Term
+from wrinkle.models.heads.rectified import rectified_distribution
 
 __all__ = [
     "LOSSES",
+    "AbsoluteError",
+    "CrossEntropy",
+    "DLDLv2",
+    "Diversity",
+    "Loss",
+    "MeanVariance",
+    "Ordinal",
+    "SquaredError",
+    "Target",
+    "Term",
     "age_estimation_loss",
-    "attention_net_loss",
-    "cross_entropy_loss",
-    "dhaa_loss",
-    "distribution_loss",
     "diversity_loss",
     "rectified_distribution",
 ]

@@ -1,21 +1,31 @@
-"""Cross entropy over whole ages: age estimation as classification (DEX; DHAA's Eq. 4, one term)."""
+"""Cross entropy over ages: age estimation as classification (DEX; DHAA's Eq. 4, one term)."""
+
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor
 
-from wrinkle.losses.distribution import check_shapes
+from wrinkle.losses.term import LOSSES, Target, Term, check_ages
+from wrinkle.models.base import Output
+from wrinkle.models.heads import Head
 
 
-def cross_entropy_loss(logits: Tensor, age: Tensor, ages: Tensor) -> Tensor:
-    """−log of the probability of each label's class, mean over the batch; a scalar in nats.
+@LOSSES.named("cross_entropy")
+class CrossEntropy(Term):
+    """−log of the probability of each label's class, mean over the batch, in nats.
 
-    logits: (B, A). age: (B,) years; a label counts as the class nearest to it, an exact half as
-    the even one. ages: (A,) years, the class of each logit. WrinkleError on other shapes.
+    A label's class is the age nearest to it, an exact half counting as the even one.
 
-    >>> import torch
-    >>> cross_entropy_loss(torch.zeros(1, 4), torch.tensor([2.0]), torch.arange(4.0))  # ln 4
-    tensor(1.3863)
+    Example:
+        >>> head = create_head("softmax", 8, torch.arange(4.0))
+        >>> target = Target(torch.tensor([2.0]), torch.tensor([math.nan]))
+        >>> CrossEntropy()(Output(torch.zeros(1, 4)), target, head)  # ln 4
+        tensor(1.3863)
     """
-    check_shapes(logits, age, ages)
-    label = (age.round()[:, None] - ages).abs().argmin(-1)
-    return F.cross_entropy(logits, label)
+
+    fits: ClassVar = ("distribution",)
+
+    def __call__(self, output: Output, target: Target, head: Head) -> Tensor:
+        check_ages(target, output.raw)
+        label = (target.age.round()[:, None] - head.ages).abs().argmin(-1)
+        return F.nll_loss(head.log_distribution(output.raw), label)

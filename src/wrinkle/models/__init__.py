@@ -4,18 +4,25 @@ from wrinkle.models.adpf import adpf, adpf_attention
 from wrinkle.models.backbones.efficientnet_lite import efficientnet_lite0
 from wrinkle.models.backbones.res18_ex import res18_ex
 from wrinkle.models.backbones.resnet import resnet18, resnet34, resnet50
-from wrinkle.models.base import AgeModel, Output
+from wrinkle.models.base import AgeModel, Extras, Output, Prediction
 from wrinkle.models.bio_inspired import bif_fusion
 from wrinkle.models.dhaa import dhaa
+from wrinkle.models.heads import HEADS, Head, create_head
 from wrinkle.models.pretrained import load_initial
-from wrinkle.models.registry import create_model, list_models
+from wrinkle.models.registry import MODELS, create_model, list_models
 
 __all__ = [
+    "HEADS",
+    "MODELS",
     "AgeModel",
+    "Extras",
+    "Head",
     "Output",
+    "Prediction",
     "adpf",
     "adpf_attention",
     "bif_fusion",
+    "create_head",
     "create_model",
     "dhaa",
     "efficientnet_lite0",

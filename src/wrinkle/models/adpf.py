@@ -11,7 +11,7 @@ attention (those of a ResNet-18, fewer and at higher resolution) and the patches
 import math
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -24,12 +24,13 @@ from wrinkle.layers import (
     patch_boxes,
     patch_maps,
 )
-from wrinkle.losses import rectified_distribution
 from wrinkle.models.backbones.resnet import BasicBlock, check_width, make_layer
-from wrinkle.models.base import AgeModel, Output, initialise
+from wrinkle.models.base import AgeModel, Extras, Output, initialise
+from wrinkle.models.heads import HeadChoice
 from wrinkle.models.registry import register
 
 MAX_AGE = 100
+Attention = Literal["hybrid", "self"]
 QUIET = 0.1
 """Share of a face's weight that a patch's has at the start."""
 
@@ -37,11 +38,10 @@ QUIET = 0.1
 class AttentionNet(AgeModel):
     """Trunk → X → RMHHA → the weighted maps, concatenated → FC; see `adpf_attention`.
 
-    WrinkleError for an unknown attention or distribution, a stride that is not 4 or 8, no width,
-    heads or channels, and an input_size that the stride does not divide.
+    WrinkleError for no width, heads or channels, and an input_size that the stride does not divide.
     """
 
-    auxiliary = ("maps",)
+    extra_names: ClassVar = ("maps",)
 
     def __init__(
         self,
@@ -50,19 +50,14 @@ class AttentionNet(AgeModel):
         channels: int,
         heads: int,
         stride: int,
-        attention: str,
-        distribution: str,
+        attention: Attention,
+        head: HeadChoice,
     ) -> None:
         super().__init__(MAX_AGE, input_size)
         check_width(width)
-        check_choice("attention", attention, ("hybrid", "self"))
-        check_choice("distribution", distribution, ("softmax", "rectified"))
-        if stride not in (4, 8):
-            raise WrinkleError(f"stride is {stride}; choices: 4, 8")
         if input_size % stride:
             raise WrinkleError(f"input_size is {input_size}; it must be a multiple of {stride}")
         w, side = width, input_size // stride
-        self.rectified = distribution == "rectified"
         self.conv1 = nn.Conv2d(3, w, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(w)
         self.relu = nn.ReLU(inplace=True)
@@ -75,8 +70,8 @@ class AttentionNet(AgeModel):
         self.rmhha = RankingGuidedMultiHeadHybridAttention(
             channels, heads, (side, side), channel_attention=attention == "hybrid"
         )
-        self.fc = nn.Linear(heads * side**2, len(self.ages))
-        for part in (self.conv1, self.layer1, self.layer2, self.layer3, self.conv2, self.fc):
+        self.create_final_head(head, heads * side**2)
+        for part in (self.conv1, self.layer1, self.layer2, self.layer3, self.conv2, self.head):
             initialise(part)
         # Maps that say where to look must not see the frame, which padding with zeros draws.
         for layer in self.modules():
@@ -92,33 +87,39 @@ class AttentionNet(AgeModel):
         maps: Tensor = self.rmhha(self.relu(self.bn2(self.conv2(x))))
         return maps
 
-    def forward(self, images: Tensor, key_points: Tensor | None = None) -> Output:
-        """images (B, 3, S, S) → logits (B, A); key_points are not looked at.
+    def ranked_maps(self, images: Tensor) -> Tensor:
+        """Images (B, 3, S, S) → M_1 … M_n (B, n, H, W): the weighted maps by falling scale a_n."""
+        return self.maps(images)[:, self.rmhha.ranking()]
 
-        auxiliary: "maps" (B, n, H, W), the weighted maps.
+    def ranked_scales(self) -> Tensor:
+        """The scales a_n (n,), falling."""
+        return self.rmhha.scales.detach()[self.rmhha.ranking()].cpu()
+
+    def forward(
+        self, images: Tensor, key_points: Tensor | None = None, extras: Extras | None = None
+    ) -> Output:
+        """Images (B, 3, S, S) → the head's raw output; no key points.
+
+        `extra`: "maps" (B, n, H, W), the weighted maps.
         """
         maps = self.maps(images)
-        with torch.autocast(maps.device.type, enabled=False):
-            outputs = self.fc(maps.flatten(1).to(self.fc.weight.dtype))
-        return Output(scores(outputs, self.rectified), {"maps": maps})
+        return Output(self.classify(maps.flatten(1)), extra={"maps": maps})
 
 
 class FusionNet(AgeModel):
     """The face's stream, which takes a patch's features up before each of its blocks (Eq. 8), so
     that P_1 passes through all of them and P_n through the last; a subclass finds the patches.
 
-    WrinkleError for an unknown distribution, no width or patches, an input_size or patch_size below
-    32.
+    WrinkleError for no width or patches, an input_size or patch_size below 32.
     """
 
     bf16_parts: ClassVar = ("blocks", "patch_blocks")
 
     def __init__(
-        self, input_size: int, width: int, patches: int, patch_size: int, distribution: str
+        self, input_size: int, width: int, patches: int, patch_size: int, head: HeadChoice
     ) -> None:
         super().__init__(MAX_AGE, input_size)
         check_width(width)
-        check_choice("distribution", distribution, ("softmax", "rectified"))
         if patches < 1:
             raise WrinkleError(f"{patches} patches; FusionNet fuses at least 1")
         if min(input_size, patch_size) < 32:
@@ -126,7 +127,6 @@ class FusionNet(AgeModel):
                 f"input_size is {input_size} and patch_size {patch_size}; at least 32 pixels each"
             )
         self.patches, self.patch_size = patches, patch_size
-        self.rectified = distribution == "rectified"
         self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
@@ -142,7 +142,7 @@ class FusionNet(AgeModel):
             patch_block(width, channels, stride=2 if channels > width else 1) for channels in c[:-1]
         )
         side = -(-input_size // (4 * math.prod(strides)))
-        self.fc = nn.Linear(c[-1] * side**2, len(self.ages))
+        self.create_final_head(head, c[-1] * side**2)
         initialise(self)
         self.quiet_patches()
 
@@ -155,26 +155,42 @@ class FusionNet(AgeModel):
                 if name in ("conv1.weight", "downsample.0.weight"):
                     weight[:, weight.shape[1] // 2 :] *= QUIET
 
-    def forward(
-        self, images: Tensor, key_points: Tensor | None = None, patches: Tensor | None = None
-    ) -> Output:
-        """images (B, 3, S, S) → logits (B, A); key_points are not looked at.
+    def find_patches(self, images: Tensor) -> Tensor:
+        """Images (B, 3, S, S) → boxes of P_1 … P_n (B, n, 4): x1, y1, x2, y2 in [−1, 1]."""
+        raise NotImplementedError
 
-        patches: (B, n, 2, 3), maps from P_1 … P_n to the picture where they are known already
-        (`wrinkle.layers.patch_maps`); found in the picture where not.
+    def ranked_maps(self, images: Tensor) -> Tensor | None:
+        """The attention maps behind the patches, in their order; none where patches are fixed."""
+        return None
+
+    def ranked_scales(self) -> Tensor | None:
+        """The scales of the attention maps, in their order."""
+        return None
+
+    def row_extras(self, images: Tensor) -> dict[str, Tensor]:
+        """ "boxes": `find_patches`, which does not change during training."""
+        return {"boxes": self.find_patches(images)}
+
+    def forward(
+        self, images: Tensor, key_points: Tensor | None = None, extras: Extras | None = None
+    ) -> Output:
+        """Images (B, 3, S, S) → the head's raw output; no key points.
+
+        Args:
+            extras: `row_extras`, where they are known; else the patches are found in the images.
         """
         check_images(images, self.input_size)
-        if patches is None:
+        if extras is None:
             patches = patch_maps(self.find_patches(images))
+        else:
+            patches = moved(patch_maps(extras.values["boxes"]), extras.motion)
         cropped = crop_patches(images, patches, self.patch_size)
         x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
         for k, (block, patch_block) in enumerate(zip(self.blocks, self.patch_blocks, strict=True)):
             p = patch_block(cropped[:, k])
             p = F.adaptive_avg_pool2d(p, x.shape[-2:])
             x = block(torch.cat([x, p], 1))
-        with torch.autocast(x.device.type, enabled=False):
-            outputs = self.fc(x.flatten(1).to(self.fc.weight.dtype))
-            return Output(scores(outputs, self.rectified), {})
+        return Output(self.classify(x.flatten(1)))
 
 
 class ADPF(FusionNet):
@@ -182,9 +198,9 @@ class ADPF(FusionNet):
 
     first_stage: ClassVar = "adpf_attention"
 
-    def __init__(self, attention: AttentionNet, ranking: bool, **fusion: int | str) -> None:
+    def __init__(self, attention: AttentionNet, ranking: bool, **fusion: Any) -> None:
         heads = len(attention.rmhha.heads)
-        super().__init__(attention.input_size, patches=heads, **fusion)  # type: ignore[arg-type]
+        super().__init__(attention.input_size, patches=heads, **fusion)
         self.ranking = ranking
         self.attention = attention.requires_grad_(False).eval()
 
@@ -205,6 +221,10 @@ class ADPF(FusionNet):
             maps = self.attention.maps(images)
         return maps[:, self.attention.rmhha.ranking()] if self.ranking else maps
 
+    def ranked_scales(self) -> Tensor:
+        scales: Tensor = self.attention.rmhha.scales.detach().cpu()
+        return scales[self.attention.rmhha.ranking().cpu()] if self.ranking else scales
+
     def starting_state(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """An AttentionNet's checkpoint is put in its place, FusionNet stays as it is."""
         if "rmhha.scales" not in given:
@@ -222,16 +242,13 @@ def patch_block(width: int, channels: int, stride: int) -> nn.Sequential:
     )
 
 
-def scores(outputs: Tensor, rectified: bool) -> Tensor:
-    """The last layer's outputs as logits: as they are, or such that their softmax is Eq. 9."""
-    if not rectified:
-        return outputs
-    return rectified_distribution(outputs.float()).clamp_min(1e-12).log()
-
-
-def check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise WrinkleError(f"{field} is {value!r}; choices: {', '.join(choices)}")
+def moved(patches: Tensor, motion: Tensor) -> Tensor:
+    """Maps (B, n, 2, 3) from patches to a view, and (B, 2, 3) from that view to the images → maps
+    (B, n, 2, 3) from patches to the images."""
+    linear, shift = motion[:, None, :, :2], motion[:, None, :, 2:]
+    with torch.autocast(patches.device.type, enabled=False):
+        placed = linear @ patches
+    return torch.cat([placed[..., :2], placed[..., 2:] + shift], -1)
 
 
 def check_images(images: Tensor, size: int) -> None:
@@ -247,17 +264,21 @@ def adpf_attention(
     width: int = 64,
     channels: int = 500,
     heads: int = 5,
-    stride: int = 4,
-    attention: str = "hybrid",
-    distribution: str = "softmax",
+    stride: Literal[4, 8] = 4,
+    attention: Attention = "hybrid",
+    head: HeadChoice = "softmax",
 ) -> AttentionNet:
     """ADPF's AttentionNet; ages 0–100.
 
-    width: channels of the first layer. channels: of X, shared out among the heads. stride: pixels
-    of the input a position of X, 4 or 8. attention: "hybrid", or "self" without channel attention
-    (Table VII). distribution: "softmax", or "rectified" as Eq. 9 has it.
+    Args:
+        width: channels of the first layer.
+        channels: of X, divided among the attention heads.
+        heads: attention heads.
+        stride: pixels of the input to a position of X.
+        attention: "hybrid", or "self" without channel attention (Table VII).
+        head: "softmax", or "rectified" as Eq. 9 has it; any head.
     """
-    return AttentionNet(input_size, width, channels, heads, stride, attention, distribution)
+    return AttentionNet(input_size, width, channels, heads, stride, attention, head)
 
 
 @register
@@ -266,17 +287,20 @@ def adpf(
     width: int = 64,
     channels: int = 500,
     heads: int = 5,
-    stride: int = 4,
-    attention: str = "hybrid",
-    distribution: str = "softmax",
+    stride: Literal[4, 8] = 4,
+    attention: Attention = "hybrid",
     patch_size: int = 64,
     ranking: bool = True,
+    head: HeadChoice = "softmax",
 ) -> ADPF:
-    """ADPF whole: 13 M parameters; ages 0–100.
+    """The complete ADPF: 13 M parameters; ages 0–100.
 
-    patch_size: side in pixels that every patch is resized to. ranking: whether the scales order the
-    patches (Table VII). distribution: FusionNet's. The rest as `adpf_attention`, whose checkpoint
-    of the same fields is the start.
+    Args:
+        patch_size: side in pixels to which every patch is resized.
+        ranking: whether the scales order the patches (Table VII).
+        head: FusionNet's.
+
+    The rest as `adpf_attention`, whose model file of the same fields is the start.
     """
     net = AttentionNet(input_size, width, channels, heads, stride, attention, "softmax")
-    return ADPF(net, ranking, width=width, patch_size=patch_size, distribution=distribution)
+    return ADPF(net, ranking, width=width, patch_size=patch_size, head=head)

@@ -11,14 +11,16 @@ random part of the features, whose importances add up to a patch's.
 
 from collections.abc import Iterable
 from functools import cache
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-from wrinkle.errors import WrinkleError
+from wrinkle.errors import require
 from wrinkle.models.adpf import FusionNet
+from wrinkle.models.heads import HeadChoice
 from wrinkle.models.registry import register
 
 ORIENTATIONS = 8
@@ -102,13 +104,10 @@ def choose_patches(features: np.ndarray, ages: np.ndarray, count: int, seed: int
     features: (N, P, F) of N faces. ages: (N,) years. Patches that overlap a better one are passed
     over; where too few are left, as many of those as are missing follow.
     """
-    try:
-        from sklearn.ensemble import AdaBoostRegressor
-        from sklearn.tree import DecisionTreeRegressor
-    except ModuleNotFoundError:
-        raise WrinkleError(
-            "AdaBoost is scikit-learn's, which is missing: pip install 'wrinkle[boosting]'"
-        ) from None
+    require("boosting")
+    from sklearn.ensemble import AdaBoostRegressor
+    from sklearn.tree import DecisionTreeRegressor
+
     boost = AdaBoostRegressor(
         DecisionTreeRegressor(max_depth=DEPTH, max_features="sqrt"),
         n_estimators=TREES,
@@ -135,22 +134,25 @@ def overlaps(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
 
 
 class FixedPatchFusion(FusionNet):
-    """FusionNet over patches at fixed places, which `learn_patches` chooses before training."""
+    """FusionNet over patches at fixed places, which are chosen before training."""
 
     boxes: Tensor
 
-    def __init__(self, input_size: int, width: int, patches: int, **fusion: int | str) -> None:
-        super().__init__(input_size, width, patches, **fusion)  # type: ignore[arg-type]
+    def __init__(self, input_size: int, width: int, patches: int, **fusion: Any) -> None:
+        super().__init__(input_size, width, patches, **fusion)
         whole = torch.tensor([-1.0, -1.0, 1.0, 1.0])
         self.register_buffer("boxes", whole.repeat(patches, 1))
 
-    def learn_patches(self, views: Iterable[Tensor], ages: np.ndarray) -> None:
-        """Choose the places from N training faces: batches (B, 3, S, S) in [0, 1] as the network
-        sees them, and their ages (N,) in years. WrinkleError without scikit-learn."""
+    def before_training(self, views: Iterable[Tensor], ages: Tensor) -> None:
+        """Choose the places from the training faces.
+
+        Raises:
+            WrinkleError: scikit-learn is missing.
+        """
         pictures = (face.permute(1, 2, 0).cpu().numpy() for batch in views for face in batch)
         grey = (255 * cv2.cvtColor(each, cv2.COLOR_RGB2GRAY) for each in pictures)
         features = np.stack([bio_inspired_features(each) for each in grey])
-        self.boxes.copy_(torch.from_numpy(choose_patches(features, ages, self.patches)))
+        self.boxes.copy_(torch.from_numpy(choose_patches(features, ages.numpy(), self.patches)))
 
     def find_patches(self, images: Tensor) -> Tensor:
         return self.boxes.expand(len(images), -1, -1)
@@ -161,13 +163,14 @@ def bif_fusion(
     input_size: int = 128,
     width: int = 64,
     patches: int = 5,
-    distribution: str = "softmax",
     patch_size: int = 64,
+    head: HeadChoice = "softmax",
 ) -> FixedPatchFusion:
     """ADPF's predecessor: the same FusionNet over fixed patches; ages 0–100.
 
-    patches: how many. The rest as `adpf`.
+    Args:
+        patches: how many.
+
+    The rest as `adpf`.
     """
-    return FixedPatchFusion(
-        input_size, width, patches, patch_size=patch_size, distribution=distribution
-    )
+    return FixedPatchFusion(input_size, width, patches, patch_size=patch_size, head=head)

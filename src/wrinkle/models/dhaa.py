@@ -1,4 +1,4 @@
-"""DHAA: "Deep Hybrid-Aligned Architecture for Facial Age Estimation", IJCAI 2019.
+"""DHAA: "Deeply-learned Hybrid Representations for Facial Age Estimation", IJCAI 2019.
 
 A shared trunk, regions aligned by the key points, nine sub-networks in three branches, recurrent
 fusion, and a classifier of ages for each sub-network and for the whole. Names are the paper's: CBν
@@ -8,7 +8,7 @@ chosen here: the convolution to 128 channels is 1×1 with batch norm and ReLU, a
 """
 
 from collections.abc import Iterable, Mapping
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -22,8 +22,9 @@ from wrinkle.layers import (
     RegionOfInterestPooling,
 )
 from wrinkle.models.backbones.resnet import BasicBlock, check_width, make_layer
-from wrinkle.models.base import AgeModel, Output, initialise
+from wrinkle.models.base import AgeModel, Extras, Output, initialise
 from wrinkle.models.face_regions import REGIONS, centre, face_points, region_points
+from wrinkle.models.heads import HeadChoice, create_head
 from wrinkle.models.registry import register
 
 BRANCHES = {"global": "g", "local": "l", "global-local": "c"}
@@ -105,7 +106,7 @@ class DHAA(AgeModel):
 
     # Not the trunk: rounded there, an age would change twice as much.
     bf16_parts: ClassVar = ("layer2", "sub_networks")
-    heads: ClassVar = ("fc", "sub_classifiers")
+    final_name: ClassVar = "DHAA"
 
     def __init__(
         self,
@@ -115,6 +116,7 @@ class DHAA(AgeModel):
         pooling: str,
         fusion: str,
         sub_losses: bool,
+        head: HeadChoice,
     ) -> None:
         super().__init__(100, input_size)
         check_width(width)
@@ -123,7 +125,7 @@ class DHAA(AgeModel):
         self.branches = parse_branches(branches)
         if pooling == "roi":
             self.zoom = VIEW
-        w, ages = width, len(self.ages)
+        w = width
         self.conv1 = nn.Conv2d(3, w, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(w)
         self.relu = nn.ReLU(inplace=True)
@@ -143,24 +145,26 @@ class DHAA(AgeModel):
             }
         )
         self.fusion = nn.ModuleDict({b: create_fusion(fusion) for b in self.branches})
-        self.fc = nn.Linear(FEATURES * len(self.branches), ages)
+        self.create_final_head(head, FEATURES * len(self.branches))
         initialise(self)
         for part in (*self.sub_networks.values(), *self.fusion.values()):
             # No classifier: a start near zero would keep gradients from everything below.
             if isinstance(part, SubNetwork | FullyConnectedFusion):
                 part.fc.reset_parameters()
-        classified = self.sub_networks if sub_losses else ()
-        self.sub_classifiers = nn.ModuleDict({n: nn.Linear(FEATURES, ages) for n in classified})
-        initialise(self.sub_classifiers)
-        self.auxiliary = ("sub_logits",) if classified else ()
-        self.classifiers = ("DHAA", *(f"{ON_PAPER[n[0]]}-{n[1]}" for n in classified))
+        for name in self.sub_networks if sub_losses else ():
+            self.sub_heads[on_paper(name)] = create_head(head, FEATURES, self.ages)
+        initialise(self.sub_heads)
 
-    def forward(self, images: Tensor, key_points: Tensor | None = None) -> Output:
-        """images (B, 3, S, S), key_points (B, 5, 2) in [−1, 1] → logits (B, A).
+    def forward(
+        self, images: Tensor, key_points: Tensor | None = None, extras: Extras | None = None
+    ) -> Output:
+        """Images (B, 3, S, S), key points (B, 5, 2) in [−1, 1] → raw outputs of all heads.
 
-        The 68 points of iBUG may be given in place of the five. auxiliary: "sub_logits" (B, 9, A),
-        in the order of `classifiers[1:]`; absent without sub-network losses. WrinkleError without
-        key points.
+        The 68 points of iBUG may be given in place of the five. `sub` has an entry for each of the
+        nine sub-networks, none without sub-network losses.
+
+        Raises:
+            WrinkleError: no key points, or other shapes.
         """
         check_inputs(images, key_points)
         assert key_points is not None
@@ -173,17 +177,17 @@ class DHAA(AgeModel):
         z = {name: network(cb2[name]) for name, network in self.sub_networks.items()}
         # Little to compute, and an age's last hundredths depend on it: in float32 throughout.
         with torch.autocast(x.device.type, enabled=False):
-            return self.classify(z)
+            return self.fuse(z)
 
-    def classify(self, z: dict[str, Tensor]) -> Output:
-        """Features {"g1": (B, 128), …} of all sub-networks → fusion, final and sub-classifiers."""
+    def fuse(self, z: dict[str, Tensor]) -> Output:
+        """Features {"g1": (B, 128), …} of all sub-networks → fusion, final head and sub-heads."""
         h = [
             self.fusion[b](torch.stack([z[f"{b}{k}"] for k in SUB_NETWORKS], 1))
             for b in self.branches
         ]
-        sub_logits = [classify(z[name]) for name, classify in self.sub_classifiers.items()]
-        auxiliary = {"sub_logits": torch.stack(sub_logits, 1)} if sub_logits else {}
-        return Output(self.fc(torch.cat(h, 1)), auxiliary)
+        names = {on_paper(name): name for name in self.sub_networks}
+        sub = {name: head(z[names[name]]) for name, head in self.sub_heads.items()}
+        return Output(self.head(torch.cat(h, 1)), sub)
 
     def starting_state(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """A ResNet-18's trunk and layers put into the trunk and every sub-network.
@@ -203,7 +207,7 @@ class DHAA(AgeModel):
                 for n in self.sub_networks:
                     place = f"sub_networks.{n}.{name}"
                     state[place] = doubled(tensor) if n[0] == "c" and name in DOUBLED else tensor
-            elif layer != "fc":
+            elif layer not in ("fc", "head"):
                 state[name] = tensor
         return state
 
@@ -216,7 +220,12 @@ def is_new(name: str) -> bool:
     """Whether a ResNet-18 has no counterpart of this entry of the state dict."""
     part, _, rest = name.partition(".")
     head = part == "sub_networks" and not rest.partition(".")[2].startswith("layer")
-    return head or part in ("sub_classifiers", "fusion", "fc")
+    return head or part in ("sub_heads", "fusion", "head")
+
+
+def on_paper(name: str) -> str:
+    """ "c1" → "GL-1", as the paper's Figure 6 names the sub-networks."""
+    return f"{ON_PAPER[name[0]]}-{name[1]}"
 
 
 def doubled(weight: Tensor) -> Tensor:
@@ -262,15 +271,19 @@ def dhaa(
     input_size: int = 256,
     width: int = 64,
     branches: str = "global+local+global-local",
-    pooling: str = "arp",
-    fusion: str = "lstm",
+    pooling: Literal["arp", "roi"] = "arp",
+    fusion: Literal["lstm", "fc"] = "lstm",
     sub_losses: bool = True,
+    head: HeadChoice = "softmax",
 ) -> DHAA:
     """100.0 M parameters and 10.8 G multiply-adds a face as published; ages 0–100.
 
-    width: channels of the first layer, 64 in the paper; 16 gives 7 M parameters.
-    branches: any of "global", "local" and "global-local", joined by "+" (Table 1).
-    pooling: "arp", or "roi", which is for faces seen at zoom 0.8; fusion: "lstm" or "fc";
-    sub_losses: whether the sub-networks have classifiers of their own (Figure 5).
+    Args:
+        width: channels of the first layer, 64 in the paper; 16 gives 7 M parameters.
+        branches: any of "global", "local" and "global-local", joined by "+" (Table 1).
+        pooling: "arp", or "roi", which is for faces seen at zoom 0.8.
+        fusion: "lstm" or "fc".
+        sub_losses: whether the sub-networks have heads of their own (Figure 5).
+        head: of the whole network and of each sub-network: a name, or a mapping of name and fields.
     """
-    return DHAA(input_size, width, branches, pooling, fusion, sub_losses)
+    return DHAA(input_size, width, branches, pooling, fusion, sub_losses, head)

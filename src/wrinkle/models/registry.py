@@ -1,55 +1,43 @@
 """Names of models → the functions that build them."""
 
-import inspect
-from collections.abc import Callable
-from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import Any
 
-from wrinkle.errors import WrinkleError
 from wrinkle.models.base import AgeModel
+from wrinkle.registry import Registry
 
-EntryPoint = TypeVar("EntryPoint", bound=Callable[..., AgeModel])
+MODELS: Registry[AgeModel] = Registry("model", "wrinkle.models", "wrinkle.models.backbones")
 
-_entry_points: dict[str, Callable[..., AgeModel]] = {}
-
-
-def register(entry_point: EntryPoint) -> EntryPoint:
-    """Decorator: makes `create_model` know the function by its own name."""
-    _entry_points[entry_point.__name__] = entry_point
-    return entry_point
+register = MODELS.register
 
 
 def list_models() -> list[str]:
-    """All names `create_model` takes, sorted."""
-    return sorted(_entry_points)
+    """All names that `create_model` takes, sorted."""
+    return MODELS.names()
 
 
 def create_model(name: str, **fields: Any) -> AgeModel:
-    """Builds the model `name` with random weights.
+    """Build the model `name` with random weights.
 
-    fields: keyword arguments of its entry point (see the model's file); what is not given keeps
-    its default. WrinkleError, one line, for an unknown name or field or a value of another type.
+    Args:
+        name: one of `list_models()`, or "timm:NAME" for a network of timm.
+        fields: parameters of its function (see the model's file); the rest keep their defaults.
+
+    Raises:
+        WrinkleError: an unknown name or field, or a value of another type; one line.
     """
-    if name not in _entry_points:
-        raise WrinkleError(f"no model '{name}'{_choices(name, list_models())}")
-    entry_point = _entry_points[name]
-    parameters = inspect.signature(entry_point, eval_str=True).parameters
-    for field, value in fields.items():
-        if field not in parameters:
-            raise WrinkleError(f"{name} has no field '{field}'{_choices(field, list(parameters))}")
-        wanted = parameters[field].annotation
-        if not _fits(value, wanted):
-            raise WrinkleError(f"{name}: {field} must be {wanted.__name__}, not {value!r}")
-    return entry_point(**fields)
+    return MODELS.create(*named(name, fields))
 
 
-def _choices(given: str, known: list[str]) -> str:
-    close = get_close_matches(given, known, n=1)
-    return (f"; did you mean '{close[0]}'?" if close else ";") + f" choices: {', '.join(known)}"
+def check_model(name: str, fields: dict[str, Any]) -> None:
+    """Check the fields of the model `name` without building it.
+
+    Raises:
+        WrinkleError: as `create_model`.
+    """
+    MODELS.check(*named(name, fields))
 
 
-def _fits(value: object, wanted: type) -> bool:
-    # A bool is an int to Python, and YAML writes 1 where a float is meant.
-    if isinstance(value, bool):
-        return wanted is bool
-    return isinstance(value, (int, float) if wanted is float else wanted)
+def named(name: str, fields: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """ "timm:resnet18" and fields → "timm" and the fields with `architecture`."""
+    family, colon, architecture = name.partition(":")
+    return (family, {"architecture": architecture, **fields}) if colon else (name, fields)

@@ -10,13 +10,16 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from wrinkle.evaluation.predictions import Predictions
-from wrinkle.models.adpf import AttentionNet, FusionNet
-from wrinkle.models.dhaa import DHAA
+from wrinkle.models.base import Prediction
 from wrinkle.report.sources import Run
 from wrinkle.report.style import canvas
 from wrinkle.serving.explain import store_inputs
-from wrinkle.serving.explain_adpf import draw_gallery
-from wrinkle.serving.explain_dhaa import draw_dhaa
+from wrinkle.serving.explainers import (
+    explain_face,
+    explain_many,
+    has_gallery,
+    has_own_figure,
+)
 
 GALLERY = 8
 WORST = 12
@@ -37,18 +40,16 @@ def spread_out(ages: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
 @torch.inference_mode()
 def looks(run: Run) -> Figure | None:
     """What a network with regions, maps or patches looks at in faces of its test part."""
-    fold, model, view = run.fold(run.results[0].fold), run.model, run.header["input"]
-    if run.store is None or fold is None:
+    fold, model = run.fold(run.results[0].fold), run.model
+    many = has_gallery(model)
+    if run.store is None or fold is None or not (many or has_own_figure(model)):
         return None
-    if isinstance(model, DHAA):
-        rows = spread_out(run.store.ages, fold.test, 1)
-        pixels, points, _ = store_inputs(run.store, rows, view)
-        return draw_dhaa(model, pixels, points, model.predict_all(pixels, points)[0].float())
-    if isinstance(model, FusionNet | AttentionNet):
-        rows = spread_out(run.store.ages, fold.test, GALLERY)
-        pixels, points, ages = store_inputs(run.store, rows, view)
-        return draw_gallery(model, pixels, ages, model.expectation(model.predict(pixels, points)))
-    return None
+    rows = spread_out(run.store.ages, fold.test, GALLERY if many else 1)
+    pixels, points, ages = store_inputs(run.store, rows, run.spec)
+    if many:
+        return explain_many(model, pixels, ages, model.predict(pixels, points).age)
+    found = model.predict_all(pixels, points)
+    return explain_face(model, pixels, points, Prediction(*(part[0] for part in found)))
 
 
 @torch.inference_mode()
@@ -56,12 +57,13 @@ def features(run: Run, rows: np.ndarray) -> np.ndarray:
     """(N, d): what the network's own classifier is given of each face."""
     assert run.store is not None
     kept: list[torch.Tensor] = []
-    layer = run.model.get_submodule(run.model.heads[0])
-    hook = layer.register_forward_pre_hook(lambda _, given: kept.append(given[0].flatten(1)))
+    hook = run.model.head.register_forward_pre_hook(
+        lambda _, given: kept.append(given[0].flatten(1))
+    )
     try:
         for start in range(0, len(rows), BATCH):
             part = rows[start : start + BATCH]
-            pixels, points, _ = store_inputs(run.store, part, run.header["input"])
+            pixels, points, _ = store_inputs(run.store, part, run.spec)
             run.model(pixels, points)
     finally:
         hook.remove()

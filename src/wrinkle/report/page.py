@@ -148,7 +148,7 @@ def compared(systems: Sequence[System]) -> dict[str, Any]:
 def about(name: str, run: Run) -> dict[str, Any]:
     """What a run is: its network's cost, its data and their terms, what it took, its command."""
     provenance = run.header["provenance"]
-    dataset = DATASETS.get(provenance["data"] or "")
+    dataset = DATASETS.get(provenance["data"]) if provenance["data"] in DATASETS.names() else None
     return {
         "name": name,
         "run": run,

@@ -15,6 +15,7 @@ import yaml
 from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
 from wrinkle.evaluation.predictions import Predictions, read_predictions
+from wrinkle.faces.input import InputSpec
 from wrinkle.models.base import AgeModel
 from wrinkle.models.file import load_model
 from wrinkle.protocols import Fold, get_protocol
@@ -52,6 +53,7 @@ class Run:
     store: Store | None
     model: AgeModel
     header: dict[str, Any]
+    spec: InputSpec
 
     def fold(self, name: str) -> Fold | None:
         return next((fold for fold in self.folds or [] if fold.name == name), None)
@@ -103,7 +105,7 @@ def renamed(systems: Sequence[System]) -> list[System]:
 def read_run(root: Path, store: Path | None) -> System:
     """The folds of `runs/<recipe name>/` that are done."""
     if not (root / RECIPE_FILE).is_file():
-        raise WrinkleError(f"{root} is no run: give a folder such as runs/utkface/dhaa")
+        raise WrinkleError(f"{root} is no run: give a folder such as runs/dhaa/utkface-small")
     recipe = load_recipe(root / RECIPE_FILE)
     note, results = read_note(root), results_of(root)
     if not results:
@@ -128,6 +130,7 @@ def read_run(root: Path, store: Path | None) -> System:
         store=found,
         model=model,
         header=header,
+        spec=InputSpec.from_header(header["input"]),
     )
     rows = found.columns if found else unlabelled(list(ages), list(ages.values()))
     parts = [read_predictions(file, rows) for file in files]

@@ -17,7 +17,6 @@ from wrinkle.evaluation.scores import CUMULATIVE, clusters, known_people
 from wrinkle.evaluation.uncertainty import Estimate, estimates
 from wrinkle.models import create_model
 from wrinkle.protocols import Protocol, get_protocol
-from wrinkle.runs.recipe import Recipe, load_recipe
 from wrinkle.runs.folder import (
     PREDICTIONS_FILE,
     RECIPE_FILE,
@@ -26,6 +25,7 @@ from wrinkle.runs.folder import (
     read_note,
     read_result,
 )
+from wrinkle.runs.recipe import Recipe, load_recipe
 
 
 class OverFolds(NamedTuple):

@@ -1,18 +1,33 @@
 """Recipes: what to train, on what and how, as YAML checked by a schema.
 
-A recipe's header comment states its command, cost, start and expected score; the fields are the
-classes below, and every one of them can be overridden as `section.field=value`. `base: FILE`,
-relative to the recipe, takes over another recipe's fields; the recipe's own change them.
-`first: FILE` names the recipe of a first stage, which is trained before, fold by fold.
+A recipe's header comment states what it is, its command, its source and what that leaves open; the
+fields are the classes below, and every one of them can be overridden as `section.field=value`.
+`first` names the recipe of a first stage, which is trained before, fold by fold. What else a file
+may hold, sizes, datasets, variants and a base, is in `wrinkle.runs.overlays`.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from wrinkle.datasets.augment import Augment, Strength
 from wrinkle.errors import WrinkleError
+from wrinkle.losses import LOSSES
+from wrinkle.models.registry import check_model
+from wrinkle.registry import load_plugins, plugin_entries
+from wrinkle.runs.folder import MODEL_FILE
+from wrinkle.runs.overlays import (
+    KINDS,
+    choose,
+    follow,
+    is_reference,
+    overlaid,
+    read_recipe,
+    run_name,
+)
 from wrinkle.settings import (
     Count,
     NamedPart,
@@ -21,14 +36,27 @@ from wrinkle.settings import (
     Positive,
     Probability,
     explain,
-    read_yaml,
 )
 
-Strength = Annotated[float, Field(ge=0, lt=1)]
+
+class Term(NamedPart):
+    """A term of the loss; fields beside these are the term's own (see `wrinkle.losses`)."""
+
+    weight: NotNegative = 1.0
+
+    @model_validator(mode="after")
+    def _is_registered(self) -> Self:
+        LOSSES.create(self.name, self.fields)
+        return self
 
 
-class Loss(NamedPart):
-    name: Literal["distribution", "cross_entropy", "dhaa", "attention_net"] = "distribution"
+class Model(NamedPart):
+    """A network; fields beside the name are its own (see `wrinkle models`)."""
+
+    @model_validator(mode="after")
+    def _is_registered(self) -> Self:
+        check_model(self.name, self.fields)
+        return self
 
 
 class Data(Part):
@@ -41,35 +69,6 @@ class Data(Part):
 class Input(Part):
     size: Annotated[int, Field(ge=32, le=1024)] = 112
     zoom: Positive = 1.0
-
-
-class Photometric(Part):
-    """Changes of the crop's pixels. The first four are strengths, the rest probabilities.
-
-    `cast` is the colour cast of old prints and cheap lamps: a gain of each channel of its own.
-    """
-
-    brightness: Strength = 0.0
-    contrast: Strength = 0.0
-    saturation: Strength = 0.0
-    cast: Strength = 0.0
-    greyscale: Probability = 0.0
-    blur: Probability = 0.0
-    downscale: Probability = 0.0
-    jpeg: Probability = 0.0
-    noise: Probability = 0.0
-    grain: Probability = 0.0
-
-
-class Augment(Part):
-    """Random view of a face: `mirror` is a probability, `rotation` ± degrees, `scale` and
-    `translation` ± fractions (of the face's size and of the input's side)."""
-
-    mirror: Probability = 0.5
-    rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
-    scale: Strength = 0.0
-    translation: Strength = 0.0
-    photometric: Photometric = Photometric()
 
 
 class Optimizer(Part):
@@ -122,10 +121,15 @@ class Recipe(Part):
     """Overrides that hold for the first stage too; `first.section.field=value` is for it alone."""
 
     name: str = ""
-    """Folder under `runs/`; by default the file's place below `recipes/`."""
-    model: NamedPart
+    """Folder under `runs/`; by default the file's place below `recipes/` and what was chosen there:
+    adpf/utkface-small-no_ranking."""
+    plugins: tuple[str, ...] = ()
+    """Python files that register models, heads, losses, datasets or protocols, relative to the
+    recipe. A run keeps a copy of each."""
+    model: Model
     init: str = "none"
-    """none, imagenet, or a file: ImageNet weights or a wrinkle checkpoint."""
+    """none, imagenet, a packaged model's name, or a file: ImageNet weights or a wrinkle checkpoint.
+    In a recipe file also {recipe, size, dataset, variant}: the model of that recipe's run."""
     init_classifier: bool = True
     """Whether the classifier too comes from `init`, where that has one of the same ages."""
     first: "Recipe | None" = None
@@ -133,7 +137,8 @@ class Recipe(Part):
     data: Data
     input: Input = Input()
     augment: Augment = Augment()
-    loss: Loss = Loss()
+    loss: Annotated[tuple[Term, ...], Field(min_length=1)] = (Term(name="dldl_v2"),)
+    """Terms whose weighted sum is minimised."""
     optimizer: Optimizer
     schedule: Schedule = Schedule()
     training: Training
@@ -154,88 +159,100 @@ class Recipe(Part):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
     def resolved(self) -> dict[str, Any]:
-        """Every field, as {"section.field": value}."""
-        return flatten(self.model_dump(mode="json"))
+        """Every field, as {"section.field": value}; plug-ins by their content."""
+        plugins = [entry["sha256"] for entry in plugin_entries(self.plugins)]
+        return flatten({**self.model_dump(mode="json"), "plugins": plugins})
 
 
 def load_recipe(path: str | Path, overrides: list[str] | None = None) -> Recipe:
-    """Recipe in a YAML file, after `overrides` such as `training.epochs=2`.
+    """The recipe in a YAML file, as `overrides` choose and change it.
 
-    Raises WrinkleError, one line naming the file, the field, its value and the choices.
+    Args:
+        path: the file.
+        overrides: choices such as `size=small`, and fields such as `training.epochs=2`.
+
+    Raises:
+        WrinkleError: one line naming the file, the field, its value and the choices.
     """
     path = Path(path)
-    content = _read_with_base(path)
-    overrides = overrides or []
-    for_first = [each.removeprefix("first.") for each in overrides if each.startswith("first.")]
-    for override in overrides:
-        if not override.startswith("first."):
-            _override(content, override)
-    first = content.get("first")
-    if isinstance(first, str):
-        shared = [each for each in overrides if each.startswith(Recipe.SHARED)]
-        content["first"] = load_recipe(first, [*shared, *for_first])
-    elif for_first:
-        raise WrinkleError(f"override 'first.{for_first[0]}': this recipe has no first stage")
-    content.setdefault("name", _default_name(path))
+    asked, changes = {}, []
+    for override in overrides or []:
+        kind, equals, name = override.partition("=")
+        if equals and kind in KINDS:
+            asked[kind] = name
+        else:
+            changes.append(override)
+    content = read_recipe(path)
+    chosen = choose(content, asked, path)
+    fields = overlaid(content, chosen)
+    load_plugins(fields.get("plugins") or ())
+    fields.setdefault("loss", [{"name": "dldl_v2"}])
+    fields["name"] = run_name(path, fields.get("name"), chosen)
+    for change in changes:
+        if not change.startswith("first."):
+            _override(fields, change)
+    if is_reference(fields.get("init")):
+        fields["init"] = _model_of(*follow(fields["init"], path, chosen))
+    fields["first"] = _first(fields.get("first"), path, chosen, changes)
     try:
-        return Recipe.model_validate(content)
+        return Recipe.model_validate(fields)
     except ValidationError as error:
         raise WrinkleError(f"{path}: {explain(error, Recipe)}") from None
+    except WrinkleError as error:
+        raise WrinkleError(f"{path}: {error}") from None
 
 
-def _read_with_base(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """A recipe's content laid over that of its base, and of the base's base."""
-    if path.resolve() in above:
-        raise WrinkleError(f"{path}: a recipe cannot be its own base")
-    content = read_yaml(path, "a recipe is a YAML mapping with sections such as model, data")
-    if isinstance(content.get("first"), str):
-        content["first"] = str(path.parent / content["first"])
-    base = content.pop("base", None)
-    if base is None:
-        return content
-    if not isinstance(base, str):
-        raise WrinkleError(f"{path}: base is {base!r}: give the file of another recipe")
-    inherited = _read_with_base(path.parent / base, (*above, path.resolve()))
-    inherited.pop("name", None)  # two recipes of one name would share a folder of runs
-    return _merged(inherited, content)
+def _first(first: Any, path: Path, chosen: Mapping[str, str | None], changes: list[str]) -> Any:
+    """A recipe's first stage with the overrides that concern it; a reference is loaded."""
+    own = [change.removeprefix("first.") for change in changes if change.startswith("first.")]
+    if isinstance(first, str):
+        first = {"recipe": first}
+    if is_reference(first):
+        other, theirs = follow(first, path, chosen)
+        if other.resolve() == path.resolve() and theirs == chosen:
+            raise WrinkleError(f"{path}: a recipe cannot be its own first stage")
+        choices = [f"{kind}={name}" for kind, name in theirs.items() if name is not None]
+        shared = [change for change in changes if change.startswith(Recipe.SHARED)]
+        return load_recipe(other, [*choices, *shared, *own])
+    if own and not isinstance(first, dict):
+        raise WrinkleError(f"override 'first.{own[0]}': this recipe has no first stage")
+    for change in own:
+        _override(first, change)
+    return first
 
 
-def _merged(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
-    """`base` with the fields of `change` in place of its own; a section of another `name` takes
-    the old one's place whole, for its fields are not those of the new thing."""
-    merged = dict(base)
-    for key, value in change.items():
-        old = merged.get(key)
-        if isinstance(old, dict) and isinstance(value, dict):
-            renamed = "name" in value and value["name"] != old.get("name")
-            merged[key] = value if renamed else _merged(old, value)
-        else:
-            merged[key] = value
-    return merged
+def _model_of(path: Path, chosen: Mapping[str, str | None]) -> str:
+    """The model file of a recipe's run, of the fold that has its protocol's name."""
+    fields = overlaid(read_recipe(path), chosen)
+    try:
+        fold = fields["data"]["protocol"]
+    except (KeyError, TypeError):
+        raise WrinkleError(f"{path}: field data.protocol is missing") from None
+    return f"runs/{run_name(path, fields.get('name'), chosen)}/{fold}/{MODEL_FILE}"
 
 
-def _override(content: dict[str, Any], override: str) -> None:
+def _override(content: Any, override: str) -> None:
+    """Set one field; in the list of losses a term is found by its name: `loss.dldl_v2.sigma=3`."""
     field, equals, text = override.partition("=")
     *sections, last = field.strip().split(".")
     if not equals or not last or not all(sections):
         raise WrinkleError(f"override {override!r}: write section.field=value")
     for section in sections:
-        inner = content.setdefault(section, {})
-        if not isinstance(inner, dict):
+        inner = content.setdefault(section, {}) if isinstance(content, dict) else None
+        if isinstance(content, list):
+            inner = next((each for each in content if each.get("name") == section), None)
+            if inner is None:
+                names = ", ".join(str(each.get("name")) for each in content)
+                raise WrinkleError(f"override {override!r}: no {section!r} there; choices: {names}")
+        if not isinstance(inner, dict | list):
             raise WrinkleError(f"override {override!r}: {section} is a value, not a section")
         content = inner
+    if isinstance(content, list):
+        raise WrinkleError(f"override {override!r}: write {'.'.join(sections)}.NAME.field=value")
     try:
         content[last] = yaml.safe_load(text)
     except yaml.YAMLError:
         raise WrinkleError(f"override {override!r}: the value is not YAML") from None
-
-
-def _default_name(path: Path) -> str:
-    parts = path.absolute().with_suffix("").parts
-    if "recipes" in parts[:-1]:
-        start = len(parts) - parts[::-1].index("recipes")
-        return "/".join(parts[start:])
-    return parts[-1]
 
 
 def flatten(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:

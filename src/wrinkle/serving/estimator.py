@@ -14,10 +14,12 @@ from PIL import Image
 from torch import Tensor
 
 from wrinkle.errors import ImageError, WrinkleError
-from wrinkle.faces.align import crop_face, face_input, transform, view_matrix
+from wrinkle.faces.align import crop_face, transform
 from wrinkle.faces.decode import count_pixels, decode
-from wrinkle.faces.detectors.detection import Detection, create_detector
+from wrinkle.faces.detectors import Detection, create_detector
+from wrinkle.faces.input import InputSpec
 from wrinkle.inference.conformal import Calibration
+from wrinkle.inference.intervals import central_interval, probability_at_least
 from wrinkle.inference.prepared import prepare_for_inference
 from wrinkle.models.base import AgeModel
 from wrinkle.models.file import load_model
@@ -41,21 +43,22 @@ class Face:
     key_points: np.ndarray
     """(5, 2) float32: image-left eye, image-right eye, nose tip, left and right mouth corner."""
     age: float
-    """Years: the mean of the distribution."""
+    """Years, as the model's head decodes them: with most heads the mean of the distribution."""
     interval: tuple[float, float]
     """Years: 90 %, calibrated where the model is (`calibration`), else the distribution's own."""
     distribution: np.ndarray = field(repr=False)
-    """(A,) float32, sums to 1: the network's probability of each whole age 0, 1, …, A − 1."""
+    """(A,) float32, sums to 1: the network's probability of each of `ages`."""
+    ages: np.ndarray = field(repr=False)
+    """(A,) float32, years, ascending; with all packaged models 0, 1, …, 100."""
     calibration: Calibration | None = field(default=None, repr=False)
     """The model's, on faces that it was not trained on."""
 
     def at_least(self, age: float) -> float:
         """P(whoever this is has turned `age`), in [0, 1]; calibrated where the model is."""
-        if self.calibration is not None:
-            return float(self.calibration.at_least(self.distribution[None], age)[0])
-        edges = np.arange(len(self.distribution) + 1) - 0.5
-        below = np.concatenate([[0.0], np.cumsum(self.distribution, dtype=np.float64)])
-        return float(1 - np.interp(age - 0.5, edges, below / below[-1]))
+        if self.calibration is None:
+            return probability_at_least(self.distribution, self.ages, age)
+        own = np.array([self.age])
+        return float(self.calibration.at_least(self.distribution[None], self.ages, age, own)[0])
 
 
 @dataclass(slots=True)
@@ -84,6 +87,8 @@ class AgeEstimator:
         self.device = torch.device(device)
         self.model = prepare_for_inference(model, self.device)
         self.header = header
+        self.spec = InputSpec.from_header(header["input"])
+        self.ages = self.model.ages.cpu().numpy()
         self.calibration = Calibration.from_header(header)
         self.detector = create_detector(detector, str(device))
 
@@ -105,7 +110,7 @@ class AgeEstimator:
         """
         where = choose_device(device)
         network, header = load_model(model_file(model))
-        return cls(cast(AgeModel, network), header, where, detector)
+        return cls(network, header, where, detector)
 
     def predict(self, images: Picture | Sequence[Picture], batch: int = 32) -> list[list[Face]]:
         """Find the faces of one or several pictures and estimate their ages.
@@ -151,49 +156,53 @@ class AgeEstimator:
 
     def _faces(self, images: list[np.ndarray]) -> list[list[Face]]:
         detections = self.detector(images) if images else []
-        distributions = self._distributions(
-            [
-                (image, face)
-                for image, found in zip(images, detections, strict=True)
-                for face in found
-            ]
-        )
-        following = iter(distributions)
-        return [
-            [_face(face, next(following), self.calibration) for face in found]
-            for found in detections
-        ]
+        places = zip(images, detections, strict=True)
+        found = [(image, each) for image, group in places for each in group]
+        predicted = zip(*self._predict(found), strict=True)
+        return [[self._face(each, *next(predicted)) for each in group] for group in detections]
 
     @torch.inference_mode()
-    def _distributions(self, faces: list[tuple[np.ndarray, Detection]]) -> np.ndarray:
-        """(N, A) distributions of the faces at the detected places."""
+    def _predict(self, faces: list[tuple[np.ndarray, Detection]]) -> tuple[np.ndarray, np.ndarray]:
+        """Distributions (N, A) and ages (N,) of the faces at the detected places."""
         # A CPU's caches hold what a few faces become within the network: a fourth less time.
         batch = 8 if self.device.type == "cpu" else 64
-        parts = [np.empty((0, len(self.model.ages)), np.float32)]
+        distributions = [np.empty((0, len(self.ages)), np.float32)]
+        ages = [np.empty(0, np.float32)]
         for start in range(0, len(faces), batch):
-            pixels, key_points = self.inputs(faces[start : start + batch])
-            parts.append(self.model.predict(pixels, key_points).cpu().numpy())
-        return np.concatenate(parts)
+            found = self.model.predict(*self.inputs(faces[start : start + batch]))
+            distributions.append(found.distribution.cpu().numpy())
+            ages.append(found.age.cpu().numpy())
+        return np.concatenate(distributions), np.concatenate(ages)
+
+    def _face(self, found: Detection, distribution: np.ndarray, age: np.floating) -> Face:
+        if self.calibration is None:
+            ends = central_interval(distribution, self.ages)
+        else:
+            low, high = self.calibration.interval(
+                distribution[None], self.ages, predicted=np.array([age])
+            )[0]
+            ends = float(low), float(high)
+        return Face(
+            found.box,
+            found.score,
+            found.key_points,
+            float(age),
+            ends,
+            distribution,
+            self.ages,
+            self.calibration,
+        )
 
     def inputs(self, faces: list[tuple[np.ndarray, Detection]]) -> tuple[Tensor, Tensor]:
         """Faces, each with its photograph, as the network takes them: pixels (B, 3, size, size),
         normalised, and key points (B, 5, 2) in [−1, 1]."""
-        expected = self.header["input"]
-        crops, points = [], []
-        for image, face in faces:
-            crop, matrix = crop_face(image, face.key_points, expected["crop"])
-            crops.append(crop)
-            points.append(transform(matrix, face.key_points))
-        views = view_matrix(np.stack(points), expected["size"], expected["zoom"])
-        key_points = transform(views, np.stack(points)) * 2 / expected["size"] - 1
-        pixels = face_input(
-            torch.from_numpy(np.stack(crops)).to(self.device),
-            torch.from_numpy(views).to(self.device),
-            expected["size"],
-            expected["mean"],
-            expected["std"],
-        )
-        return pixels, torch.from_numpy(key_points.astype(np.float32)).to(self.device)
+        cropped = [crop_face(image, face.key_points, self.spec.crop) for image, face in faces]
+        crops = np.stack([crop for crop, _ in cropped])
+        points = [
+            transform(matrix, face.key_points)
+            for (_, matrix), (_, face) in zip(cropped, faces, strict=True)
+        ]
+        return self.spec(crops, np.stack(points), self.device)
 
 
 def choose_device(name: str | None) -> torch.device:
@@ -208,29 +217,8 @@ def choose_device(name: str | None) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError, ImportError):
-        raise WrinkleError(f"device {name!r} is not to be had here: try --device cpu") from None
+        raise WrinkleError(f"no device {name!r} on this machine: try --device cpu") from None
     return device
-
-
-def interval(distribution: np.ndarray, share: float = 0.9) -> tuple[float, float]:
-    """Central interval of a distribution over whole ages, (A,), in years with interpolation.
-
-    An age a stands for [a − ½, a + ½); ends are clipped to [0, A − 1].
-    """
-    edges = np.arange(len(distribution) + 1) - 0.5
-    below = np.concatenate([[0.0], np.cumsum(distribution, dtype=np.float64)])
-    low, high = np.interp([(1 - share) / 2, (1 + share) / 2], below / below[-1], edges)
-    return float(max(low, 0)), float(min(high, len(distribution) - 1))
-
-
-def _face(found: Detection, distribution: np.ndarray, calibration: Calibration | None) -> Face:
-    age = float(distribution @ np.arange(len(distribution)))
-    if calibration is None:
-        ends = interval(distribution)
-    else:
-        low, high = calibration.interval(distribution[None])[0]
-        ends = float(low), float(high)
-    return Face(found.box, found.score, found.key_points, age, ends, distribution, calibration)
 
 
 def _read(source: Picture) -> Prediction:

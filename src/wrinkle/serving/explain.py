@@ -1,25 +1,19 @@
 """A figure of how a model comes to one face's age: what it looked at, and what each part says."""
 
 from os import PathLike
-from typing import Any
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from wrinkle.datasets.loader import Draw, Faces
 from wrinkle.datasets.store import Store
 from wrinkle.errors import ImageError, WrinkleError
-from wrinkle.faces.align import face_input
 from wrinkle.faces.decode import decode, printable
-from wrinkle.models.adpf import AttentionNet, FusionNet
-from wrinkle.models.base import AgeModel
-from wrinkle.models.dhaa import DHAA
-from wrinkle.serving.drawing import SOURCE, draw_distributions, mark, show, visible
+from wrinkle.faces.input import InputSpec
+from wrinkle.models.base import Prediction
 from wrinkle.serving.estimator import AgeEstimator, Picture
-from wrinkle.serving.explain_adpf import draw_adpf, draw_gallery
-from wrinkle.serving.explain_dhaa import draw_dhaa
+from wrinkle.serving.explainers import explain_face, explain_many
 
 
 @torch.inference_mode()
@@ -41,31 +35,9 @@ def explain(estimator: AgeEstimator, picture: Picture) -> Figure:
         name = printable(str(picture)) if isinstance(picture, str | PathLike) else "the picture"
         raise ImageError(f"{name}: no face found: nothing to explain")
     pixels, key_points = estimator.inputs([(image, faces[0])])
-    model = estimator.model
-    distributions = model.predict_all(pixels, key_points)[0].float().cpu()
-    pixels, key_points = pixels.cpu(), key_points.cpu()
-    if isinstance(model, DHAA):
-        return draw_dhaa(model, pixels, key_points, distributions)
-    if isinstance(model, FusionNet | AttentionNet):
-        return draw_adpf(model, pixels, key_points, distributions)
-    return draw_plain(model, pixels, key_points, distributions)
-
-
-def draw_plain(
-    model: AgeModel, pixels: Tensor, key_points: Tensor, distributions: Tensor
-) -> Figure:
-    """The face with its key points, and the distribution over ages.
-
-    pixels: (1, 3, S, S), the network's input. key_points: (1, 5, 2) in [−1, 1]. distributions:
-    (K, A), of all the model's classifiers.
-    """
-    figure = Figure((9, 3.6), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(1, 1.7))
-    show(left, visible(pixels, model)[0], "what the network sees")
-    mark(left, key_points[0], pixels.shape[-1], SOURCE)
-    draw_distributions(right, model, distributions[:1], ["age"])
-    right.set_ylim(bottom=0)
-    return figure
+    found = estimator.model.predict_all(pixels, key_points)
+    prediction = Prediction(*(part[0].float().cpu() for part in found))
+    return explain_face(estimator.model, pixels.cpu(), key_points.cpu(), prediction)
 
 
 @torch.inference_mode()
@@ -75,35 +47,18 @@ def gallery(estimator: AgeEstimator, store: Store, count: int) -> Figure:
     The faces are evenly spread over the store's, in the order of their ages. WrinkleError for a
     model without patches, or less than one face.
     """
-    model, view = estimator.model, estimator.header["input"]
-    if not isinstance(model, FusionNet | AttentionNet):
-        raise WrinkleError(
-            f"a gallery shows patches, and {estimator.header['model']['name']} looks at none: give "
-            "a model such as adpf, or a picture"
-        )
+    model = estimator.model
     if not 1 <= count <= len(store):
         raise WrinkleError(f"{count} faces of {len(store)} in {store.path}: give 1 to {len(store)}")
     order = np.argsort(store.ages, kind="stable")
     rows = order[((np.arange(count) + 0.5) * len(store) / count).astype(int)]
-    pixels, points, ages = store_inputs(store, rows, view)
-    device = estimator.device
-    found = model.predict(pixels.to(device), points.to(device))
-    predicted = model.expectation(found).cpu()
-    return draw_gallery(model, pixels, ages, predicted)
+    pixels, points, ages = store_inputs(store, rows, estimator.spec)
+    found = model.predict(pixels.to(estimator.device), points.to(estimator.device))
+    return explain_many(model, pixels, ages, found.age.cpu())
 
 
-def store_inputs(
-    store: Store, rows: np.ndarray, view: dict[str, Any]
-) -> tuple[Tensor, Tensor, Tensor]:
+def store_inputs(store: Store, rows: np.ndarray, spec: InputSpec) -> tuple[Tensor, Tensor, Tensor]:
     """Faces of a store as a network sees them: pixels (B, 3, S, S), key points (B, 5, 2) in
-    [−1, 1], ages (B,) in years.
-
-    view: "input" of the model file's header.
-    """
-    faces = Faces(store, view["size"], view["zoom"])
-    items = [faces[Draw(0, int(row), 0)] for row in rows]
-    crops, matrices, points, ages = (
-        torch.stack([getattr(item, name) for item in items])
-        for name in ("crop", "matrix", "key_points", "age")
-    )
-    return face_input(crops, matrices, view["size"], view["mean"], view["std"]), points, ages
+    [−1, 1], ages (B,) in years."""
+    crops = np.stack([store.image(int(row)) for row in rows])
+    return *spec(crops, store.key_points[rows]), torch.from_numpy(store.ages[rows])

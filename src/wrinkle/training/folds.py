@@ -7,11 +7,11 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
 from accelerate import Accelerator
 
 from wrinkle.datasets.store import Store
@@ -19,10 +19,11 @@ from wrinkle.errors import WrinkleError
 from wrinkle.evaluation.metrics import cumulative_score, mean_absolute_error
 from wrinkle.evaluation.predictions import Predictions
 from wrinkle.evaluation.predictions import to_csv as predictions_csv
+from wrinkle.faces.input import InputSpec
 from wrinkle.files import replace_file
 from wrinkle.inference.conformal import LEAST_FACES, calibrate
 from wrinkle.inference.predict_store import predict_store
-from wrinkle.models.file import amend, load_model
+from wrinkle.models.file import PLUGINS_FOLDER, amend, load_model
 from wrinkle.protocols import Fold, get_protocol
 from wrinkle.protocols.fold import limited
 from wrinkle.runs.folder import (
@@ -36,11 +37,12 @@ from wrinkle.runs.folder import (
     read_note,
     read_result,
 )
-from wrinkle.runs.recipe import Recipe, flatten
+from wrinkle.runs.recipe import Recipe, load_recipe
+from wrinkle.training.extras import EXTRAS_FILE, read_extras
 from wrinkle.training.integrity import check_integrity, check_start
-from wrinkle.training.loop import Run, try_out
+from wrinkle.training.loop import Trainer
 from wrinkle.training.memory import keep_freed_memory
-from wrinkle.training.patches import PATCHES_FILE, read_patches
+from wrinkle.training.network import try_out
 
 
 def train(
@@ -54,7 +56,7 @@ def train(
     repeated. Several processes, on one host or many, may train different folds in one folder.
     Returns the results of the folds asked for.
 
-    Raises WrinkleError, one line; `wrinkle.training.loop.Stopped` on Ctrl-C or SIGTERM.
+    Raises WrinkleError, one line; `wrinkle.training.stop.Stopped` on Ctrl-C or SIGTERM.
     """
     root = Path(runs) / recipe.name
     store = Store(recipe.data.store)
@@ -121,12 +123,12 @@ def train_fold(
             f"training.choose is 'best', but fold {fold.name} of {recipe.data.protocol} has no "
             "validation part; choices: 'last'"
         )
-    Run(recipe, store, fold, folder, accelerator, first).train()
+    Trainer(recipe, store, fold, folder, accelerator, first).train()
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         result = test_fold(recipe, store, fold, folder, accelerator)
         replace_file(folder / RESULT_FILE, json.dumps(asdict(result), indent=1).encode())
-        for file in (STATE_FILE, PATCHES_FILE):
+        for file in (STATE_FILE, EXTRAS_FILE):
             (folder / file).unlink(missing_ok=True)
     accelerator.wait_for_everyone()
 
@@ -138,34 +140,35 @@ def test_fold(
     writes predictions.csv."""
     model, header = load_model(folder / MODEL_FILE, accelerator.device)
     training = recipe.training
-
-    def predict(part: np.ndarray, patches: np.ndarray | None = None) -> np.ndarray:
-        return predict_store(
-            model,
-            header,
-            store,
-            part,
-            accelerator.device,
-            training.batch,
-            training.mirror_average,
-            training.workers,
-            every_classifier=True,
-            patches=patches,
-        )
-
-    probabilities = predict(fold.test)
-    every = probabilities.astype(np.float64) @ np.asarray(header["ages"])
+    predict = partial(
+        predict_store,
+        model,
+        InputSpec.from_header(header["input"]),
+        store,
+        device=accelerator.device,
+        batch=training.batch,
+        mirror_average=training.mirror_average,
+        workers=training.workers,
+    )
+    distributions, every = predict(fold.test, every_classifier=True)
+    model_ages = model.ages.cpu().numpy()
     interval = None
     if len(fold.validation) >= LEAST_FACES:
-        data = f"validation part of {recipe.data.protocol}, fold {fold.name}"
-        ages = store.ages[fold.validation]
-        known = (folder / PATCHES_FILE).exists()
-        patches = read_patches(folder, len(store)) if known else None
-        calibration = calibrate(predict(fold.validation, patches)[:, 0], ages, data)
+        known = (folder / EXTRAS_FILE).exists()
+        extras = read_extras(folder, len(store)) if known else None
+        validated = predict(fold.validation, extras=extras)
+        calibration = calibrate(
+            validated.distribution,
+            model_ages,
+            store.ages[fold.validation],
+            f"validation part of {recipe.data.protocol}, fold {fold.name}",
+            validated.age,
+        )
         amend(folder / MODEL_FILE, folder / MODEL_FILE, calibration=calibration.to_header())
-        interval = calibration.interval(probabilities[:, 0])
+        interval = calibration.interval(distributions[:, 0], model_ages, predicted=every[:, 0])
+    names = list(model.classifiers)
     tested = Predictions(recipe.name, store.columns.take(fold.test), every[:, 0], interval)
-    others = dict(zip(model.classifiers[1:], every.T[1:], strict=True))
+    others = dict(zip(names[1:], every.T[1:], strict=True))
     replace_file(folder / PREDICTIONS_FILE, predictions_csv(tested, others))
     actual = tested.actual
     provenance = header["provenance"]
@@ -178,8 +181,8 @@ def test_fold(
         epochs=provenance["epochs"],
         classifiers={
             name: float(mean_absolute_error(guesses, actual))
-            for name, guesses in zip(model.classifiers, every.T, strict=True)
-            if len(model.classifiers) > 1
+            for name, guesses in zip(names, every.T, strict=True)
+            if len(names) > 1
         },
     )
 
@@ -211,7 +214,7 @@ def check_folder(root: Path, recipe: Recipe, data: str) -> None:
     """WrinkleError when `root` holds a run of another recipe or of other data."""
     if not (root / RECIPE_FILE).exists():
         return
-    old = flatten(yaml.safe_load((root / RECIPE_FILE).read_text(encoding="utf-8")))
+    old = load_recipe(root / RECIPE_FILE).resolved()
     new = recipe.resolved()
     differences = [
         f"{field} is {old.get(field)!r} there, {new.get(field)!r} here"
@@ -232,6 +235,10 @@ def write_folder(
 ) -> None:
     note = {"command": command, "data": data, "integrity": integrity}
     replace_file(root / RUN_FILE, json.dumps(note).encode(), writer)
+    copies = tuple(f"{PLUGINS_FOLDER}/{Path(file).name}" for file in recipe.plugins)
+    for file, copy in zip(recipe.plugins, copies, strict=True):
+        replace_file(root / copy, Path(file).read_bytes(), writer)
+    recipe = recipe.model_copy(update={"plugins": copies})
     replace_file(root / RECIPE_FILE, f"# {command}\n{recipe.to_yaml()}".encode(), writer)
 
 

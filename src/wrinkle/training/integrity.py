@@ -11,6 +11,7 @@ import yaml
 from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
 from wrinkle.files import read_tensors, replace_file
+from wrinkle.models.pretrained import start_file
 from wrinkle.protocols import Fold, Protocol, get_protocol
 from wrinkle.protocols.fold import limited
 from wrinkle.protocols.integrity import check_people, find_leaks, leaks_csv, summary
@@ -39,7 +40,7 @@ def check_integrity(
 def check_start(init: str, store: Store, folds: Sequence[Fold]) -> None:
     """WrinkleError where the model file that a run starts from has learned from test pictures."""
     try:
-        header = read_tensors(init, "model")[1]
+        header = read_tensors(start_file(init), "model")[1]
     except WrinkleError:  # none, ImageNet, another program's file, or what `load_initial` refuses
         return
     known = learned(header["provenance"], store)

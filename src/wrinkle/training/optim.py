@@ -13,14 +13,14 @@ from wrinkle.runs import recipe
 def create_optimizer(model: AgeModel, choice: recipe.Optimizer) -> torch.optim.Optimizer:
     """SGD with Nesterov momentum, or AdamW.
 
-    Norms and biases (everything of one dimension) are not decayed. The classifier, which a start
-    from ImageNet leaves random, learns at `lr * head_lr_factor`. Each group keeps its own full rate
+    Norms and biases (everything of one dimension) are not decayed. The heads, which a start from
+    ImageNet leaves random, learn at `lr * head_lr_factor`. Each group keeps its own full rate
     under `base_lr`; `set_learning_rate` scales it.
     """
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = defaultdict(list)
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            in_head = name.startswith(tuple(f"{head}." for head in model.heads))
+            in_head = name.startswith(("head.", "sub_heads."))
             groups[in_head, parameter.ndim > 1].append(parameter)
     parts = []
     for (in_head, decays), parameters in groups.items():

@@ -11,7 +11,7 @@ from wrinkle.curation.annotators import Crop
 from wrinkle.curation.config import FaceRules
 from wrinkle.curation.stages.faces import face_rows
 from wrinkle.faces.decode import decode
-from wrinkle.faces.detectors.detection import create_detector
+from wrinkle.faces.detectors import create_detector
 
 PORTRAITS = sorted(EXAMPLES.glob("*.jpg"))
 

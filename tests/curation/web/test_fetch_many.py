@@ -165,6 +165,7 @@ def test_closing_ends_the_threads(server):
     assert len(server.asked) == asked
 
 
+@pytest.mark.kills
 def test_a_stopped_program_does_not_wait_for_servers(server):
     """Ctrl-C while a server says nothing for far longer than anybody likes to wait."""
     stop = threading.Event()

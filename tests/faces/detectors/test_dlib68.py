@@ -21,7 +21,7 @@ def detector() -> Dlib68:
 
 
 def test_five_of_68_by_hand():
-    landmarks = np.arange(136, dtype=np.float32).reshape(68, 2)  # point i lies at (2i, 2i + 1)
+    landmarks = np.arange(136, dtype=np.float32).reshape(68, 2)  # point i is (2i, 2i + 1)
     expected = [[77, 78], [89, 90], [60, 61], [96, 97], [108, 109]]
     np.testing.assert_array_equal(five_of_68(landmarks), np.float32(expected))
 

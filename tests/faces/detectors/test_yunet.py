@@ -16,7 +16,7 @@ EXAMPLES = ROOT / "examples"
 def detector() -> YuNet:
     if not MODEL.is_file():
         pytest.skip(f"no YuNet model at {MODEL}")
-    return YuNet(MODEL)
+    return YuNet("cpu", str(MODEL))
 
 
 def test_one_face_where_it_is(detector):
@@ -70,8 +70,8 @@ def test_tiny_photographs_hold_no_face(detector, shape):
 def test_a_file_that_is_none_is_refused_in_one_line(tmp_path, capfd):
     text = tmp_path / "text.onnx"
     text.write_text("not a network")
-    for name in ("", tmp_path / "missing.onnx", tmp_path, text):
+    for path in ("", tmp_path / "missing.onnx", tmp_path, text):
         with pytest.raises(WrinkleError) as caught:
-            YuNet(name)
+            YuNet("cpu", str(path))
         assert "\n" not in str(caught.value)
     assert capfd.readouterr().err == ""

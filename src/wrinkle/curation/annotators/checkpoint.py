@@ -63,6 +63,5 @@ class Checkpoint:
         if not inputs:
             return []
         pixels, points = (torch.cat(parts) for parts in zip(*inputs, strict=True))
-        model = self._estimator.model
-        ages: list[float] = model.expectation(model.predict(pixels, points)).tolist()
+        ages: list[float] = self._estimator.model.predict(pixels, points).age.tolist()
         return ages

@@ -18,7 +18,7 @@ from wrinkle.duplicates.near_duplicates import perceptual_hash, small_grey
 from wrinkle.errors import ImageError, WrinkleError
 from wrinkle.faces.align import crop_face, transform
 from wrinkle.faces.decode import decode
-from wrinkle.faces.detectors.detection import Detection, create_detector
+from wrinkle.faces.detectors import Detection, create_detector
 
 STAGE = "faces"
 AT_ONCE = 512

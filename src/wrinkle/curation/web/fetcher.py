@@ -56,8 +56,8 @@ def check_contact(contact: str) -> str:
     """
     if not re.fullmatch(r"[!-~]+@[!-~]+|https?://[!-~]+", contact):
         raise WrinkleError(
-            f"{contact!r}: give a mail address or a URL as contact, so that the owners of servers can"
-            " reach you"
+            f"{contact!r}: give a mail address or a URL as contact, at which the owners of servers"
+            " can reach you"
         )
     return contact
 

@@ -1,1 +1,6 @@
-"""Face detectors; one file each."""
+"""Face detectors: photograph → boxes and key points; one file or folder each."""
+
+from wrinkle.faces.detectors.detection import Detection, Detector, by_prominence
+from wrinkle.faces.detectors.registry import DETECTORS, create_detector
+
+__all__ = ["DETECTORS", "Detection", "Detector", "by_prominence", "create_detector"]

@@ -1,4 +1,4 @@
-"""What a face detector returns, and how one is chosen by name."""
+"""What a face detector is and what it returns."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,15 +6,13 @@ from typing import Protocol
 
 import numpy as np
 
-from wrinkle.errors import WrinkleError
-
 
 @dataclass(slots=True)
 class Detection:
     """One face in a photograph.
 
     Coordinates are pixels of the photograph, x to the right, y down; pixel i covers [i, i + 1), so
-    its centre lies at i + 0.5.
+    its centre is at i + 0.5.
     """
 
     box: np.ndarray
@@ -36,32 +34,17 @@ class Detector(Protocol):
     """Finds faces in photographs of any sizes."""
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[list[Detection]]:
-        """Take (H, W, 3) uint8 RGB photographs; return each one's faces, see `by_prominence`."""
+        """Find the faces of each photograph.
+
+        Args:
+            images: (H, W, 3) uint8 RGB.
+
+        Returns:
+            A list of faces for each photograph, sorted by `by_prominence`.
+        """
         ...
 
 
 def by_prominence(faces: list[Detection]) -> list[Detection]:
     """Sort faces by falling score × area: the face a photograph is about comes first."""
     return sorted(faces, key=lambda face: -face.score * face.area)
-
-
-def create_detector(name: str = "mtcnn", device: str = "cpu") -> Detector:
-    """Create a detector: `mtcnn`, `dlib` (68 points; an extra) or `yunet:FILE.onnx`.
-
-    Raises:
-        WrinkleError: an unknown name, or an extra that is not installed.
-    """
-    kind, _, argument = name.partition(":")
-    if kind == "mtcnn" and not argument:
-        from wrinkle.faces.detectors.mtcnn import MTCNN
-
-        return MTCNN(device)
-    if kind == "dlib" and not argument:
-        from wrinkle.faces.detectors.dlib68 import Dlib68
-
-        return Dlib68()
-    if kind == "yunet":
-        from wrinkle.faces.detectors.yunet import YuNet
-
-        return YuNet(argument)
-    raise WrinkleError(f"unknown detector {name!r}: choose mtcnn, dlib or yunet:FILE.onnx")

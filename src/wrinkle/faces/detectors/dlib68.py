@@ -14,35 +14,37 @@ from typing import Any
 import cv2
 import numpy as np
 
-from wrinkle.errors import WrinkleError
+from wrinkle.errors import WrinkleError, install_command
 from wrinkle.faces.detectors.detection import Detection, by_prominence
+from wrinkle.faces.detectors.registry import DETECTORS
 
-# The detector's smallest face is 80 pixels wide: a portrait scaled to this size shows a larger one.
+# The detector's smallest face is 80 pixels wide; in a portrait of this size, the face is larger.
 _LONGEST_SIDE = 640
 
 
+@DETECTORS.named("dlib")
 class Dlib68:
     """Detector with dlib's frontal HOG model, on the CPU.
 
-    Faces of 80 pixels and more (in a photograph scaled down to 640) are searched first; only where
-    there is none, the photograph is doubled in search of smaller ones. Landmarks are fitted in the
-    photograph itself.
+    It first looks for faces of 80 pixels and more in the photograph scaled down to 640 pixels; if
+    there is none, also for smaller ones, in the scaled photograph enlarged twice. Landmarks are
+    fitted in the photograph itself.
 
     Raises:
         WrinkleError: the extra `dlib` is not installed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, device: str = "cpu", /) -> None:
         try:
             import dlib
         except ImportError:
-            raise WrinkleError(_MISSING) from None
+            raise WrinkleError(_missing()) from None
         self._rectangle = dlib.rectangle
         self._detector = dlib.get_frontal_face_detector()
         self._predictor = dlib.shape_predictor(str(_predictor_file()))
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[list[Detection]]:
-        """Take (H, W, 3) uint8 RGB photographs; return each one's faces, falling score × area."""
+        """Find faces in (H, W, 3) uint8 RGB photographs; see `Detector`."""
         return [by_prominence(self._find(image)) for image in images]
 
     def _find(self, image: np.ndarray) -> list[Detection]:
@@ -94,7 +96,8 @@ def _predictor_file() -> Path:
         file = Path(folder, "models", "shape_predictor_68_face_landmarks.dat")
         if file.is_file():
             return file
-    raise WrinkleError(_MISSING)
+    raise WrinkleError(_missing())
 
 
-_MISSING = "the dlib detector needs an extra: pip install 'wrinkle[dlib]'"
+def _missing() -> str:
+    return f"the detector dlib needs an extra: {install_command('dlib')}"

@@ -3,48 +3,52 @@
 Wu, Peng, Yu: YuNet: A Tiny Millisecond-level Face Detector. Machine Intelligence Research 20, 2023.
 """
 
-import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 from wrinkle.errors import WrinkleError
 from wrinkle.faces.detectors.detection import Detection, by_prominence
+from wrinkle.faces.detectors.registry import DETECTORS
 
-# Longest side given to the network, which finds faces from 10 pixels on: a portrait's is far above.
+# Longest side given to the network, which finds faces of 10 pixels and more.
 _LONGEST_SIDE = 640
 _SCORE, _OVERLAP, _CANDIDATES = 0.6, 0.3, 5000
 
 
+@DETECTORS.named("yunet")
 class YuNet:
     """Detector over an ONNX file of YuNet, run by OpenCV on the CPU.
 
+    Args:
+        file: path of the ONNX file.
+
     Raises:
-        WrinkleError: no file named, or a file that OpenCV cannot load.
+        WrinkleError: no such file, or one that OpenCV cannot load.
     """
 
-    def __init__(self, file: str | os.PathLike) -> None:
-        name = os.fsdecode(file)
-        if not os.path.isfile(name):
+    def __init__(self, device: str = "cpu", /, file: str = "") -> None:
+        if not Path(file).is_file():
             raise WrinkleError(
-                f"yunet needs a model file, as in yunet:FILE.onnx; there is none at {name!r}"
+                f"yunet needs a model file, as in yunet:FILE.onnx; there is none at {file!r}"
             )
         # OpenCV 5 warns of its own choice of a target whenever a detector is made, and logs before
         # it raises.
         level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         try:
             self._net = cv2.FaceDetectorYN.create(
-                name, "", (320, 320), _SCORE, _OVERLAP, _CANDIDATES
+                file, "", (320, 320), _SCORE, _OVERLAP, _CANDIDATES
             )
             self._find(np.zeros((64, 64, 3), np.uint8))
         except (cv2.error, SystemError) as error:
-            raise WrinkleError(f"{name!r} is not a YuNet model that OpenCV can load") from error
+            raise WrinkleError(f"{file!r} is not a YuNet model that OpenCV can load") from error
         finally:
             cv2.utils.logging.setLogLevel(level)
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[list[Detection]]:
-        """Take (H, W, 3) uint8 RGB photographs; return each one's faces, falling score × area."""
+        """Find faces in (H, W, 3) uint8 RGB photographs; see `Detector`."""
         return [by_prominence(self._find(image)) for image in images]
 
     def _find(self, image: np.ndarray) -> list[Detection]:

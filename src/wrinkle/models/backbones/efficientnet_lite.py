@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wrinkle.errors import WrinkleError
-from wrinkle.models.base import AgeModel, Output, initialise
+from wrinkle.models.base import AgeModel, initialise
+from wrinkle.models.heads import HeadChoice
 from wrinkle.models.registry import register
 
 # (blocks, kernel, stride of the first block, expansion, channels) of each stage
@@ -99,7 +100,7 @@ class EfficientNetLite(AgeModel):
         "models/efficientnet-lite0-57934424.pth",
     )
 
-    def __init__(self, max_age: int, input_size: int, dropout: float) -> None:
+    def __init__(self, max_age: int, input_size: int, dropout: float, head: HeadChoice) -> None:
         super().__init__(max_age, input_size)
         if not 0 <= dropout < 1:
             raise WrinkleError(f"dropout is {dropout}; it must lie in [0, 1)")
@@ -118,7 +119,7 @@ class EfficientNetLite(AgeModel):
         self.conv_head = SameConv2d(channels, 1280, 1)
         self.bn1 = batch_norm(1280)
         self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(1280, len(self.ages))
+        self.create_final_head(head, 1280)
         self.relu = nn.ReLU6(inplace=True)
         initialise(self)
 
@@ -126,20 +127,26 @@ class EfficientNetLite(AgeModel):
     def own_name(name: str) -> str:
         return re.sub(r"(^|\.)_", r"\1", name)
 
-    def forward(self, images: Tensor, key_points: Tensor | None = None) -> Output:
-        """images (B, 3, H, W) → logits (B, A); key_points are not looked at."""
+    def forward_features(self, images: Tensor, key_points: Tensor | None = None) -> Tensor:
+        """Images (B, 3, H, W) → features (B, 1280); no key points."""
         x = self.relu(self.bn0(self.conv_stem(images)))
         x = self.blocks(x)
         x = self.relu(self.bn1(self.conv_head(x)))
-        return Output(self.fc(self.dropout(x.mean((2, 3)))), {})
+        features: Tensor = self.dropout(x.mean((2, 3)))
+        return features
 
 
 @register
 def efficientnet_lite0(
-    max_age: int = 100, input_size: int = 112, dropout: float = 0.2
+    max_age: int = 100,
+    input_size: int = 112,
+    dropout: float = 0.2,
+    head: HeadChoice = "softmax",
 ) -> EfficientNetLite:
     """The default model's network: an aligned 112-pixel face takes 106 M multiplications.
 
-    dropout: share of the 1280 pooled features dropped before the classifier, in [0, 1).
+    Args:
+        dropout: share of the 1280 pooled features dropped before the head, in [0, 1).
+        head: name of the head, or a mapping of its name and fields.
     """
-    return EfficientNetLite(max_age, input_size, dropout)
+    return EfficientNetLite(max_age, input_size, dropout, head)

@@ -6,13 +6,14 @@ landmarks", IJCV 2018, do. It is trained with cross entropy alone.
 """
 
 from wrinkle.models.backbones.resnet import BasicBlock, ResNet
+from wrinkle.models.heads import HeadChoice
 from wrinkle.models.registry import register
 
 
 @register
-def res18_ex(input_size: int = 256, width: int = 64) -> ResNet:
+def res18_ex(input_size: int = 256, width: int = 64, head: HeadChoice = "softmax") -> ResNet:
     """The baseline at DHAA's input of 256 pixels; its ages are the paper's, so no field.
 
     width: channels of the first layer; 16 makes a network of a sixteenth of the parameters.
     """
-    return ResNet(BasicBlock, (2, 2, 2, 2), max_age=100, input_size=input_size, width=width)
+    return ResNet(BasicBlock, (2, 2, 2, 2), 100, input_size, width, head)

@@ -11,7 +11,8 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from wrinkle.errors import WrinkleError
-from wrinkle.models.base import AgeModel, Output, initialise
+from wrinkle.models.base import AgeModel, initialise
+from wrinkle.models.heads import HeadChoice
 from wrinkle.models.registry import register
 
 
@@ -85,15 +86,21 @@ def make_layer(block: Block, channels: int, width: int, count: int, stride: int)
 
 
 class ResNet(AgeModel):
-    """A residual trunk of four layers, `counts[i]` blocks in layer i + 1, and a linear classifier
-    of the pooled features.
+    """A residual trunk of four layers, `counts[i]` blocks in layer i + 1, and a head on the pooled
+    features.
 
     width: channels of the first layer, which each further layer doubles; 64 in the paper.
     WrinkleError for a width below 1, a max_age below 1 or an input_size below 16.
     """
 
     def __init__(
-        self, block: Block, counts: Sequence[int], max_age: int, input_size: int, width: int
+        self,
+        block: Block,
+        counts: Sequence[int],
+        max_age: int,
+        input_size: int,
+        width: int,
+        head: HeadChoice,
     ) -> None:
         super().__init__(max_age, input_size)
         check_width(width)
@@ -106,14 +113,14 @@ class ResNet(AgeModel):
         self.layer2 = make_layer(block, e * width, 2 * width, counts[1], stride=2)
         self.layer3 = make_layer(block, e * 2 * width, 4 * width, counts[2], stride=2)
         self.layer4 = make_layer(block, e * 4 * width, 8 * width, counts[3], stride=2)
-        self.fc = nn.Linear(e * 8 * width, len(self.ages))
+        self.create_final_head(head, e * 8 * width)
         initialise(self)
 
-    def forward(self, images: Tensor, key_points: Tensor | None = None) -> Output:
-        """images (B, 3, H, W) → logits (B, A); key_points are not looked at."""
+    def forward_features(self, images: Tensor, key_points: Tensor | None = None) -> Tensor:
+        """Images (B, 3, H, W) → features (B, 8 · width, or four times that); no key points."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return Output(self.fc(x.mean((2, 3))), {})
+        return x.mean((2, 3))
 
 
 def check_width(width: int) -> None:
@@ -122,18 +129,24 @@ def check_width(width: int) -> None:
 
 
 @register
-def resnet18(max_age: int = 100, input_size: int = 224, width: int = 64) -> ResNet:
-    """ResNet-18: 11.2 M parameters and the classifier's at width 64."""
-    return ResNet(BasicBlock, (2, 2, 2, 2), max_age, input_size, width)
+def resnet18(
+    max_age: int = 100, input_size: int = 224, width: int = 64, head: HeadChoice = "softmax"
+) -> ResNet:
+    """ResNet-18: 11.2 M parameters and the head's at width 64."""
+    return ResNet(BasicBlock, (2, 2, 2, 2), max_age, input_size, width, head)
 
 
 @register
-def resnet34(max_age: int = 100, input_size: int = 224, width: int = 64) -> ResNet:
-    """ResNet-34: 21.3 M parameters and the classifier's at width 64."""
-    return ResNet(BasicBlock, (3, 4, 6, 3), max_age, input_size, width)
+def resnet34(
+    max_age: int = 100, input_size: int = 224, width: int = 64, head: HeadChoice = "softmax"
+) -> ResNet:
+    """ResNet-34: 21.3 M parameters and the head's at width 64."""
+    return ResNet(BasicBlock, (3, 4, 6, 3), max_age, input_size, width, head)
 
 
 @register
-def resnet50(max_age: int = 100, input_size: int = 224, width: int = 64) -> ResNet:
-    """ResNet-50: 23.5 M parameters and the classifier's at width 64."""
-    return ResNet(Bottleneck, (3, 4, 6, 3), max_age, input_size, width)
+def resnet50(
+    max_age: int = 100, input_size: int = 224, width: int = 64, head: HeadChoice = "softmax"
+) -> ResNet:
+    """ResNet-50: 23.5 M parameters and the head's at width 64."""
+    return ResNet(Bottleneck, (3, 4, 6, 3), max_age, input_size, width, head)

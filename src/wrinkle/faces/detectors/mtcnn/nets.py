@@ -1,0 +1,87 @@
+"""MTCNN's three networks and their weights (Zhang et al., IEEE SPL 2016, figure 2)."""
+
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from wrinkle.files import read_tensors
+
+WEIGHTS = Path(__file__).with_name("weights.safetensors")
+
+
+class PNet(nn.Module):
+    """Proposal network, convolutional: (B, 3, H, W) → face (B, h, w), box offsets (B, 4, h, w)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(3, 10, 3), nn.PReLU(10), nn.MaxPool2d(2, 2, ceil_mode=True),
+            nn.Conv2d(10, 16, 3), nn.PReLU(16),
+            nn.Conv2d(16, 32, 3), nn.PReLU(32),
+        )  # fmt: skip
+        self.offsets = nn.Conv2d(32, 4, 1)
+        self.face = nn.Conv2d(32, 2, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Pictures in [−1, 1] → P(face) and box offsets of every window."""
+        x = self.features(x)
+        return self.face(x).softmax(1)[:, 1], self.offsets(x)
+
+
+class RNet(nn.Module):
+    """Refinement network: (B, 3, 24, 24) → face (B,), box offsets (B, 4)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(3, 28, 3), nn.PReLU(28), nn.MaxPool2d(3, 2, ceil_mode=True),
+            nn.Conv2d(28, 48, 3), nn.PReLU(48), nn.MaxPool2d(3, 2),
+            nn.Conv2d(48, 64, 2), nn.PReLU(64),
+        )  # fmt: skip
+        self.hidden = nn.Sequential(nn.Linear(576, 128), nn.PReLU(128))
+        self.offsets = nn.Linear(128, 4)
+        self.face = nn.Linear(128, 2)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Crops in [−1, 1] → P(face) and box offsets."""
+        x = self.hidden(_flatten_columns(self.features(x)))
+        return self.face(x).softmax(1)[:, 1], self.offsets(x)
+
+
+class ONet(nn.Module):
+    """Output network: (B, 3, 48, 48) → face (B,), box offsets (B, 4), key points (B, 10)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(3, 32, 3), nn.PReLU(32), nn.MaxPool2d(3, 2, ceil_mode=True),
+            nn.Conv2d(32, 64, 3), nn.PReLU(64), nn.MaxPool2d(3, 2),
+            nn.Conv2d(64, 64, 3), nn.PReLU(64), nn.MaxPool2d(2, 2, ceil_mode=True),
+            nn.Conv2d(64, 128, 2), nn.PReLU(128),
+        )  # fmt: skip
+        self.hidden = nn.Sequential(nn.Linear(1152, 256), nn.PReLU(256))
+        self.offsets = nn.Linear(256, 4)
+        self.key_points = nn.Linear(256, 10)
+        self.face = nn.Linear(256, 2)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Crops in [−1, 1] → P(face), box offsets, and key points: five x, then five y."""
+        x = self.hidden(_flatten_columns(self.features(x)))
+        return self.face(x).softmax(1)[:, 1], self.offsets(x), self.key_points(x)
+
+
+def _flatten_columns(x: Tensor) -> Tensor:
+    """(B, C, H, W) → (B, W·H·C): the order in which the published dense layers were trained."""
+    return x.permute(0, 3, 2, 1).flatten(1)
+
+
+def load_nets() -> tuple[PNet, RNet, ONet]:
+    """The three networks with their published weights.
+
+    Raises:
+        WrinkleError: the file of weights is missing or damaged; one line.
+    """
+    tensors, _ = read_tensors(WEIGHTS, "detector")
+    nets = nn.ModuleDict({"pnet": PNet(), "rnet": RNet(), "onet": ONet()})
+    nets.load_state_dict(tensors)
+    return nets["pnet"], nets["rnet"], nets["onet"]  # type: ignore[return-value]

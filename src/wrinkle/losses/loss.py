@@ -1,0 +1,85 @@
+"""The loss of a recipe: a weighted sum of registered terms."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from wrinkle.errors import WrinkleError
+from wrinkle.losses.term import LOSSES, Target, Term
+from wrinkle.models.base import AgeModel, Output
+from wrinkle.models.heads.head import at_least_float32
+
+
+class Loss:
+    """Σ weight · term, each term with `fits` summed over all heads of the network.
+
+    For DHAA with cross entropy this is the paper's Eq. 4: the plain sum of ten losses.
+
+    Args:
+        choices: for each term a mapping of "name", "weight" (default 1) and the term's own fields.
+
+    Raises:
+        WrinkleError: an unknown term or field, or a negative weight; one line.
+    """
+
+    def __init__(self, choices: Sequence[Mapping[str, Any]]) -> None:
+        self.terms: dict[str, Term] = {}
+        self.weights: dict[str, float] = {}
+        for choice in choices:
+            fields = dict(choice)
+            name, weight = fields.pop("name"), fields.pop("weight", 1.0)
+            if not 0 <= weight < float("inf"):
+                raise WrinkleError(f"loss {name}: weight is {weight!r}; it must be at least 0")
+            term = LOSSES.create(name, fields)
+            # The same term twice, with other fields, is logged under names of its own.
+            key = name if name not in self.terms else f"{name}_{len(self.terms) + 1}"
+            self.terms[key], self.weights[key] = term, float(weight)
+        if not self.terms:
+            raise WrinkleError("loss is empty: name at least one term")
+
+    def check(self, model: AgeModel) -> None:
+        """Check that every term fits the network, and that every head is trained.
+
+        Raises:
+            WrinkleError: a term does not fit; one line with the terms that do.
+        """
+        kind = model.head.trained_as
+        for name, term in self.terms.items():
+            if term.fits and kind not in term.fits:
+                raise WrinkleError(
+                    f"loss {name} trains heads of the kind {' or '.join(term.fits)}, and this "
+                    f"model's head {type(model.head).__name__} is of the kind {kind}; choices: "
+                    f"{', '.join(_terms_for(kind))}"
+                )
+            missing = [extra for extra in term.needs if extra not in model.extra_names]
+            if missing:
+                raise WrinkleError(
+                    f"loss {name} needs the output {missing[0]!r}, which this model does not give"
+                )
+        if not any(term.fits for term in self.terms.values()):
+            raise WrinkleError(
+                f"loss {', '.join(self.terms)} does not train the head: add one of "
+                f"{', '.join(_terms_for(kind))}"
+            )
+
+    def __call__(
+        self, output: Output, target: Target, model: AgeModel
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weighted sum, and each term before it is weighted, by name; scalars."""
+        parts = {name: self._term(term, output, target, model) for name, term in self.terms.items()}
+        weighted = [self.weights[name] * value for name, value in parts.items()]
+        return sum(weighted[1:], weighted[0]), parts
+
+    def _term(self, term: Term, output: Output, target: Target, model: AgeModel) -> Tensor:
+        extra = {name: at_least_float32(output.extra[name]) for name in term.needs}
+        raws = [output.raw, *(output.sub.values() if term.fits else ())]
+        values = [
+            term(Output(at_least_float32(raw), {}, extra), target, head)
+            for raw, head in zip(raws, model.classifiers.values(), strict=False)
+        ]
+        return sum(values[1:], values[0])
+
+
+def _terms_for(kind: str) -> list[str]:
+    return [name for name in LOSSES.names() if kind in getattr(LOSSES.get(name), "fits", ())]

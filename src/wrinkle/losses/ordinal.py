@@ -1,0 +1,34 @@
+"""The loss of ordinal regression by binary questions: OR-CNN (Niu et al., CVPR 2016, Eq. 3) and
+CORAL (Cao et al., Pattern Recognition Letters 2020, Eq. 4)."""
+
+from typing import ClassVar
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from wrinkle.losses.term import LOSSES, Target, Term, check_ages
+from wrinkle.models.base import Output
+from wrinkle.models.heads import Head
+
+
+@LOSSES.named("ordinal")
+class Ordinal(Term):
+    """Sum over the questions "older than a_k?" of their cross entropies, mean over the batch.
+
+    A label is older than a_k if it is above it by half a year or more, so that a label between two
+    whole years counts as the nearer one. All questions weigh the same, as in CORAL's experiments.
+
+    Example:
+        >>> head = create_head("or_cnn", 8, torch.arange(4.0))
+        >>> target = Target(torch.tensor([2.0]), torch.tensor([math.nan]))
+        >>> Ordinal()(Output(torch.zeros(1, 3)), target, head)  # 3 · ln 2
+        tensor(2.0794)
+    """
+
+    fits: ClassVar = ("ranks",)
+
+    def __call__(self, output: Output, target: Target, head: Head) -> Tensor:
+        check_ages(target, output.raw)
+        older = (target.age[:, None] >= head.ages[:-1] + 0.5).to(output.raw.dtype)
+        losses = F.binary_cross_entropy_with_logits(output.raw, older, reduction="none")
+        return losses.sum(-1).mean()

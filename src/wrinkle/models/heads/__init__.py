@@ -1,0 +1,5 @@
+"""Heads: features of a face → a distribution over ages, and an age; one file each."""
+
+from wrinkle.models.heads.head import HEADS, Head, HeadChoice, create_head
+
+__all__ = ["HEADS", "Head", "HeadChoice", "create_head"]

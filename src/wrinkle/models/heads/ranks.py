@@ -1,0 +1,85 @@
+"""Heads of binary questions "older than a?", one for each age a but the last.
+
+OR-CNN: Niu, Zhou, Wang, Gao and Hua, "Ordinal Regression with Multiple Output CNN for Age
+Estimation", CVPR 2016. CORAL: Cao, Mirjalili and Raschka, "Rank consistent ordinal regression for
+neural networks with application to age estimation", Pattern Recognition Letters 2020.
+"""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from wrinkle.models.heads.head import HEADS, Head, at_least_float32
+
+
+class Ranks(Head):
+    """Raw: (B, A − 1), logits of P(age > a_k) for k = 0 … A − 2."""
+
+    trained_as: ClassVar = "ranks"
+
+    def distribution(self, raw: Tensor) -> Tensor:
+        """Logits (B, A − 1) → (B, A): P(a_k) = P(age > a_{k−1}) − P(age > a_k).
+
+        Where the probabilities do not fall with k, which OR-CNN allows, each counts as the smallest
+        of those before it.
+        """
+        older = at_least_float32(raw).sigmoid().cummin(-1).values
+        edges = torch.cat([torch.ones_like(older[:, :1]), older, torch.zeros_like(older[:, :1])], 1)
+        return edges[:, :-1] - edges[:, 1:]
+
+    def age(self, raw: Tensor) -> Tensor:
+        """Logits (B, A − 1) → (B,): the age whose number is that of the questions with P > ½."""
+        rank = (raw > 0).sum(-1)
+        return self.ages[rank]
+
+
+@HEADS.named("or_cnn")
+class ORCNN(Ranks):
+    """A binary classifier of its own for each question (OR-CNN).
+
+    The paper's two outputs a question with a softmax are one output with a sigmoid here.
+
+    Example:
+        >>> head = ORCNN(8, torch.arange(20.0, 24.0))
+        >>> head.age(torch.tensor([[2.0, 1.0, -3.0]]))
+        tensor([22.])
+    """
+
+    def __init__(self, in_features: int, ages: Tensor, /) -> None:
+        super().__init__(ages)
+        self.fc = nn.Linear(in_features, len(ages) - 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (B, F) → logits (B, A − 1)."""
+        logits: Tensor = self.fc(features)
+        return logits
+
+
+@HEADS.named("coral")
+class CORAL(Ranks):
+    """One weight vector for all questions, and a bias for each (CORAL).
+
+    The biases start in falling order, so that the questions are consistent from the first step.
+    """
+
+    def __init__(self, in_features: int, ages: Tensor, /) -> None:
+        super().__init__(ages)
+        self.fc = nn.Linear(in_features, 1, bias=False)
+        self.bias = nn.Parameter(torch.empty(len(ages) - 1))
+        self._order_biases()
+
+    def reset_parameters(self) -> None:
+        """Weights N(0, 0.01²); biases from 1 down to 1 / (A − 1), as the authors' code has them."""
+        super().reset_parameters()
+        self._order_biases()
+
+    def _order_biases(self) -> None:
+        with torch.no_grad():
+            count = len(self.bias)
+            self.bias.copy_(torch.arange(count, 0, -1) / count)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (B, F) → logits (B, A − 1)."""
+        logits: Tensor = self.fc(features) + self.bias
+        return logits

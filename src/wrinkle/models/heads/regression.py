@@ -1,0 +1,53 @@
+"""One number: the age itself."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from wrinkle.models.heads.head import HEADS, Head, at_least_float32
+
+
+@HEADS.named("regression")
+class Regression(Head):
+    """Raw: (B, 1), years from the middle of the ages, in units of a quarter of their range.
+
+    In these units labels are of the size of the features, so that the usual learning rates fit.
+
+    Example:
+        >>> head = Regression(8, torch.arange(101.0))
+        >>> raw = torch.tensor([[-0.99]])  # 50 − 0.99 · 25
+        >>> head.age(raw)
+        tensor([25.2500])
+        >>> head.distribution(raw)[0, 24:28]
+        tensor([0.0000, 0.7500, 0.2500, 0.0000])
+    """
+
+    trained_as: ClassVar = "value"
+
+    def __init__(self, in_features: int, ages: Tensor, /) -> None:
+        super().__init__(ages)
+        self.fc = nn.Linear(in_features, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (B, F) → (B, 1)."""
+        value: Tensor = self.fc(features)
+        return value
+
+    def age(self, raw: Tensor) -> Tensor:
+        """(B, 1) → years (B,), which may lie outside the ages."""
+        first, last = self.ages[0], self.ages[-1]
+        return (first + last) / 2 + at_least_float32(raw)[:, 0] * (last - first) / 4
+
+    def distribution(self, raw: Tensor) -> Tensor:
+        """(B, 1) → (B, A): split between the two ages next to the value, whose mean it is.
+
+        A value outside the ages counts as the nearest of them. A regression says nothing of its own
+        uncertainty; intervals come from calibration.
+        """
+        age = self.age(raw).clamp(self.ages[0], self.ages[-1])[:, None]
+        above = torch.searchsorted(self.ages, age.detach()).clamp(1, len(self.ages) - 1)
+        low, high = self.ages[above - 1], self.ages[above]
+        share = (age - low) / (high - low)
+        empty = torch.zeros(len(raw), len(self.ages), dtype=age.dtype, device=age.device)
+        return empty.scatter(1, above - 1, 1 - share).scatter(1, above, share)

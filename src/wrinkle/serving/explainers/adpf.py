@@ -1,0 +1,128 @@
+"""ADPF's part of `explain`: its ranked maps and patches, of one face or of many."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from wrinkle.layers import crop_patches, patch_boxes, patch_maps
+from wrinkle.models.adpf import AttentionNet, FusionNet
+from wrinkle.models.base import Prediction
+from wrinkle.serving.explainers.drawing import (
+    TARGET,
+    draw_distributions,
+    show,
+    to_pixels,
+    visible,
+)
+from wrinkle.serving.explainers.plain import explain_face, explain_many
+
+PATCH = 64
+"""Side in pixels that patches are drawn at where the network has no size of its own."""
+
+
+def ranked(
+    model: AttentionNet | FusionNet, pixels: Tensor
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Boxes of P_1 … P_n (B, n, 4) in [−1, 1]; ranked maps (B, n, H, W) and their scales (n,) of a
+    network that has maps; on the CPU.
+
+    AttentionNet alone has no patches: the boxes are those that its maps would give.
+    """
+    pixels = pixels.to(model.ages.device)
+    maps, scales = model.ranked_maps(pixels), model.ranked_scales()
+    boxes = model.find_patches(pixels) if maps is None else patch_boxes(maps, pixels.shape[-1])
+    return boxes.cpu(), None if maps is None else maps.cpu(), scales
+
+
+@explain_face.register
+def explain_adpf(
+    model: AttentionNet | FusionNet, pixels: Tensor, key_points: Tensor, prediction: Prediction
+) -> Figure:
+    """The face under each ranked map with its box, the patches in order, and the distribution over
+    ages. Where patches are fixed there are no maps."""
+    face = visible(pixels, model)
+    boxes, maps, scales = ranked(model, pixels)
+    n = boxes.shape[1]
+    patches = crop_patches(face, patch_maps(boxes), getattr(model, "patch_size", PATCH))[0]
+    figure = Figure((2.1 * (n + 1) + 4, 4.8), layout="constrained")
+    columns = figure.add_gridspec(1, 2, width_ratios=(2.1 * (n + 1), 4))
+    axes = figure.add_subfigure(columns[0]).subplots(2, n + 1)
+    show(axes[0, 0], face[0], "what the network sees")
+    show(axes[1, 0], face[0], "all patches")
+    for k in range(n):
+        draw_box(axes[1, 0], boxes[0, k], face.shape[-1], str(k + 1))
+        show(
+            axes[0, k + 1],
+            face[0],
+            f"P{k + 1}" if scales is None else f"M{k + 1}, a = {float(scales[k]):.2f}",
+        )
+        if maps is not None:
+            draw_heat(axes[0, k + 1], maps[0, k], face.shape[-1])
+        draw_box(axes[0, k + 1], boxes[0, k], face.shape[-1])
+        show(axes[1, k + 1], patches[k], f"P{k + 1}")
+    ages = figure.add_subfigure(columns[1]).subplots()
+    draw_distributions(ages, model, prediction, {"age": 0})
+    ages.set_ylabel("probability")
+    ages.set_ylim(bottom=0)
+    return figure
+
+
+@explain_many.register
+def draw_gallery(
+    model: AttentionNet | FusionNet, pixels: Tensor, ages: Tensor, predicted: Tensor
+) -> Figure:
+    """A row for each rank, a column for each face, as the paper's Figure 1: the face under the map
+    of that rank, with the patch's box.
+
+    pixels: (B, 3, S, S), the network's input. ages, predicted: (B,) years, for the titles.
+    """
+    faces = visible(pixels, model)
+    boxes, maps, _ = ranked(model, pixels)
+    count, n = boxes.shape[:2]
+    figure = Figure((1.5 * count + 0.4, 1.5 * (n + 1) + 0.3), layout="constrained")
+    axes = figure.subplots(n + 1, count, squeeze=False)
+    for column in range(count):
+        title = f"{ages[column]:.0f} years\nsays {predicted[column]:.0f}"
+        show(axes[0, column], faces[column], title)
+        for k in range(n):
+            panel = axes[k + 1, column]
+            show(panel, faces[column], "")
+            if maps is not None:
+                draw_heat(panel, maps[column, k], faces.shape[-1])
+            draw_box(panel, boxes[column, k], faces.shape[-1])
+    for k in range(n):
+        label(axes[k + 1, 0], f"P{k + 1}")
+    return figure
+
+
+def draw_heat(axes: Axes, heat: Tensor, size: int) -> None:
+    """A map (H, W) over a picture of `size` pixels, from its own lowest to its highest value."""
+    axes.imshow(
+        heat.float().numpy(),
+        extent=(0, size, size, 0),
+        cmap="inferno",
+        alpha=0.5,
+        interpolation="bilinear",
+    )
+
+
+def draw_box(axes: Axes, box: Tensor, size: int, text: str = "") -> None:
+    """A box (4,) in [−1, 1] on a picture of `size` pixels."""
+    x1, y1, x2, y2 = to_pixels(box, size).tolist()
+    axes.plot(np.array([x1, x2, x2, x1, x1]), [y1, y1, y2, y2, y1], color=TARGET, lw=1.5)
+    if text:
+        axes.text(
+            x1,
+            y1,
+            text,
+            color="black",
+            fontsize=8,
+            va="top",
+            bbox={"fc": TARGET, "lw": 0, "pad": 1},
+        )
+
+
+def label(axes: Axes, text: str) -> None:
+    """A row's name, left of its first picture."""
+    axes.text(-0.04, 0.5, text, transform=axes.transAxes, ha="right", va="center", fontsize=10)

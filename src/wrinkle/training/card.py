@@ -1,0 +1,58 @@
+"""The header of a trained model's file."""
+
+from typing import Any
+
+import torch
+
+from wrinkle.datasets.store import Store
+from wrinkle.faces.input import InputSpec
+from wrinkle.models import AgeModel
+from wrinkle.protocols import Fold
+from wrinkle.registry import plugin_entries
+from wrinkle.runs.recipe import Recipe
+
+
+def model_card(
+    recipe: Recipe,
+    network: AgeModel,
+    spec: InputSpec,
+    store: Store,
+    fold: Fold,
+    epochs: int,
+    device: torch.device,
+    validation_mae: float | None,
+) -> dict[str, Any]:
+    """What the model is, what input it expects and where it comes from.
+
+    Args:
+        epochs: finished ones.
+        validation_mae: years, None where the model was not validated.
+    """
+    parts = {name: len(getattr(fold, name)) for name in ("train", "validation", "test")}
+    return {
+        "model": {
+            "name": recipe.model.name,
+            "fields": {**recipe.model.fields, "input_size": recipe.input.size},
+        },
+        "plugins": plugin_entries(recipe.plugins),
+        "input": spec.to_header(),
+        "ages": network.ages.tolist(),
+        "provenance": {
+            "recipe": recipe.to_yaml(),
+            "data": store.info.get("dataset"),
+            "fingerprint": store.fingerprint,
+            "split": recipe.data.protocol,
+            "fold": fold.name,
+            "pictures": parts,
+            "start": recipe.init,
+            "seed": recipe.training.seed,
+            "epochs": epochs,
+            "scores": {} if validation_mae is None else {"validation_mae": validation_mae},
+            "device": device_name(device),
+        },
+    }
+
+
+def device_name(device: torch.device) -> str:
+    """The GPU's name, or the kind of device."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -1,0 +1,86 @@
+"""The network of a recipe as training starts from it, and whether a recipe fits together."""
+
+from pathlib import Path
+
+import torch
+
+from wrinkle.errors import WrinkleError
+from wrinkle.faces.align import TEMPLATE
+from wrinkle.losses import Loss, Target
+from wrinkle.models import AgeModel, create_model
+from wrinkle.models.pretrained import fill, load_initial
+from wrinkle.runs.recipe import Recipe
+
+
+def create_network(recipe: Recipe) -> AgeModel:
+    """The recipe's network with random weights."""
+    return create_model(
+        recipe.model.name, **{**recipe.model.fields, "input_size": recipe.input.size}
+    )
+
+
+def create_loss(recipe: Recipe) -> Loss:
+    """The recipe's loss."""
+    return Loss([{"name": t.name, "weight": t.weight, **t.fields} for t in recipe.loss])
+
+
+def build_network(recipe: Recipe, started: bool = False, first: Path | None = None) -> AgeModel:
+    """The recipe's network with its starting weights.
+
+    Args:
+        started: its weights come from a state file; none are loaded here.
+        first: model file of the first stage; None: it is still to be trained.
+
+    Raises:
+        WrinkleError: network, input, loss, start and first stage do not fit together; one line.
+    """
+    torch.manual_seed(recipe.training.seed)
+    network = create_network(recipe)
+    if network.zoom not in (None, recipe.input.zoom):
+        raise WrinkleError(
+            f"input.zoom is {recipe.input.zoom:g}; this {recipe.model.name} is for {network.zoom:g}"
+        )
+    create_loss(recipe).check(network)
+    if first is None:
+        _check_first_stage(recipe, network)
+    if recipe.init != "none" and not started:
+        load_initial(network, recipe.init, recipe.init_classifier)
+    if first is not None and not started:
+        load_initial(network, str(first))
+    return network
+
+
+@torch.inference_mode()
+def try_out(recipe: Recipe) -> None:
+    """Run the recipe's network and loss on a blank face.
+
+    Raises:
+        WrinkleError: something does not fit.
+    """
+    network = build_network(recipe).eval()
+    size = recipe.input.size
+    points = torch.tensor(TEMPLATE[None], dtype=torch.float32)
+    output = network(torch.zeros(1, 3, size, size), points)
+    blank = Target(torch.zeros(1), torch.full((1,), torch.nan))
+    create_loss(recipe)(output, blank, network)
+
+
+def _check_first_stage(recipe: Recipe, network: AgeModel) -> None:
+    """Check that the recipe names the trained network that `network` is built upon."""
+    name, first = network.first_stage, recipe.first
+    if name is None and first is not None:
+        raise WrinkleError(f"{recipe.model.name} is trained in one stage: leave out `first`")
+    if name is None:
+        return
+    if first is None:
+        if recipe.init == "none":
+            raise WrinkleError(
+                f"{recipe.model.name} is built upon a trained {name}: name its recipe as `first`, "
+                "or its model file as `init`"
+            )
+        return
+    if first.model.name != name:
+        raise WrinkleError(f"first: {first.model.name} is trained there, {name} is needed")
+    with torch.random.fork_rng():
+        trial = create_network(recipe)
+        fill(trial, create_network(first).state_dict(), f"the first stage, {first.name},")

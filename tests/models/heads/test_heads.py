@@ -1,0 +1,115 @@
+"""What holds for every head, and each head's own decoding by hand."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wrinkle.errors import WrinkleError
+from wrinkle.models import HEADS, create_head, create_model
+from wrinkle.models.heads.ranks import CORAL
+
+FEATURES = 6
+NAMES = HEADS.names()
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=20, deadline=None)
+@given(scale=st.floats(0.01, 300), first=st.integers(0, 60), count=st.integers(2, 40))
+def test_distributions_and_ages(name: str, scale: float, first: int, count: int) -> None:
+    torch.manual_seed(count)
+    ages = torch.arange(float(first), first + count)
+    head = create_head(name, FEATURES, ages)
+    raw = head(scale * torch.randn(5, FEATURES))
+    p, age = head.distribution(raw), head.age(raw)
+    assert p.shape == (5, count)
+    assert (p >= 0).all()
+    torch.testing.assert_close(p.sum(-1), torch.ones(5))
+    assert age.shape == (5,)
+    assert age.isfinite().all()
+    if name != "regression":  # whose value may lie outside the ages
+        assert ((age >= first - 1e-3) & (age <= first + count - 1 + 1e-3)).all()
+    torch.testing.assert_close(head.log_distribution(raw).exp(), p, atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("network", ["resnet18", "efficientnet_lite0", "dhaa", "adpf_attention"])
+def test_any_head_on_any_network(name: str, network: str) -> None:
+    fields = {
+        "resnet18": {"width": 4},
+        "efficientnet_lite0": {},
+        "dhaa": {"width": 4, "input_size": 64},
+        "adpf_attention": {"width": 4, "channels": 10, "stride": 8, "input_size": 64},
+    }[network]
+    model = create_model(network, head={"name": name}, **fields).eval()
+    points = torch.tensor([[[-0.4, -0.2], [0.4, -0.2], [0.0, 0.2], [-0.3, 0.5], [0.3, 0.5]]])
+    found = model.predict_all(torch.randn(2, 3, 64, 64), points.expand(2, 5, 2))
+    assert found.distribution.shape == (2, len(model.classifiers), 101)
+    assert found.age.shape == (2, len(model.classifiers))
+    torch.testing.assert_close(found.distribution.sum(-1), torch.ones(found.age.shape))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_low_precision_raw_gives_float32(name: str) -> None:
+    head = create_head(name, FEATURES, torch.arange(30.0))
+    raw = head(torch.randn(2, FEATURES)).bfloat16()
+    assert head.distribution(raw).dtype == torch.float32
+
+
+def test_softmax_by_hand() -> None:
+    head = create_head("softmax", FEATURES, torch.tensor([10.0, 20.0, 40.0]))
+    raw = torch.tensor([[0.0, math.log(2), 0.0]])
+    torch.testing.assert_close(head.distribution(raw), torch.tensor([[0.25, 0.5, 0.25]]))
+    assert head.age(raw).item() == pytest.approx(22.5)
+
+
+def test_ranks_by_hand() -> None:
+    head = create_head("or_cnn", FEATURES, torch.tensor([10.0, 20.0, 40.0, 80.0]))
+    p = np.array([0.9, 0.6, 0.2])
+    raw = torch.tensor(np.log(p / (1 - p)), dtype=torch.float32)[None]
+    expected = torch.tensor([[0.1, 0.3, 0.4, 0.2]])
+    torch.testing.assert_close(head.distribution(raw), expected)
+    # Two questions have P > ½, so the third age; the mean would be 39 years.
+    assert head.age(raw).item() == 40
+    assert (expected @ head.ages).item() == pytest.approx(39)
+
+
+def test_inconsistent_ranks_still_give_a_distribution() -> None:
+    head = create_head("or_cnn", FEATURES, torch.arange(4.0))
+    p = torch.tensor([0.5, 0.8, 0.1])  # the second counts as 0.5
+    raw = (p / (1 - p)).log()[None]
+    torch.testing.assert_close(head.distribution(raw), torch.tensor([[0.5, 0.0, 0.4, 0.1]]))
+
+
+def test_coral_shares_its_weights_and_starts_consistent() -> None:
+    head = create_head("coral", FEATURES, torch.arange(11.0))
+    assert isinstance(head, CORAL)
+    head.reset_parameters()
+    assert head.fc.weight.shape == (1, FEATURES)
+    raw = head(100 * torch.randn(20, FEATURES))
+    assert (raw.diff(dim=-1) < 0).all()
+    torch.testing.assert_close(head.bias, torch.linspace(1, 0.1, 10))
+
+
+def test_regression_splits_its_value_between_two_ages() -> None:
+    head = create_head("regression", FEATURES, torch.tensor([0.0, 10.0, 20.0, 40.0]))
+    # The middle is 20, a quarter of the range 10.
+    raw = torch.tensor([[0.0], [1.0], [-1.5], [9.0], [-9.0]])
+    torch.testing.assert_close(head.age(raw), torch.tensor([20.0, 30.0, 5.0, 110.0, -70.0]))
+    expected = [[0, 0, 1, 0], [0, 0, 0.5, 0.5], [0.5, 0.5, 0, 0], [0, 0, 0, 1], [1, 0, 0, 0]]
+    torch.testing.assert_close(head.distribution(raw), torch.tensor(expected).float())
+
+
+@pytest.mark.parametrize(
+    ("choice", "line"),
+    [
+        ("corla", "unknown head 'corla'.*did you mean 'coral'"),
+        ({"name": "softmax", "width": 2}, "head softmax has no field 'width'"),
+    ],
+)
+def test_a_wrong_head_is_one_line(choice: str, line: str) -> None:
+    with pytest.raises(WrinkleError, match=line):
+        create_model("resnet18", head=choice)
