@@ -15,8 +15,10 @@ from wrinkle.inference.provenance import learned
 from wrinkle.models.file import load_model
 from wrinkle.protocols import Fold, get_protocol
 from wrinkle.protocols.fold import limited
+from wrinkle.runs.folder import Result
 from wrinkle.runs.recipe import load_recipe
-from wrinkle.training.folds import Result, format_folds, format_table, parse_folds, train
+from wrinkle.training.folds import format_folds, parse_folds, train
+from wrinkle.training.results_table import format_table
 
 
 @pytest.fixture(autouse=True)
