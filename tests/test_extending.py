@@ -63,8 +63,8 @@ def test_every_command_finds_the_plugin_again(folder: Path) -> None:
     predicted = wrinkle(folder, "predict", EXAMPLES / "joe_biden_2010.jpg", "--model", model)
     assert "years" in predicted
     pytest.importorskip("jinja2")
-    wrinkle(folder, "report", "runs/my_method", "--out", "report.html")
-    assert "mean_and_spread" in (folder / "report.html").read_text("utf-8")
+    wrinkle(folder, "report", "runs/my_method", "--out", "report")
+    assert "mean_and_spread" in (folder / "report" / "report.html").read_text("utf-8")
 
 
 def test_a_moved_model_without_its_plugin_is_one_line(folder: Path, tmp_path: Path) -> None:

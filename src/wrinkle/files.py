@@ -4,8 +4,9 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,16 +22,19 @@ KEY = "wrinkle"
 
 @contextmanager
 def replacing(
-    path: str | Path, writer: str = "", kept: str = "its earlier content"
+    path: str | Path, writer: str = "", kept: str = "its earlier content", flush: bool = True
 ) -> Iterator[Path]:
-    """A temporary path beside `path`; what the block writes there replaces `path` when it ends.
+    """A temporary path beside `path`; the file or folder that the block writes replaces `path`.
 
-    Whatever happens, either the old or the new content is at `path`. The temporary file or folder
-    is flushed to the disk before it is renamed, and removed if the block raises.
+    Whatever happens, either the old or the new content is at `path`; but an old folder is replaced
+    in two steps, and a process that is killed between them leaves it at `path`.old. What was
+    written is flushed to the disk before it is renamed, and removed if the block raises.
 
     Args:
         writer: tells apart processes that may write the same file at the same time.
         kept: what is not lost when writing fails, for the message.
+        flush: False for many small files that can be made again: a flush takes some milliseconds,
+            and without it a power failure may damage what was written.
 
     Raises:
         WrinkleError: the disk is full or the place cannot be written; one line.
@@ -39,16 +43,43 @@ def replacing(
     temporary = path.with_name(f"{path.name}{writer}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove(temporary)
         try:
             yield temporary
-            with open(temporary, "rb") as written:
-                os.fsync(written.fileno())
-            os.replace(temporary, path)
+            for written in _files(temporary) if flush else ():
+                with open(written, "rb") as file:
+                    os.fsync(file.fileno())
+            _move(temporary, path)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                _remove(temporary)
             raise
     except OSError as error:
         raise WrinkleError(cannot_write(path, error, kept)) from error
+
+
+def _files(path: Path) -> list[Path]:
+    return [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
+
+
+def _move(source: Path, target: Path) -> None:
+    """Rename a file or folder to `target`, which it replaces."""
+    if not source.is_dir():
+        os.replace(source, target)
+        return
+    old = target.with_name(f"{target.name}.old")
+    if target.is_dir():
+        _remove(old)
+        os.replace(target, old)
+    os.replace(source, target)
+    _remove(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def cannot_write(path: str | Path, error: OSError, kept: str = "its earlier content") -> str:
@@ -61,16 +92,16 @@ def cannot_write(path: str | Path, error: OSError, kept: str = "its earlier cont
     )
 
 
-def replace_file(path: str | Path, content: bytes, writer: str = "") -> None:
+def replace_file(path: str | Path, content: bytes, writer: str = "", flush: bool = True) -> None:
     """Write a file so that, whatever happens, either the old or the new content is there.
 
     Args:
-        writer: as for `replacing`.
+        writer: as for `replacing`, likewise `flush`.
 
     Raises:
         WrinkleError: the disk is full or the place cannot be written; one line.
     """
-    with replacing(path, writer) as temporary:
+    with replacing(path, writer, flush=flush) as temporary:
         temporary.write_bytes(content)
 
 
