@@ -104,16 +104,15 @@ def test_what_cannot_be_done_is_one_line(
 def test_stores_that_are_none(
     wrinkle: Command, small_model: Path, example_store: Path, tmp_path: Path
 ) -> None:
-    intact, path = example_store.read_bytes(), tmp_path / "x.arrow"
+    whole, path = example_store.read_bytes(), tmp_path / "x.arrow"
     assert wrinkle("evaluate", small_model, path).err == [
         f"wrinkle: no store at {path}: make one with `wrinkle prepare`"
     ]
-    for content in (b"", intact[:1000], intact[: len(intact) // 2], b"text\n" * 100):
+    for content in (b"", whole[:1000], whole[: len(whole) // 2], b"text\n" * 100):
         path.write_bytes(content)
         done = wrinkle("evaluate", small_model, path)
         assert done.code == 2
-        (line,) = done.err
-        assert f"{path} is not a complete wrinkle store" in line
+        assert done.err == [f"wrinkle: {path} is not a complete wrinkle store: prepare it again"]
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -72,7 +72,7 @@ def test_any_subset_and_one_table(drawn_recipe: Path, tmp_path: Path) -> None:
     assert tested.distribution is not None
     assert tested.ages is not None
     mean = tested.distribution.astype(np.float64) @ tested.ages
-    np.testing.assert_allclose(mean, tested.predicted, rtol=1e-12)
+    np.testing.assert_allclose(mean, tested.predicted, rtol=1e-5)
 
     _, header = load_model(folder / "3" / "model.safetensors")
     calibration = Calibration.from_header(header)
