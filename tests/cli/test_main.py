@@ -141,7 +141,7 @@ def test_a_command_may_have_subcommands(wrinkle: Command, monkeypatch: pytest.Mo
         (["predict", "x", "--json", "--csv"], r".*not allowed with.*"),
         (["predict", "x", "--batch", "many"], r".*--batch: invalid whole_number value: 'many'.*"),
         (["predict", "x", "--batch", "0"], r".*--batch: 0 is too small: give 1 or more.*"),
-        (["prepare", "lfw", ".", "x"], r".*invalid choice: 'lfw' \(choose from .*fgnet.*\).*"),
+        (["prepare", "lfw", ".", "x"], r"unknown dataset 'lfw'.*choices: .*fgnet.*"),
         (["prepare", "fgnet", ".", "x", "--size", "8"], r".*8 is too small: give 32 or more.*"),
         (["prepare", "fgnet", ".", "x", "--workers", "0"], r".*0 is too small: give 1 or more.*"),
         (["evaluate", "default"], r".*required: store.*"),

@@ -12,7 +12,7 @@ UTKFACE = sorted(utkface.parts())
 
 
 def _store(path: Path, names: list[str], persons: list[str] | None = None) -> Path:
-    """A store of faces without pictures, which splitting does not look at."""
+    """A store of faces without pictures, which splitting ignores."""
     count = len(names)
     columns = {
         "name": names,
@@ -101,8 +101,8 @@ def test_what_a_store_holds_and_what_it_lacks(wrinkle: Command, tmp_path: Path) 
         + ", ".join(absent[:3])
     )
     assert split.startswith("split: sha256 ")
-    whole = _store(tmp_path / "whole.arrow", UTKFACE)
-    lines = wrinkle("protocols", "show", "utkface", whole).out.splitlines()
+    complete = _store(tmp_path / "complete.arrow", UTKFACE)
+    lines = wrinkle("protocols", "show", "utkface", complete).out.splitlines()
     assert lines[-2] == "missing: 0 of the protocol's 23,112 pictures"
     assert lines[-1] != split
 

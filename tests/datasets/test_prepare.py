@@ -61,7 +61,7 @@ def test_every_picture_left_out_has_its_reason(tmp_path: Path) -> None:
     good = (EXAMPLES / "joe_biden_2010.jpg").read_bytes()
     files = {
         "good.jpg": good,
-        "twin.jpg": good,
+        "same.jpg": good,
         "cut.jpg": good[: len(good) // 2],
         "text.jpg": b"no picture",
         "grey.png": cv2.imencode(".png", np.full((80, 80), 99, np.uint8))[1].tobytes(),
@@ -76,7 +76,7 @@ def test_every_picture_left_out_has_its_reason(tmp_path: Path) -> None:
     done = prepare("folder", tmp_path, tmp_path / "x.arrow", 64, workers=1)
     assert done.kept == 1
     assert {d.name: d.reason for d in done.dropped} == {
-        "twin.jpg": "duplicate",
+        "same.jpg": "duplicate",
         "cut.jpg": "unreadable",
         "text.jpg": "unreadable",
         "grey.png": "no face",
@@ -114,8 +114,8 @@ def test_a_killed_run_continues_where_it_was(
     kept = json.loads((tmp_path / "kept.json").read_text())
     assert {str(part): time for part, time in done.items()}.items() <= kept.items()
     monkeypatch.setattr(module, "PART", 2)
-    prepare("folder", source, tmp_path / "whole.arrow", 64, workers=1)
-    assert out.read_bytes() == (tmp_path / "whole.arrow").read_bytes()
+    prepare("folder", source, tmp_path / "complete.arrow", 64, workers=1)
+    assert out.read_bytes() == (tmp_path / "complete.arrow").read_bytes()
 
 
 KEEP = (
@@ -151,11 +151,11 @@ def test_parts_of_other_settings_are_not_mixed_in(
     with pytest.raises(WrinkleError, match=r"out.arrow.parts belongs to a run with other size"):
         prepare("folder", source, out, 96, workers=1)
     part = out.with_name("out.arrow.parts") / "00000004.arrow"
-    whole = part.read_bytes()
-    part.write_bytes(whole[:-100])
+    complete = part.read_bytes()
+    part.write_bytes(complete[:-100])
     with pytest.raises(WrinkleError, match=r"00000004.arrow is damaged: delete it and run again"):
         prepare("folder", source, out, 64, workers=1)
-    part.write_bytes(whole)
+    part.write_bytes(complete)
     assert prepare("folder", source, out, 64, workers=1).kept == 5
 
 
@@ -417,7 +417,7 @@ def test_pictures_of_other_datasets_are_packed(
 
 @pytest.mark.slow
 @pytest.mark.data
-def test_fgnet_whole(data_root: Path, tmp_path: Path) -> None:
+def test_all_of_fgnet(data_root: Path, tmp_path: Path) -> None:
     done = prepare("fgnet", data_root / "fgnet", tmp_path / "fgnet.arrow")
     store = Store(done.path)
     assert len(store) == 1002

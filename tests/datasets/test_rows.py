@@ -32,8 +32,8 @@ def test_a_repeated_name_is_dropped():
         Row(Path(f"{folder}/{name}"), name, 30.0, "made")
         for folder, name in (("p", "a.jpg"), ("q", "a.jpg"), ("p", "b.jpg"))
     )
-    refused = Dropped("c.jpg", "no such picture", "line 3")
-    rows, dropped = separate([first, refused, again, other])
+    left_out = Dropped("c.jpg", "no such picture", "line 3")
+    rows, dropped = separate([first, left_out, again, other])
     assert rows == [first, other]
     assert [row.path for row in rows] == [Path("p/a.jpg"), Path("p/b.jpg")]
-    assert dropped == [refused, Dropped("a.jpg", "same name twice", f"also {first.path}")]
+    assert dropped == [left_out, Dropped("a.jpg", "same name twice", f"also {first.path}")]

@@ -183,7 +183,7 @@ def test_files_that_are_no_arrow_files_or_not_ours(tmp_path):
 def test_a_flipped_bit_is_one_line_or_harmless(content, tmp_path, capfd):
     random = np.random.default_rng(0)
     path = tmp_path / "flipped.arrow"
-    refusals = []
+    errors = []
     for place in random.integers(0, len(content), 300):
         flipped = bytearray(content)
         flipped[place] ^= 1 << random.integers(8)
@@ -193,9 +193,9 @@ def test_a_flipped_bit_is_one_line_or_harmless(content, tmp_path, capfd):
             rows = [(store.image(i).shape, store.landmarks(i)) for i in range(len(store))]
             assert len(rows) == store.columns.num_rows
         except WrinkleError as error:
-            refusals.append(str(error))
-    assert len(refusals) > 10
-    assert not any("\n" in message for message in refusals)
+            errors.append(str(error))
+    assert len(errors) > 10
+    assert not any("\n" in message for message in errors)
     capfd.readouterr()  # messages of the JPEG reader
 
 

@@ -107,3 +107,12 @@ def test_listing_protocols_imports_nothing_heavy() -> None:
         "sys.exit(any(name in sys.modules for name in ('torch', 'cv2', 'scipy', 'PIL')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_page_has_a_protocol_that_works(tmp_path: Path) -> None:
+    (code,) = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    plugin = tmp_path / "even_odd.py"
+    plugin.write_text(code, encoding="utf-8")
+    load_plugins([plugin])
+    (fold,) = get_protocol("even-odd").folds(table(names=list("abcdefgh")))
+    assert [fold.train.tolist(), fold.validation.tolist()] == [[0, 2, 4, 6], [1, 5]]

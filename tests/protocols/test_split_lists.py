@@ -45,13 +45,13 @@ def test_a_packaged_list_is_complete_and_without_a_time_stamp(module):
 @pytest.mark.parametrize("damage", [b"", b"text", "cut", "a byte", "other text", None])
 @pytest.mark.parametrize("module", MODULES.values(), ids=MODULES)
 def test_a_damaged_list_is_one_line(folder, module, damage):
-    whole = (FOLDER / module.LIST).read_bytes()
+    complete = (FOLDER / module.LIST).read_bytes()
     if damage == "cut":
-        damage = whole[:1000]
+        damage = complete[:1000]
     elif damage == "a byte":
-        damage = whole[:20] + b"\xff" * 4 + whole[24:]
+        damage = complete[:20] + b"\xff" * 4 + complete[24:]
     elif damage == "other text":
-        damage = gzip.compress(gzip.decompress(whole)[:-1])
+        damage = gzip.compress(gzip.decompress(complete)[:-1])
     if damage is not None:
         (folder / module.LIST).write_bytes(damage)
     with pytest.raises(WrinkleError, match=rf"list {module.LIST} is missing or damaged: install"):

@@ -32,7 +32,7 @@ JPEG_QUALITY = 93
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker process needs beside its rows.
+    """What a worker process needs in addition to its rows.
 
     Attributes:
         parts: the folder for finished parts.

@@ -41,14 +41,14 @@ def test_names_and_points_meet_whatever_their_case(tmp_path):
 @pytest.mark.parametrize(
     "text", ["", "no braces", _pts(POINTS[:67]), _pts(POINTS).replace("0.25", "x", 1), "\x00{\n}"]
 )
-def test_broken_points_cost_the_points_only(tmp_path, text):
+def test_damaged_points_drop_only_the_points(tmp_path, text):
     rows, dropped = FGNet().read(_tree(tmp_path, ["001A02.JPG"], {"001a02.pts": text}))
     assert len(rows) == 1
     assert rows[0].landmarks is None
     assert dropped == []
 
 
-def test_foreign_files_are_dropped(tmp_path):
+def test_other_files_are_dropped(tmp_path):
     rows, dropped = FGNet().read(_tree(tmp_path, ["001A02.JPG", "Thumbs.db", "1A2.JPG"], {}))
     assert len(rows) == 1
     assert [entry.name for entry in dropped] == ["images/1A2.JPG", "images/Thumbs.db"]
@@ -93,7 +93,7 @@ def test_the_order_of_the_real_landmarks(data_root):
     assert (((nose - left) * down).sum(1) > 0).all()
     # One broad smile has its corners above the tip of a lowered nose.
     assert ((((mouth_left + mouth_right) / 2 - nose) * down).sum(1) > 0).sum() == 1001
-    # A pupil lies inside the box of its eye's corners and lids.
+    # A pupil is inside the box of its eye's corners and lids.
     for first, pupil in ((27, 31), (32, 36)):
         eye = landmarks[:, first : first + 4]
         inside = (eye.min(1) <= landmarks[:, pupil]) & (landmarks[:, pupil] <= eye.max(1))

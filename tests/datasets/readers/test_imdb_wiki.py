@@ -147,7 +147,7 @@ def test_a_file_cut_short_anywhere(tmp_path):
 def test_a_flipped_bit_is_one_line_or_harmless(tmp_path):
     file = write(tmp_path, "imdb", entry()) / "imdb.mat"
     content, random = file.read_bytes(), np.random.default_rng(0)
-    refusals = []
+    messages = []
     for place in random.integers(0, len(content), 200):
         flipped = bytearray(content)
         flipped[place] ^= 1 << random.integers(8)
@@ -155,9 +155,9 @@ def test_a_flipped_bit_is_one_line_or_harmless(tmp_path):
         try:
             read_dataset("imdb_wiki", tmp_path)
         except WrinkleError as error:
-            refusals.append(str(error))
-    assert len(refusals) > 50
-    assert not any("\n" in message for message in refusals)
+            messages.append(str(error))
+    assert len(messages) > 50
+    assert not any("\n" in message for message in messages)
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ def test_the_packaged_lists_come_out_again(real, tmp_path):
 
 
 @pytest.mark.data
-def test_everybody_whom_agedb_dir_tests_also_trains(real):
+def test_all_people_of_agedb_dirs_test_part_also_train(real):
     lines = (real / "agedb.csv").read_text(encoding="utf-8").splitlines()[1:]
     rows = pictures_table([line.split(",")[1].partition("/")[2] for line in lines])
     (fold,) = get_protocol("agedb-dir").folds(rows)

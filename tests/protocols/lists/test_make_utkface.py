@@ -43,7 +43,7 @@ def test_clusters_are_chains_of_near_hashes():
 
 
 @given(st.lists(st.integers(0, 9), min_size=30, max_size=80), st.integers(0, 3))
-def test_clusters_go_to_one_part_whole(members, seed):
+def test_clusters_are_not_divided(members, seed):
     first = {member: members.index(member) for member in members}
     clusters = np.array([first[member] for member in members])
     rows = [Row(Path(f"{i}"), f"{i}", float(i % 50), "utkface") for i in range(len(members))]
@@ -67,8 +67,8 @@ def test_the_list_is_the_same_every_time(tmp_path, capsys):
     root.mkdir()
     for number in range(20):
         cv2.imwrite(str(root / f"{20 + number}_0_0_{number}.jpg.chip.jpg"), _scene(number))
-    twin = (root / "20_0_0_0.jpg.chip.jpg").read_bytes()
-    (root / "90_0_0_0.jpg.chip.jpg").write_bytes(twin)
+    copy = (root / "20_0_0_0.jpg.chip.jpg").read_bytes()
+    (root / "90_0_0_0.jpg.chip.jpg").write_bytes(copy)
     packed = []
     for out in (tmp_path / "one.gz", tmp_path / "two.gz"):
         main(str(root), str(out))

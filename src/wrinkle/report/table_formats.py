@@ -1,19 +1,20 @@
-"""A comparison as Markdown, as LaTeX and as CSV."""
+"""Tables as Markdown, LaTeX and CSV."""
 
 import csv
 import io
 import math
 from collections.abc import Sequence
 
-from wrinkle.evaluation.published import Published
-from wrinkle.evaluation.table import Table
 from wrinkle.evaluation.uncertainty import Estimate
-from wrinkle.runs.reader import OverFolds, Run, start
+from wrinkle.report.published import Published
+from wrinkle.report.run_scores import OverFolds, RunScores
+from wrinkle.report.table import Table
+from wrinkle.runs.reader import Run, start
 
 WORDS = ("method", "start", "source")
-"""Columns set to the left; the others hold numbers."""
+"""Left-aligned columns; the others hold numbers."""
 NAMED = 3
-"""A run that is not whole names its finished folds up to this many."""
+"""Most finished folds that are named where others are missing."""
 LATEX = {
     "\\": r"\textbackslash{}",
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
@@ -27,7 +28,7 @@ SHOWN = (
     *("method", "MAE", "MAE over folds", "CS(5) %", "CS(5) % over folds", "ε-error", "pictures"),
     *("folds", "start", "epochs", "seed", "parameters", "source"),
 )
-"""Columns for people, as far as any row fills them."""
+"""Columns of Markdown and LaTeX tables; empty ones are left out."""
 PEOPLE = {True: "shared", False: "apart", None: "unknown"}
 COLUMNS = (
     *("protocol", "people", "data", "kind", "method", "start", "limit", "epochs", "seed"),
@@ -37,11 +38,11 @@ COLUMNS = (
     *("epsilon", "epsilon_low", "epsilon_high"),
     *("parameters", "drawn", "run", "paper", "where", "note"),
 )
-"""Columns of the CSV file, all of them always."""
+"""Columns of the CSV file; all are always there."""
 
 
 def markdown(tables: Sequence[Table]) -> str:
-    """A heading, a table and a list of notes for each."""
+    """A heading, a table and a list of notes for each table."""
     parts = []
     for table in tables:
         head, rows = _shown(table)
@@ -54,17 +55,17 @@ def markdown(tables: Sequence[Table]) -> str:
 
 
 def latex(tables: Sequence[Table]) -> str:
-    r"""A `table` for each, its notes in the caption; for documents with `\usepackage{booktabs}`."""
+    r"""A `table` environment for each, notes in the caption. Needs `\usepackage{booktabs}`."""
     return "\n".join(map(_latex, tables))
 
 
 def to_csv(tables: Sequence[Table]) -> str:
-    """A row for each method of all tables, plain numbers; MAE in years, CS(5) in per cent."""
+    """One row per method of all tables, plain numbers; MAE in years, CS(5) in per cent."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
     for table in tables:
-        writer.writerows(_run_record(run) for run in table.runs)
+        writer.writerows(map(_run_record, table.runs))
         writer.writerows(_published_record(table, row) for row in table.published)
     return text.getvalue()
 
@@ -97,28 +98,29 @@ def _markdown_cell(text: str) -> str:
 
 
 def _shown(table: Table) -> tuple[list[str], list[list[str]]]:
-    """Headings and cells, without the columns in which no row says anything."""
+    """Headings and cells, without empty columns."""
     rows = [*map(_run_cells, table.runs), *map(_published_cells, table.published)]
     head = [name for name in SHOWN if any(row.get(name) for row in rows)]
     return head, [[row.get(name) or "–" for name in head] for row in rows]
 
 
-def _run_cells(run: Run) -> dict[str, str]:
-    recipe = run.recipe
-    reduced = f" (reduced: {recipe.data.limit:,} pictures a part)" if recipe.data.limit else ""
+def _run_cells(scores: RunScores) -> dict[str, str]:
+    recipe = scores.run.recipe
+    limit = recipe.data.limit
+    reduced = f" (reduced: {limit:,} pictures per part)" if limit else ""
     return {
         "method": recipe.name + reduced,
-        "MAE": _figure(run.mae, 3),
-        "MAE over folds": _spread(run.mae_over_folds, 3),
-        "CS(5) %": _figure(run.cs5, 1),
-        "CS(5) % over folds": _spread(run.cs5_over_folds, 1),
-        "ε-error": "" if run.epsilon is None else _figure(run.epsilon, 3),
-        "pictures": f"{run.pictures:,}",
-        "folds": _folds(run),
+        "MAE": _figure(scores.mae, 3),
+        "MAE over folds": _spread(scores.mae_over_folds, 3),
+        "CS(5) %": _figure(scores.cs5, 1),
+        "CS(5) % over folds": _spread(scores.cs5_over_folds, 1),
+        "ε-error": "" if scores.epsilon is None else _figure(scores.epsilon, 3),
+        "pictures": f"{len(scores.run.predictions.predicted):,}",
+        "folds": _folds(scores.run),
         "start": start(recipe),
         "epochs": str(recipe.training.epochs),
         "seed": str(recipe.training.seed),
-        "parameters": f"{run.parameters / 1e6:.2f} M",
+        "parameters": f"{scores.parameters / 1e6:.2f} M",
         "source": "ours",
     }
 
@@ -133,8 +135,8 @@ def _published_cells(row: Published) -> dict[str, str]:
     }
 
 
-def _run_record(run: Run) -> dict[str, object]:
-    recipe = run.recipe
+def _run_record(scores: RunScores) -> dict[str, object]:
+    run, recipe = scores.run, scores.run.recipe
     record: dict[str, object] = {
         "protocol": run.protocol.name,
         "people": PEOPLE[run.protocol.shares_people],
@@ -145,18 +147,18 @@ def _run_record(run: Run) -> dict[str, object]:
         "limit": recipe.data.limit,
         "epochs": recipe.training.epochs,
         "seed": recipe.training.seed,
-        "folds_done": len(run.done),
-        "folds": run.folds,
-        "pictures": run.pictures,
-        "parameters": run.parameters,
-        "drawn": run.drawn,
+        "folds_done": len(run.results),
+        "folds": run.fold_count,
+        "pictures": len(run.predictions.predicted),
+        "parameters": scores.parameters,
+        "drawn": scores.drawn,
         "run": run.folder,
     }
-    for name, estimate in (("mae", run.mae), ("cs5", run.cs5), ("epsilon", run.epsilon)):
+    for name, estimate in (("mae", scores.mae), ("cs5", scores.cs5), ("epsilon", scores.epsilon)):
         if estimate is not None:
             values = ["" if math.isnan(value) else f"{value:.4f}" for value in estimate]
             record |= dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
-    for name, (mean, deviation) in (("mae", run.mae_over_folds), ("cs5", run.cs5_over_folds)):
+    for name, (mean, deviation) in (("mae", scores.mae_over_folds), ("cs5", scores.cs5_over_folds)):
         record[f"{name}_mean"] = f"{mean:.4f}"
         record[f"{name}_deviation"] = "" if deviation is None else f"{deviation:.4f}"
     return record
@@ -185,8 +187,9 @@ def _spread(over_folds: OverFolds, digits: int) -> str:
 
 
 def _folds(run: Run) -> str:
-    if len(run.done) == run.folds:
-        return str(run.folds)
-    count = "?" if run.folds is None else run.folds
-    names = f" ({', '.join(run.done)})" if len(run.done) <= NAMED else ""
-    return f"{len(run.done)} of {count} folds{names}"
+    done = [result.fold for result in run.results]
+    if len(done) == run.fold_count:
+        return str(len(done))
+    count = "?" if run.fold_count is None else run.fold_count
+    names = f" ({', '.join(done)})" if len(done) <= NAMED else ""
+    return f"{len(done)} of {count} folds{names}"

@@ -1,7 +1,7 @@
-"""Figures that papers print, to stand beside ours: published.csv, a line per figure with its table.
+"""Published figures, from published.csv: one line per figure, with paper and table.
 
-They are read from the paper named, also where it quotes another. A figure that could not be read
-with certainty is left out.
+A figure is as the named paper prints it, also where that paper quotes another one. Figures that
+could not be read with certainty are left out.
 """
 
 import csv
@@ -18,11 +18,15 @@ METRICS = ("mae", "cs5", "epsilon")
 
 @dataclass(frozen=True)
 class Published:
-    """What one table says of one method on one protocol.
+    """What one table gives for one method under one protocol.
 
-    protocols: ours that correspond, often none. start: what the network had learned from before,
-    "" where the table does not say. mae: years. cs5: per cent. All figures have the digits that
-    are printed; None: not printed. paper, where: the table.
+    Attributes:
+        protocols: wrinkle's protocols that correspond, often none.
+        start: data of earlier training, "" where the table does not say.
+        paper, where: the source.
+        mae: years, with the printed digits; None: not printed. The same holds for the others.
+        cs5: per cent.
+        epsilon: ε-error in [0, 1].
     """
 
     method: str
@@ -39,14 +43,15 @@ class Published:
 
 def read_figures() -> list[dict[str, str]]:
     """The lines of published.csv: column → cell."""
-    text = (files("wrinkle.evaluation") / "published.csv").read_text(encoding="utf-8")
+    text = (files("wrinkle.report") / "published.csv").read_text(encoding="utf-8")
     return list(csv.DictReader(text.splitlines()))
 
 
 def published(protocol: str | None = None) -> list[Published]:
-    """Figures under a protocol of ours, or all; within each dataset and protocol the best first.
+    """Figures under a protocol, or all; within each dataset and protocol the best first.
 
-    protocol: also with its numbers, "morph2-80-20-shared:3", which change nothing here.
+    Args:
+        protocol: its arguments, as in "morph2-80-20-shared:3", make no difference.
     """
     name = None if protocol is None else protocol.partition(":")[0]
     rows: dict[tuple[str, ...], dict[str, Decimal]] = {}
@@ -62,15 +67,16 @@ def published(protocol: str | None = None) -> list[Published]:
 def published_by_protocol(protocols: Iterable[str] = ()) -> list[list[Published]]:
     """`published` in groups of one dataset and one set of protocols: those of `protocols`, or all.
 
-    WrinkleError for a protocol under which nothing is at hand.
+    Raises:
+        WrinkleError: there are no figures under one of the protocols.
     """
     names = list(protocols)
     known = sorted({name for row in published() for name in row.protocols})
     for name in names:
         if not published(name):
             raise WrinkleError(
-                f"no published figure at hand under {name!r}: there are some under "
-                f"{', '.join(known)}; without a name all are listed"
+                f"no published figures under {name!r}; choices: {', '.join(known)}, or no name for "
+                "all of them"
             )
     rows = [row for name in names for row in published(name)] if names else published()
     groups: dict[tuple[str, tuple[str, ...]], list[Published]] = {}
@@ -87,6 +93,6 @@ def _published(key: tuple[str, ...], figures: dict[str, Decimal]) -> Published:
 
 
 def _rank(row: Published) -> tuple[Decimal, ...]:
-    """By MAE, then by ε-error; what is not printed comes last."""
+    """By MAE, then by ε-error; figures that are not printed come last."""
     last = Decimal("Infinity")
     return tuple(last if value is None else value for value in (row.mae, row.epsilon))

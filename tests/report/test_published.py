@@ -4,20 +4,20 @@ from decimal import Decimal
 import pytest
 
 from wrinkle.errors import WrinkleError
-from wrinkle.evaluation.published import (
+from wrinkle.protocols import get_protocol
+from wrinkle.report.published import (
     METRICS,
     published,
     published_by_protocol,
     read_figures,
 )
-from wrinkle.protocols import get_protocol
 
 RANGES = {"mae": (1, 10), "cs5": (10, 100), "epsilon": (0.1, 0.5)}
 TESTED = {"MORPH II": "morph2", "FG-NET": "fgnet", "CACD": "cacd", "ChaLearn LAP 2015": "lap2015"}
 
 
 @pytest.mark.parametrize("line", read_figures(), ids=lambda line: " ".join(line.values()))
-def test_every_figure_is_whole(line: dict[str, str]) -> None:
+def test_every_figure_is_complete(line: dict[str, str]) -> None:
     assert None not in line
     assert None not in line.values()
     assert all(line[field] for field in ("method", "dataset", "paper", "where"))
@@ -29,7 +29,7 @@ def test_every_figure_is_whole(line: dict[str, str]) -> None:
         assert get_protocol(name).dataset == TESTED[line["dataset"]]
 
 
-def test_no_figure_stands_twice() -> None:
+def test_no_figure_occurs_twice() -> None:
     lines = read_figures()
     counts = Counter(
         tuple(
@@ -38,7 +38,7 @@ def test_no_figure_stands_twice() -> None:
         for line in lines
     )
     assert max(counts.values()) == 1
-    assert len(published()) < len(lines)  # the figures of one method are brought together
+    assert len(published()) < len(lines)  # the figures of one method are one row
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,5 @@ def test_groups() -> None:
     assert all(len({(row.dataset, row.protocols) for row in group}) == 1 for group in every)
     ((first, *_),) = published_by_protocol(["morph2-random", "morph2-80-20-shared"])
     assert first.protocols == ("morph2-80-20-shared", "morph2-random")
-    with pytest.raises(
-        WrinkleError, match=r"no published figure at hand under 'utkface'.*lap-2015"
-    ):
+    with pytest.raises(WrinkleError, match=r"no published figures under 'utkface'.*lap-2015"):
         published_by_protocol(["fgnet-lopo", "utkface"])

@@ -1,19 +1,23 @@
-"""Runs' folders made by hand, for tables whose numbers can be computed on paper."""
+"""Folders of runs made by hand, for scores that can be computed on paper."""
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from tests import tiny
+from wrinkle.evaluation.prediction_files import write_predictions
+from wrinkle.evaluation.predictions import Predictions, unlabelled
 from wrinkle.runs.recipe import load_recipe
 
 Tested = Mapping[str, Sequence[tuple[str, float, float]]]
-"""Fold → (name, age, predicted) of every picture that it tests."""
+"""Fold → (name, age, predicted) of every test picture."""
 FOLDS: Tested = {
     "1": [("0000.jpg", 0, 4), ("0001.jpg", 37, 37)],
     "2": [("0002.jpg", 74, 64), ("0003.jpg", 30, 36), ("0004.jpg", 67, 69)],
 }
-"""Of drawn faces. Errors 4, 0 and 10, 6, 2: MAE 2 and 6, CS(5) 1 and 1/3."""
+"""For drawn faces. Errors 4, 0 and 10, 6, 2: MAE 2 and 6, CS(5) 1 and 1/3."""
 
 
 def write_run(
@@ -39,6 +43,10 @@ def write_run(
         }
         (folder / fold).mkdir()
         (folder / fold / "result.json").write_text(json.dumps(result))
-        lines = ["name,age,predicted", *(f"{n},{a:g},{p:.3f}" for n, a, p in rows)]
-        (folder / fold / "predictions.csv").write_text("\n".join(lines) + "\n")
+        write_predictions(folder / fold / "predictions.parquet", predictions_of(rows))
     return folder
+
+
+def predictions_of(rows: Sequence[tuple[str, float, float]]) -> Predictions:
+    names, ages, predicted = zip(*rows, strict=True)
+    return Predictions("by hand", unlabelled(names, ages), np.array(predicted, np.float64))

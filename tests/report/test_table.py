@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.evaluation.hand_made import FOLDS, write_run
-from wrinkle.evaluation.published import published, published_by_protocol
-from wrinkle.evaluation.table import Table, published_table, tables
-from wrinkle.evaluation.table_formats import COLUMNS, latex, markdown, to_csv
+from tests.runs.hand_made import FOLDS, write_run
+from wrinkle.report.published import published, published_by_protocol
+from wrinkle.report.table import Table, published_table, tables
+from wrinkle.report.table_formats import COLUMNS, latex, markdown, to_csv
 from wrinkle.runs.reader import read_run
 
 LOPO = {"001": FOLDS["1"], "002": FOLDS["2"]}
@@ -16,7 +16,7 @@ LOPO = {"001": FOLDS["1"], "002": FOLDS["2"]}
 
 @pytest.fixture
 def lopo(tmp_path: Path) -> Table:
-    """Two of 82 folds, without their store, beside what is published."""
+    """Two of 82 folds, without their store, and the published figures."""
     folder = write_run(
         tmp_path, tmp_path / "fg|net_&.arrow", LOPO, name="own/a_b", data__protocol="fgnet-lopo"
     )
@@ -63,8 +63,8 @@ def test_markdown(lopo: Table) -> None:
     assert text.startswith("### fgnet-lopo\n\nleave one person out")
     assert "- People: on one side only.\n" in text
     assert "over pictures (" in text
-    assert "is not here, or has changed)." in text
-    assert "A run that lacks folds compares only with figures of the same folds." in text
+    assert "is missing or has changed)." in text
+    assert "missing folds" in text
 
 
 def test_latex(lopo: Table) -> None:
@@ -76,7 +76,7 @@ def test_latex(lopo: Table) -> None:
     assert r"4.000 $\pm$ 2.828" in own
     assert len(others) == len(published("fgnet-lopo"))
     assert text.count(r"\midrule") == 2
-    assert r"fg|net\_\&.arrow is not here" in text
+    assert r"fg|net\_\&.arrow is missing" in text
     for character in "±ε–":
         assert character not in text
     assert not re.search(r"(?<!\\)[%#_]", text)
@@ -133,11 +133,11 @@ def test_a_table_for_each_protocol_and_dataset(tmp_path: Path) -> None:
         ]
     ]
     made = tables(runs)
-    assert [[run.recipe.name for run in table.runs] for table in made] == [
+    assert [[row.run.recipe.name for row in table.runs] for table in made] == [
         *(["a", "d"], ["b", "e"], ["c"]),
     ]
     assert made[0].title == "random:4:0, none.arrow"
-    differ = "The runs were made on stores that differ in pictures or labels."
+    differ = "The runs used stores with different pictures or labels."
     assert [differ in table.notes for table in made] == [False, True, False]
     assert [len(table.published) for table in made] == [0, 11, 0]
     assert len(list(csv.DictReader(io.StringIO(to_csv(made))))) == 5 + 11
@@ -151,11 +151,11 @@ def test_reduced_runs_and_one_fold(tmp_path: Path) -> None:
     )  # fmt: skip
     text = markdown(tables([read_run(folder)]))
     (row,) = read_markdown(text)
-    assert row["method"] == "small (reduced: 6,000 pictures a part)"
+    assert row["method"] == "small (reduced: 6,000 pictures per part)"
     assert row["folds"] == "1"
     assert "MAE over folds" not in row
     assert "±" not in text
-    assert "A reduced run takes part of the data" in text
+    assert "A reduced run" in text
 
 
 def test_many_folds_are_counted_not_named(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_published_alone() -> None:
     assert first.title == "MORPH II, morph2-80-20-shared, morph2-random"
     assert first.notes[0] == "People: shared (some both train and test)."
     face = next(table for table in made if table.title == "UTKFace")
-    assert face.about == "no protocol of ours corresponds"
+    assert face.about == "wrinkle has no such protocol"
     assert "the benchmark's own five splits" in face.notes[-1]
     text = latex(made)
     assert text.count(r"\begin{table}") == len(made)
