@@ -1,13 +1,13 @@
-"""ADPF at full size on a CPU: milliseconds a face, and what each part takes of them.
+"""ADPF at full size on a CPU: milliseconds a face, in total and for each part.
 
     python benchmarks/adpf.py
 
-Plain is the network as it is written, eager, float32, channels first. Ours is what `AgeEstimator`
-runs: batch norms folded, weights packed, FusionNet's blocks in bfloat16 where the processor
-multiplies that. Parts are ours': AttentionNet, contours and boxes, FusionNet on known patches.
-Training is a step of each stage on 32 faces as `wrinkle train` takes it in bf16; FusionNet's with
-patches known, as they are after the first look, and looked for in every step. All take turns in
-one run; given are medians. Weights are random.
+Plain is the network without preparation: eager, float32, channels first. Ours is what
+`AgeEstimator` runs: batch norms folded, weights packed, FusionNet's blocks in bfloat16 where the
+processor multiplies it in hardware. The parts are those of ours: AttentionNet, contours and boxes,
+FusionNet on known patches. Training is a step of each stage on 32 faces as in `wrinkle train` with
+bf16; FusionNet's both with known patches, as from the second epoch on, and with patches searched in
+every step. All take turns in one run; printed are medians. Weights are random.
 """
 
 import argparse

@@ -1,12 +1,12 @@
-"""Hybrid attention beside the paper's equations written as they stand: time and peak memory.
+"""Hybrid attention beside a literal version of the paper's equations: time and peak memory.
 
     python benchmarks/attention.py
 
 Five heads on 500 channels, forward and backward, all gradients, float32. Literal is Eq. 1–6 in
 plain PyTorch: the matrices of logits and of relative positions (by a table of offsets, as usual),
-softmax, the product with all channels of V, and autograd. Both take turns in one run; given are
-medians. Memory is the peak of a process of its own that takes one step, above what it has before
-the step. `--keep-memory` lets freed memory stay with the process, as `wrinkle train` does.
+softmax, the product with all channels of V, and autograd. Both take turns in one run; printed are
+medians. Memory is the peak of a separate process during one step, less what it has before the step.
+With `--keep-memory` the process keeps freed memory, as in `wrinkle train`.
 """
 
 import argparse
@@ -104,7 +104,7 @@ def memory_of(who: str, side: int, batch: int) -> str:
 
 
 def peak_memory(who: str, side: int, batch: int) -> int:
-    """MiB that a step takes above what the process has before it."""
+    """Peak memory of a step in MiB, less what the process has before it."""
     rmhha, x = module_and_input(side, batch)
     small, y = module_and_input(4, 1)
     step(who, small, y)

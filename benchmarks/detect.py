@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from wrinkle.datasets import Row, read_dataset
-from wrinkle.datasets.readers.fgnet import five_points
+from wrinkle.datasets.dataset import five_points
+from wrinkle.datasets.readers.fgnet import FGNet
 from wrinkle.errors import WrinkleError
 from wrinkle.faces.decode import decode
 from wrinkle.faces.detectors import Detector, create_detector
@@ -61,7 +62,7 @@ def measure(detect: Detector, rows: list[Row]) -> str:
 
 def eye_distance(row: Row, key_points: np.ndarray) -> float:
     assert row.landmarks is not None
-    placed = five_points(row.landmarks)[:2]
+    placed = five_points(row.landmarks, FGNet.key_points)[:2]
     distance = np.linalg.norm(key_points[:2] - placed, axis=1).mean()
     return float(distance / np.linalg.norm(placed[1] - placed[0]))
 

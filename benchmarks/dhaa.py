@@ -1,15 +1,15 @@
-"""DHAA at full size on a CPU: what it costs, how fast it predicts and trains beside the plain way.
+"""DHAA at full size on a CPU: cost, and speed of prediction and training beside plain PyTorch.
 
     python benchmarks/dhaa.py                                       # cost, prediction, training
-    python benchmarks/dhaa.py --model dhaa --store utkface.arrow    # and how far ages move
+    python benchmarks/dhaa.py --model dhaa --store utkface.arrow    # and the change of ages
 
-Plain is the network as it is written, eager and in float32, pixels channels first; its training
-step is the same in a loop of PyTorch's own. Ours is what `AgeEstimator` and `wrinkle train` run:
-batch norms folded, weights packed, the sub-networks in bfloat16 where the processor multiplies
-that; training with `training.precision: bf16` in channels last. Both take turns in one run; given
-are medians. The floor is the number of multiply-adds over the processor's measured peak, the
-fastest of a large matrix product and a large convolution. Weights are random, so how far ages move
-is shown by another model, on faces of a store.
+Plain is the network without preparation: eager, float32, channels first, trained in a loop of a few
+lines. Ours is what `AgeEstimator` and `wrinkle train` run: batch norms folded, weights packed, the
+sub-networks in bfloat16 where the processor multiplies it in hardware; training with
+`training.precision: bf16` in channels last. Both take turns in one run; printed are medians. The
+floor is the number of multiply-adds divided by the processor's measured peak, the fastest of a
+large matrix product and a large convolution. Weights are random; the change of ages is therefore
+measured with another model, on faces of a store.
 """
 
 import argparse
@@ -75,7 +75,7 @@ def cost() -> int:
 
 
 def faces(count: int) -> tuple[Tensor, Tensor]:
-    """Noise as normalised pictures, and an aligned face's key points."""
+    """Noise in place of pictures, and an aligned face's key points."""
     torch.manual_seed(0)
     points = torch.tensor(TEMPLATE * VIEW, dtype=torch.float32).expand(count, 5, 2)
     return torch.randn(count, 3, 256, 256), points
@@ -180,7 +180,7 @@ def memory_of(who: str, batch: int) -> str:
 
 
 def peak_memory(who: str, batch: int) -> int:
-    """MiB of a process of its own that predicts one batch."""
+    """Peak memory in MiB of a separate process that predicts one batch."""
     model = create_model("dhaa").eval()
     images, points = faces(batch)
     if who == "ours":
@@ -192,7 +192,7 @@ def peak_memory(who: str, batch: int) -> int:
 
 
 def difference(name: str, path: str, limit: int) -> None:
-    """How far ages move, plain against ours, over test faces of the model's own protocol."""
+    """Change of ages from plain to ours, over test faces of the model's own protocol."""
     from wrinkle.datasets.store import Store
     from wrinkle.models.file import load_model
     from wrinkle.models.packaged import model_file

@@ -1,11 +1,12 @@
-"""What scores with their uncertainty cost, and finding near-identical pictures.
+"""Time of scores with their uncertainty, and of finding near-identical pictures.
 
     python benchmarks/evaluation.py --store utkface.arrow
 
-Scores: `wrinkle evaluate`'s table of simulated predictions, all faces, decades, genders and groups,
-2,000 bootstrap samples, every face its own person and five faces a person. Pairs: all hashes that
-differ in fewer than 6 bits among random ones with planted neighbours, each beside comparing all
-with all where that ends soon, and how many pairs differ. Store: the hashes of its faces.
+Scores: `wrinkle evaluate`'s table of simulated predictions, over all faces, decades, genders and
+groups, with 2,000 bootstrap samples; every face its own person, then five faces per person.
+Pairs: all pairs of hashes that differ in fewer than 6 bits, among random hashes with some similar
+ones, and for up to 100,000 hashes the time of comparing all with all and how many pairs differ.
+Store: the hashes of its faces.
 """
 
 import argparse
@@ -29,7 +30,7 @@ def main() -> None:
     args = parser.parse_args()
     for each in (1, 5):
         seconds, _ = timed(lambda each=each: score_table(simulated(args.faces, each)))
-        print(f"scores of {args.faces:,} faces, {each} a person: {seconds:.1f} s", flush=True)
+        print(f"scores of {args.faces:,} faces, {each} per person: {seconds:.1f} s", flush=True)
     if args.store:
         store = Store(args.store)
         seconds, _ = timed(lambda: store_hashes(store))
@@ -67,7 +68,7 @@ def simulated(count: int, faces_each: int) -> Predictions:
 
 
 def planted(count: int) -> np.ndarray:
-    """Distinct random hashes, a hundredth of them a few bits from another one."""
+    """Distinct random hashes; one in a hundred differs from another one in a few bits."""
     random = np.random.default_rng(0)
     hashes = random.integers(0, 2**64, count, np.uint64)
     for row in range(0, count, 100):

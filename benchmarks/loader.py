@@ -1,9 +1,9 @@
-"""Is data loading ever the limit? Pictures per second of the loader alone and of a training step.
+"""Whether data loading limits training: pictures per second of the loader and of a step.
 
     python benchmarks/loader.py recipes/efficientnet_lite0.yaml data.store=utkface.arrow
 
-One worker process reads, decodes and varies the crops as in training; the network then takes the
-same batches from memory, on the CPU, with all of torch's threads.
+One worker process reads, decodes and augments the crops as in training; the network is then
+trained on the same batches from memory, on the CPU, with all of torch's threads.
 """
 
 import argparse
@@ -51,7 +51,7 @@ def time_loader(recipe: Recipe, steps: int) -> tuple[list[Item], float]:
     sampler = EpochBatches(fold.train, weights, recipe.training.batch, seed=0)
     loader = iter(create_loader(faces, sampler, 1, torch.device("cpu")))
     kept = [next(loader) for _ in range(4)]
-    # What was read ahead while nobody looked is not counted.
+    # Batches that were read ahead before the clock started are not counted.
     for _ in range(8):
         next(loader)
     start, count = time.perf_counter(), 0

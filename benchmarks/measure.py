@@ -1,4 +1,4 @@
-"""What several benchmarks measure with."""
+"""Timing and peak memory, for several benchmarks."""
 
 import statistics
 import time
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def in_turn(tasks: Sequence[Callable[[], object]], rounds: int) -> list[float]:
-    """Median seconds of each task over rounds in which all take a turn, after one to warm up."""
+    """Median seconds of each task over rounds in which all take turns, after a warm-up round."""
     times: list[list[float]] = [[] for _ in tasks]
     for number in range(rounds + 1):
         for task, own in zip(tasks, times, strict=True):
@@ -19,9 +19,9 @@ def in_turn(tasks: Sequence[Callable[[], object]], rounds: int) -> list[float]:
 
 
 def peak_memory() -> float:
-    """MiB, the most this process has held so far.
+    """Peak memory of this process in MiB.
 
-    Not getrusage: what a process starts with there is its parent's size.
+    Not from getrusage, whose value starts at the parent process's size.
     """
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024

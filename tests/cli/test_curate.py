@@ -9,11 +9,12 @@ import pytest
 
 from tests.cli.conftest import Command, start
 from tests.conftest import EXAMPLES
-from tests.curation.made import append
-from tests.curation.studio import LEGACY, Studio
+from tests.curation.people.fake_label_studio import LEGACY, FakeLabelStudio
+from tests.curation.workspaces import append
 from wrinkle.cli import main
-from wrinkle.curation import cluster, collect
-from wrinkle.curation.label_studio import KEY
+from wrinkle.curation import cluster
+from wrinkle.curation.people.label_studio import KEY
+from wrinkle.curation.stages import collect
 from wrinkle.curation.workspace import Workspace
 
 CONFIG = """
@@ -29,7 +30,7 @@ STAGES = ("found", "collect", "faces", "deduplicate", "coarse_label", "split")
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory, small_model: Path) -> Path:
-    """The example photographs, walked through all stages."""
+    """A workspace of the example photographs, all stages done."""
     folder = tmp_path_factory.mktemp("curated")
     (folder / "pictures").mkdir()
     for name in NAMES:
@@ -41,14 +42,14 @@ def made(tmp_path_factory: pytest.TempPathFactory, small_model: Path) -> Path:
 
 @pytest.fixture
 def config(made: Path, tmp_path: Path, small_model: Path) -> Path:
-    """A configuration whose workspace is made."""
+    """A configuration with all stages done."""
     shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     rewrite(tmp_path / "ws", made.as_uri(), tmp_path.as_uri(), str(made), str(tmp_path))
     return tmp_path / "faces.yaml"
 
 
 def rewrite(root: Path, *pairs: str) -> None:
-    """Have a copied workspace speak of the copied pictures."""
+    """Change the paths in a copied workspace to the copied pictures."""
     import daft
     import pyarrow as pa
 
@@ -63,7 +64,7 @@ def rewrite(root: Path, *pairs: str) -> None:
 
 
 def fresh(tmp_path: Path, model: Path, more: str = "") -> Path:
-    """A configuration of which nothing is done."""
+    """A configuration with no stage done."""
     (tmp_path / "pictures").mkdir()
     for name in NAMES:
         shutil.copy(EXAMPLES / name, tmp_path / "pictures")
@@ -89,7 +90,7 @@ def all_with(names: Iterable[str], numbers: list[int]) -> dict[str, list[int]]:
 # Happy paths
 
 
-def test_run_does_all_and_a_second_run_nothing(config: Path, wrinkle: Command) -> None:
+def test_a_second_run_does_nothing(config: Path, wrinkle: Command) -> None:
     first = wrinkle("curate", "run", config)
     assert (first.code, first.err) == (0, [])
     assert stages(first.out) == all_with(STAGES, [5, 5, 0, 0])
@@ -117,13 +118,13 @@ def test_every_stage_alone(tmp_path: Path, small_model: Path, wrinkle: Command) 
 
 
 @pytest.fixture
-def studio(monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
+def studio(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLabelStudio]:
     monkeypatch.setenv(KEY, LEGACY)
-    with Studio().running() as studio:
+    with FakeLabelStudio().running() as studio:
         yield studio
 
 
-def test_people_are_waited_for(config: Path, studio: Studio, wrinkle: Command) -> None:
+def test_a_run_waits_for_people(config: Path, studio: FakeLabelStudio, wrinkle: Command) -> None:
     with config.open("a") as file:
         file.write(f"refine: {{url: '{studio.url}', people: 2}}\n")
     pushed = wrinkle("curate", "push", config)
@@ -149,7 +150,7 @@ def test_people_are_waited_for(config: Path, studio: Studio, wrinkle: Command) -
     assert len(studio.stored) == 4
 
 
-def test_a_removal_is_for_good(config: Path, wrinkle: Command) -> None:
+def test_a_removal_is_permanent(config: Path, wrinkle: Command) -> None:
     name = NAMES[0]
     url = (config.parent / "pictures" / name).as_uri()
     gone = wrinkle("curate", "remove", config, "--url", url)
@@ -168,9 +169,7 @@ def test_a_removal_is_for_good(config: Path, wrinkle: Command) -> None:
     assert not list(config.parent.glob("ws/pictures/*/*"))
 
 
-def test_a_removal_by_name_keeps_the_name_from_being_searched_for(
-    config: Path, wrinkle: Command
-) -> None:
+def test_a_removed_person_is_not_searched_for(config: Path, wrinkle: Command) -> None:
     person = {"query": "Ann Example", "person": "Ann Example", "url": "https://example.org/ann.jpg"}
     row = {"search": '["wikimedia", "Ann Example", 9]', "address": person["url"], **person}
     append(workspace_of(config), "found", [row], collect.FOUND_SCHEMA)
@@ -183,7 +182,7 @@ def test_a_removal_by_name_keeps_the_name_from_being_searched_for(
     assert "Ann Example" not in str(workspace_of(config).table("found").to_pylist())
 
 
-def test_what_a_killed_removal_left_is_done_first(config: Path, wrinkle: Command) -> None:
+def test_a_killed_removal_is_finished_first(config: Path, wrinkle: Command) -> None:
     workspace = workspace_of(config)
     picture = workspace.table("collect", "picture")["picture"][0].as_py()
     append(workspace, "removed", [{"key": picture}], collect.pa.schema([("key", "string")]))
@@ -199,7 +198,7 @@ def test_what_a_killed_removal_left_is_done_first(config: Path, wrinkle: Command
 # --again and --retry
 
 
-def test_again_forgets_pictures_that_are_no_longer_found(config: Path, wrinkle: Command) -> None:
+def test_again_deletes_pictures_that_are_no_longer_found(config: Path, wrinkle: Command) -> None:
     (config.parent / "pictures" / NAMES[0]).unlink()
     kept = wrinkle("curate", "run", config)
     assert stages(kept.out)["found"] == [5, 5, 0, 0]
@@ -211,7 +210,7 @@ def test_again_forgets_pictures_that_are_no_longer_found(config: Path, wrinkle: 
     assert stages(done.out) == all_with(STAGES, [4, 4, 0, 0])
 
 
-def test_again_finds_faces_by_other_rules(config: Path, wrinkle: Command) -> None:
+def test_again_allows_other_rules(config: Path, wrinkle: Command) -> None:
     with config.open("a") as file:
         file.write("faces: {size: 150}\n")
     other = wrinkle("curate", "faces", config)
@@ -223,9 +222,7 @@ def test_again_finds_faces_by_other_rules(config: Path, wrinkle: Command) -> Non
 
 
 @pytest.mark.parametrize("action", ["collect", "run"])
-def test_retry_asks_anew_for_what_failed_in_passing(
-    config: Path, wrinkle: Command, action: str
-) -> None:
+def test_retry_fetches_temporary_errors_again(config: Path, wrinkle: Command, action: str) -> None:
     workspace = workspace_of(config)
     rows = workspace.table("collect").to_pylist()
     for row, reason in zip(rows, ("no connection", "not a picture"), strict=False):
@@ -238,26 +235,50 @@ def test_retry_asks_anew_for_what_failed_in_passing(
     assert (retried.code, stages(retried.out)["collect"]) == (0, [5, 4, 1, 0])
 
 
-# What goes wrong
+# Help
+
+
+@pytest.mark.parametrize(
+    ("command", "own", "others"),
+    [
+        ("run", {"--ray", "--retry"}, {"--again", "--url"}),
+        ("status", set(), {"--ray", "--again", "--retry", "--url"}),
+        ("collect", {"--ray", "--retry", "--again"}, {"--url"}),
+        ("faces", {"--ray", "--again"}, {"--retry", "--url"}),
+        ("coarse-label", {"--ray"}, {"--again", "--retry", "--url"}),
+        ("remove", {"--ray", "--url", "--person", "--face"}, {"--again", "--retry"}),
+    ],
+)
+def test_each_command_has_its_own_options(
+    wrinkle: Command, command: str, own: set[str], others: set[str]
+) -> None:
+    done = wrinkle("curate", command, "--help")
+    assert (done.code, done.err) == (0, [])
+    assert all(option in done.out for option in {"CONFIG", *own})
+    assert not any(option in done.out for option in others)
+
+
+# Errors
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["run", "--again"], "--again goes with collect or faces, not with run"),
-        (["split", "--again"], "--again goes with collect or faces, not with split"),
-        (["faces", "--retry"], "--retry goes with collect or run, not with faces"),
-        (["remove"], "remove goes with --url, --person or --face, and they with remove"),
-        (["run", "--url", "http://x/"], "remove goes with --url, --person or --face"),
-        (["status", "--person", "Ann"], "remove goes with --url, --person or --face"),
-        (["card", "--face", "f"], "remove goes with --url, --person or --face"),
-        (["push"], "faces.yaml: nobody is to be asked: add a section refine"),
-        (["pull"], "faces.yaml: nobody is to be asked: add a section refine"),
-        (["remove", "--face", "nobody-0"], "nothing here is known by nobody-0"),
+        (["run", "--again"], "unrecognized arguments: --again"),
+        (["split", "--again"], "unrecognized arguments: --again"),
+        (["faces", "--retry"], "unrecognized arguments: --retry"),
+        (["remove"], "remove needs --url, --person or --face"),
+        (["run", "--url", "http://x/"], "unrecognized arguments: --url"),
+        (["status", "--person", "Ann"], "unrecognized arguments: --person"),
+        (["status", "--ray", "auto"], "unrecognized arguments: --ray"),
+        (["card", "--face", "f"], "unrecognized arguments: --face"),
+        (["push"], "faces.yaml: no people are asked: add a section refine"),
+        (["pull"], "faces.yaml: no people are asked: add a section refine"),
+        (["remove", "--face", "nobody-0"], "nothing here is known as nobody-0"),
         (["colect"], "invalid choice: 'colect'"),
     ],
 )
-def test_what_makes_no_sense_is_one_line(
+def test_wrong_arguments_are_one_line(
     tmp_path: Path, small_model: Path, wrinkle: Command, arguments: list[str], said: str
 ) -> None:
     action, *options = arguments
@@ -276,14 +297,12 @@ def test_a_bad_configuration_is_one_line(tmp_path: Path, wrinkle: Command) -> No
     assert not (tmp_path / "ws").exists()
 
 
-def test_a_search_that_fails_leaves_something_to_do(
-    tmp_path: Path, small_model: Path, wrinkle: Command
-) -> None:
+def test_a_failed_search_is_reported(tmp_path: Path, small_model: Path, wrinkle: Command) -> None:
     config = fresh(tmp_path, small_model)
     config.write_text(config.read_text().replace("[pictures]", "[pictures, nowhere]"))
     done = wrinkle("curate", "run", config)
     assert (done.code, len(done.err)) == (1, 1)
-    assert done.err[0].endswith("nowhere is not a folder: name one that holds pictures")
+    assert done.err[0].endswith("nowhere is not a folder: give one with pictures")
     assert stages(done.out)["split"] == [5, 5, 0, 0]
     shutil.copytree(tmp_path / "pictures", tmp_path / "nowhere")
     assert wrinkle("curate", "run", config).code == 0
@@ -316,7 +335,8 @@ def test_a_second_run_at_the_same_time_is_one_line(config: Path, wrinkle: Comman
 
 def test_without_the_extra_it_is_one_line(config: Path) -> None:
     code = (
-        "import sys; sys.modules['matplotlib'] = None; from wrinkle.cli import main;"
+        "import sys, wrinkle.errors; from wrinkle.cli import main;"
+        "wrinkle.errors._installed = lambda package: package != 'matplotlib';"
         "sys.exit(main(sys.argv[1:]))"
     )
     command = [sys.executable, "-c", code, "curate", "status", str(config)]
@@ -335,14 +355,15 @@ def test_ctrl_c_is_one_line(
     monkeypatch.setattr("atexit.register", lambda function: None)  # it would end the tests
     done = wrinkle("curate", "run", config)
     assert (done.code, done.out) == (130, "")
-    assert done.err == ["wrinkle: stopped: run the same command again to go on"]
+    assert done.err == ["wrinkle: stopped: run the same command again to continue"]
 
 
-def test_ctrl_c_in_the_midst_of_daft(tmp_path: Path, small_model: Path, wrinkle: Command) -> None:
+@pytest.mark.kills
+def test_ctrl_c_while_daft_works(tmp_path: Path, small_model: Path, wrinkle: Command) -> None:
     config = fresh(tmp_path, small_model)
     code = (
         "import os, signal, sys, time; from wrinkle.cli import main\n"
-        "from wrinkle.curation import faces\n"
+        "from wrinkle.curation.stages import faces\n"
         "def sharpness(crop):\n"
         "    os.kill(os.getpid(), signal.SIGINT); time.sleep(0.5); return 9.0\n"
         "faces.sharpness = sharpness\n"
@@ -351,7 +372,9 @@ def test_ctrl_c_in_the_midst_of_daft(tmp_path: Path, small_model: Path, wrinkle:
     command = [sys.executable, "-c", code, "curate", "run", str(config)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 130
-    assert done.stderr.splitlines()[-1] == "wrinkle: stopped: run the same command again to go on"
+    assert (
+        done.stderr.splitlines()[-1] == "wrinkle: stopped: run the same command again to continue"
+    )
     again = wrinkle("curate", "run", config)
     assert (again.code, stages(again.out)) == (0, all_with(STAGES, [5, 5, 0, 0]))
 

@@ -1,4 +1,7 @@
+from pathlib import Path
+
 from tests.cli.conftest import Command
+from tests.datasets.test_dataset import PLUGIN
 from wrinkle.datasets import DATASETS
 
 
@@ -6,7 +9,16 @@ def test_every_dataset_with_its_terms(wrinkle: Command) -> None:
     done = wrinkle("datasets")
     assert done.code == 0
     assert done.err == []
-    for info in DATASETS.values():
-        assert f"\n{info.name}\n" in f"\n{done.out}"
-        assert info.terms in done.out
-        assert info.obtain in done.out
+    for name in DATASETS.names():
+        about = DATASETS.create(name)
+        assert f"\n{name}\n" in f"\n{done.out}"
+        assert about.terms in done.out
+        assert about.obtain in done.out
+
+
+def test_a_dataset_of_a_plug_in_file(wrinkle: Command, tmp_path: Path) -> None:
+    plugin = tmp_path / "holiday.py"
+    plugin.write_text(PLUGIN.format(name="holiday-listed"), encoding="utf-8")
+    done = wrinkle("datasets", "--plugin", plugin)
+    assert done.code == 0
+    assert "holiday-listed\n  Holiday: photographs" in done.out

@@ -8,6 +8,7 @@ import pytest
 from tests.cli.conftest import Command
 from tests.conftest import KNOWN_AGES
 from wrinkle.datasets.store import write_table
+from wrinkle.evaluation import read_predictions
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def test_worker_processes_change_nothing(
 def test_parts_of_a_fold(
     wrinkle: Command, small_model: Path, example_store: Path, predictions: Path, tmp_path: Path
 ) -> None:
-    """The model's own protocol and fold by default: its parts make up the whole."""
+    """The model's own protocol and fold by default: its parts together are all faces."""
     seen: dict[str, float] = {}
     path = tmp_path / "part.csv"
     for split in ("train", "validation", "test"):
@@ -84,11 +85,11 @@ def test_parts_of_a_fold(
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (["--split", "test", "--fold", "9"], "no fold '9'; choose one of 1, 2, 3, 4"),
+        (["--split", "test", "--fold", "9"], "no fold '9'; choices: 1, 2, 3, 4"),
         (["--split", "test", "--protocol", "luck"], "unknown protocol 'luck'"),
         (["--split", "test", "--protocol", "utkface"], "0 of the store's 5 names are"),
-        (["--device", "gpu"], "device 'gpu' is not to be had here"),
-        (["--predictions", "no/folder/x.csv"], "cannot write no/folder/x.csv"),
+        (["--device", "gpu"], "device 'gpu' is not available"),
+        (["--predictions", "x.txt"], ".csv or .parquet"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(
@@ -158,7 +159,7 @@ def test_anybodys_predictions_stand_beside_a_models(
     alone = wrinkle("evaluate", theirs, example_store)
     assert alone.code == 0
     assert alone.out.startswith("4 faces: MAE 1.00 years (95 %: 1.00–1.00)")
-    assert "90 % intervals hold 100.0 % of the ages" in alone.out
+    assert "90 % intervals contain 100.0 % of the ages" in alone.out
     done = wrinkle("evaluate", small_model, theirs, example_store)
     assert done.code == 0
     *_, head, _, _, first, second = done.out.splitlines()
@@ -183,7 +184,26 @@ def test_bad_predictions_are_one_line(
     done = wrinkle("evaluate", path, example_store)
     assert done.err == [f"wrinkle: {path} holds no predictions"]
     both = wrinkle("evaluate", path, path, example_store, "--predictions", tmp_path / "y.csv")
-    assert both.err == ["wrinkle: --predictions writes those of one system; name one"]
+    assert both.err == ["wrinkle: --predictions writes those of one system: name one"]
+
+
+def test_predictions_in_full_and_into_a_new_folder(
+    wrinkle: Command, dhaa_model: Path, example_store: Path, predictions: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "new" / "full.parquet"
+    shown = wrinkle("evaluate", dhaa_model, example_store, "--predictions", path)
+    assert (shown.code, shown.err) == (0, [])
+    full = read_predictions(path)
+    assert full.distribution is not None
+    assert full.distribution.shape == (5, 101)
+    assert len(full.classifiers) == 9
+    again = wrinkle("evaluate", path, example_store)
+    assert again.out == shown.out
+    folder = tmp_path / "folder.csv"
+    folder.mkdir()
+    done = wrinkle("evaluate", predictions, example_store, "--predictions", folder)
+    assert (done.code, len(done.err)) == (2, 1)
+    assert f"cannot write {folder}" in done.err[0]
 
 
 def test_challenge(wrinkle: Command, small_model: Path, example_store: Path) -> None:

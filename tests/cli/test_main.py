@@ -72,8 +72,10 @@ def test_every_command_of_the_documentation_is_understood() -> None:
     """Its options at least: a command's parser takes each line that starts with `wrinkle`."""
     lines = []
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
-        for block in re.findall(r"```(?:sh)?\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
-            lines += re.findall(r"^ *(?:.*\| )?wrinkle ([a-z].+?)(?: > .*)?$", block, re.MULTILINE)
+        text = page.read_text("utf-8")
+        for language, block in re.findall(r"(?ms)^```(\w*)\n(.*?)^```$", text):
+            if language in ("", "sh"):
+                lines += re.findall(r"(?m)^ *(?:.*\| )?wrinkle ([a-z].+?)(?: > .*)?$", block)
     assert len(lines) > 20
     for line in lines:
         command, *rest = shlex.split(line, comments=True)
@@ -139,7 +141,7 @@ def test_a_command_may_have_subcommands(wrinkle: Command, monkeypatch: pytest.Mo
         (["predict", "x", "--json", "--csv"], r".*not allowed with.*"),
         (["predict", "x", "--batch", "many"], r".*--batch: invalid whole_number value: 'many'.*"),
         (["predict", "x", "--batch", "0"], r".*--batch: 0 is too small: give 1 or more.*"),
-        (["prepare", "lfw", ".", "x"], r".*invalid choice: 'lfw' \(choose from .*fgnet.*\).*"),
+        (["prepare", "lfw", ".", "x"], r"unknown dataset 'lfw'.*choices: .*fgnet.*"),
         (["prepare", "fgnet", ".", "x", "--size", "8"], r".*8 is too small: give 32 or more.*"),
         (["prepare", "fgnet", ".", "x", "--workers", "0"], r".*0 is too small: give 1 or more.*"),
         (["evaluate", "default"], r".*required: store.*"),
@@ -191,6 +193,7 @@ def test_ctrl_c_says_so(wrinkle: Command, monkeypatch: pytest.MonkeyPatch) -> No
     assert wrinkle("datasets") == (130, "", [f"wrinkle: {said[0]}"])
 
 
+@pytest.mark.kills
 def test_ctrl_c_in_the_middle_of_a_batch(small_model: Path) -> None:
     process = start("predict", *[PORTRAIT] * 2000, "--model", small_model, "--batch", 8)
     assert process.stdout is not None

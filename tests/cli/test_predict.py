@@ -263,7 +263,7 @@ def test_unknown_detectors(predict: Command, detector: str, words: str) -> None:
 @pytest.mark.parametrize("device", ["gpu", "cuda:77", "meta"])
 def test_unknown_devices(predict: Command, device: str) -> None:
     done = predict("--device", device, PORTRAIT)
-    assert done == (2, "", [f"wrinkle: device {device!r} is not to be had here: try --device cpu"])
+    assert done == (2, "", [f"wrinkle: device {device!r} is not available: try --device cpu"])
 
 
 def refused(wrinkle: Command, path: Path) -> str:

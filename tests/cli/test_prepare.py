@@ -7,6 +7,7 @@ import pytest
 
 from tests.cli.conftest import Command, start
 from tests.conftest import EXAMPLES, KNOWN_AGES
+from tests.datasets.test_dataset import PLUGIN
 from wrinkle.datasets.store import Store
 
 
@@ -41,6 +42,19 @@ def test_what_was_dropped_and_why(wrinkle: Command, tmp_path: Path) -> None:
     assert dropped.read_text().count("\n") == 7
 
 
+def test_a_dataset_of_a_plug_in_file(wrinkle: Command, tmp_path: Path) -> None:
+    plugin, out = tmp_path / "holiday.py", tmp_path / "x.arrow"
+    plugin.write_text(PLUGIN.format(name="holiday-packed"), encoding="utf-8")
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    (folder / "67_1.jpg").write_bytes((EXAMPLES / "joe_biden_2010.jpg").read_bytes())
+    done = wrinkle("prepare", "holiday-packed", folder, out, "--plugin", plugin, "--workers", 1)
+    assert done.code == 0
+    store = Store(out)
+    assert store.info["dataset"] == "holiday-packed"
+    assert store.ages.tolist() == [67.0]
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
@@ -59,6 +73,7 @@ def test_nothing_to_pack_is_one_line(
     assert len(done.err) == 1
 
 
+@pytest.mark.kills
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="no process groups here")
 @pytest.mark.parametrize("seconds", [0.2, 0.8])
 def test_ctrl_c_while_the_workers_start(tmp_path: Path, seconds: float) -> None:
@@ -75,8 +90,16 @@ def test_ctrl_c_while_the_workers_start(tmp_path: Path, seconds: float) -> None:
     os.killpg(process.pid, signal.SIGINT)
     _, complaints = process.communicate(timeout=600)
     lines = [line for line in complaints.splitlines() if line and "prepare: " not in line]
-    assert lines == ["wrinkle: stopped: run the same command again to go on"]
+    assert lines == ["wrinkle: stopped: run the same command again to continue"]
     assert process.returncode == 130
+
+
+def test_an_unknown_dataset_is_one_line(wrinkle: Command, tmp_path: Path) -> None:
+    done = wrinkle("prepare", "fgnett", tmp_path, tmp_path / "x.arrow")
+    assert done.code == 2
+    (line,) = done.err
+    assert "fgnett" in line
+    assert "did you mean 'fgnet'" in line
 
 
 def test_wrong_roots_are_one_line(wrinkle: Command, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ import shutil
 from pathlib import Path
 
 from tests.cli.conftest import Command
-from tests.report.conftest import drawn_store, runs  # noqa: F401
+from tests.report.conftest import runs  # noqa: F401
 
 
 def test_a_report_of_a_run_and_a_file(wrinkle: Command, runs: Path, tmp_path: Path) -> None:  # noqa: F811
@@ -20,7 +20,7 @@ def test_what_cannot_be_reported_is_left_out(wrinkle: Command, runs: Path, tmp_p
     (going / "1" / "result.json").unlink()
     done = wrinkle("report", going, runs / "b", "--out", tmp_path / "out", "--no-pictures")
     assert (done.code, len(done.err)) == (1, 1)
-    assert done.err[0].startswith(f"wrinkle: left out: {going}: no fold is done yet")
+    assert done.err[0].startswith(f"wrinkle: left out: {going}: no fold is finished yet")
     assert (tmp_path / "out" / "report.html").exists()
     done = wrinkle("report", going, "--out", tmp_path / "none")
     assert (done.code, len(done.err)) == (2, 1)

@@ -46,7 +46,7 @@ def test_from_a_recipe_to_scores(
         ("optimiser.name=sgd", "unknown field optimiser (did you mean optimizer?)"),
         ("training.epochs=many", "training.epochs is 'many'"),
         ("optimizer.name=adam", "optimizer.name is 'adam'; choices: 'sgd' or 'adamw'"),
-        ("model.name=resnet81", "no model 'resnet81'"),
+        ("model.name=resnet81", "unknown model 'resnet81'"),
         ("model.depth=3", "resnet18 has no field 'depth'"),
         ("data.protocol=luck", "unknown protocol 'luck'"),
         ("data.store=none.arrow", "no store at none.arrow"),

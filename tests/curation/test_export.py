@@ -1,5 +1,7 @@
 import io
 import json
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import daft
@@ -9,25 +11,39 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from tests.curation.made import CHOICES, SIDE, Picture, append, crop, divided, some
-from wrinkle.curation import card, export
-from wrinkle.curation.config import Card
-from wrinkle.curation.refine import REFINED, VOTES
-from wrinkle.curation.split import split
+from tests.curation.workspaces import (
+    ANNOTATORS,
+    SIDE,
+    Picture,
+    append,
+    config_of,
+    crop,
+    divided,
+    some,
+)
+from wrinkle.curation import export
+from wrinkle.curation.config import Split
+from wrinkle.curation.people.refine import REFINED
+from wrinkle.curation.people.tasks import VOTES
+from wrinkle.curation.stages import card
+from wrinkle.curation.stages.split import split
 from wrinkle.curation.workspace import Workspace
 from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
+from wrinkle.files import replacing
 from wrinkle.protocols import get_protocol
+from wrinkle.settings import NamedPart
 
 
 def exported(workspace: Workspace) -> Path:
-    with export.anew(workspace) as folder:
+    with replacing(workspace.root / "export") as folder:
         export.write(workspace, folder, "Made")
     return workspace.root / "export"
 
 
-def carded(workspace: Workspace, choices=CHOICES) -> Path:
-    return card.make(workspace, Card(name="Made"), "me@example.org", choices, False, 0)
+def with_card(workspace: Workspace, annotators: Sequence[NamedPart] = ANNOTATORS) -> Path:
+    settings = {"card": {"name": "Made"}, "coarse_label": {"annotators": annotators}}
+    return card.write_export(workspace, config_of(workspace, **settings))
 
 
 def parquet(folder: Path) -> pa.Table:
@@ -83,7 +99,7 @@ def test_hugging_face_loads_the_folder(tmp_path: Path, monkeypatch: pytest.Monke
             assert row["sources"][0]["licence"] == "CC0"
 
 
-def test_files_hold_so_many_faces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_faces_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export, "SHARD", 3)
     monkeypatch.setattr(export, "CHUNK", 2)
     asked: list[int] = []
@@ -108,7 +124,7 @@ def test_files_hold_so_many_faces(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert len(Store(folder / "faces.arrow")) == 11
 
 
-def test_it_says_where_all_comes_from(tmp_path: Path) -> None:
+def test_rows_have_their_sources(tmp_path: Path) -> None:
     facts = {"licence": "CC0", "page": "https://a/p", "title": "T", "creator": "C", "person": "ann"}
     one = Picture("one", (33.0,), **facts, final_url="https://example.org/there.jpg")
     other = Picture("other", source="openverse", query="q2", data=one.bytes)
@@ -140,7 +156,7 @@ def test_it_says_where_all_comes_from(tmp_path: Path) -> None:
     assert rows[kept]["duplicates"] == sorted({twin.face for twin in twins} - {kept})
 
 
-def test_every_answer_of_people_is_there(tmp_path: Path) -> None:
+def test_rows_have_all_votes(tmp_path: Path) -> None:
     pictures = some(4)
     workspace = divided(tmp_path, pictures)
     votes = [
@@ -151,14 +167,14 @@ def test_every_answer_of_people_is_there(tmp_path: Path) -> None:
     append(workspace, "votes", votes, VOTES)
     refined = [{"face": p.face, "age": 41.5, "deviation": 0.7} for p in pictures]
     append(workspace, "refine", refined, REFINED)
-    split(workspace, True, 1, "face", 0)
+    split(workspace, True, Split(test=1), 0)
     for row in tables_of(exported(workspace)).values():
         assert (row["age"], row["age_deviation"]) == (41.5, 0.7)
         assert row["coarse_age"] < 10
         assert row["votes"] == [{"person": str(k), "age": 40.0 + k, "round": 1} for k in (1, 2)]
 
 
-def test_nothing_says_where_it_lay_on_this_machine(tmp_path: Path) -> None:
+def test_the_export_has_no_local_path(tmp_path: Path) -> None:
     home = tmp_path / "home of me"
     queries = {name: str(home / name) for name in ("pictures", "lists/urls.csv")}
     folder = [
@@ -172,9 +188,10 @@ def test_nothing_says_where_it_lay_on_this_machine(tmp_path: Path) -> None:
         for k, query in enumerate((queries["pictures"], f"{home}/lists/../pictures/", "elsewhere"))
     ]
     listed = some(4, source="url_list", query=queries["lists/urls.csv"])
-    choices = [("wrinkle", {"model": f"{home}/own.safetensors"}), ("facepp", {})]
-    workspace = divided(home / "ws", [*folder, *listed], choices=choices)
-    out = carded(workspace, choices)
+    own = NamedPart(name="wrinkle", model=f"{home}/own.safetensors")
+    annotators = (own, NamedPart(name="facepp"))
+    workspace = divided(home / "ws", [*folder, *listed], annotators=annotators)
+    out = with_card(workspace, annotators)
     for file in out.rglob("*"):
         if file.is_file():
             data = file.read_bytes()
@@ -200,34 +217,34 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("step", ["write", "readme", "replace"])
-def test_killed_anywhere_there_is_a_whole_export_or_none(
+def test_after_a_kill_there_is_a_complete_export_or_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     workspace = divided(tmp_path, some(5))
-    real = export.os.replace
+    real = os.replace
 
     def die(*places: Path) -> None:
         if step == "replace":
             real(*places)
-        if step != "replace" or Path(places[1]).name == export.OLD:
+        if step != "replace" or Path(places[1]).name == "export.old":
             raise Killed
 
     def killed() -> None:
         with monkeypatch.context() as patch:
-            patch.setattr({"write": export, "replace": export.os}.get(step, card), step, die)
+            patch.setattr({"write": export, "replace": os}.get(step, card), step, die)
             with pytest.raises(Killed):
-                carded(workspace)
+                with_card(workspace)
 
     if step != "replace":
         killed()
         assert not (tmp_path / "export").exists()
-    for name in (export.NEW, export.OLD):  # as a kill leaves them that nobody can catch
+    for name in ("export.part", "export.old"):  # as a kill leaves them
         (tmp_path / name).mkdir()
         (tmp_path / name / "half").touch()
-    out = carded(workspace)
+    out = with_card(workspace)
     killed()
     assert out.exists() == (step != "replace")
-    out = carded(workspace)
+    out = with_card(workspace)
     assert len(Store(out / "faces.arrow")) == len(parquet(out)) == 5
     assert {path.name for path in tmp_path.glob("*export*")} == {"export"}
     assert {path.name for path in out.iterdir()} == {
@@ -235,9 +252,9 @@ def test_killed_anywhere_there_is_a_whole_export_or_none(
     }
 
 
-def test_what_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     workspace = divided(tmp_path, some(5))
-    (tmp_path / export.NEW).write_text("in the way")
+    (tmp_path / "export").write_text("in the way")
     with pytest.raises(WrinkleError, match=r"cannot write .*export: Not a directory") as error:
         exported(workspace)
     assert "\n" not in str(error.value)

@@ -9,20 +9,34 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from benchmarks.local_web import CONTACT
 
-from tests.curation.made import CHOICES, Picture, append, collected, crop, divided, labelled, some
-from tests.curation.studio import LEGACY, Studio
-from tests.curation.web import CONTACT
-from wrinkle.curation import collect, export, refine
-from wrinkle.curation.coarse_label import SCHEMA as ANSWERS
-from wrinkle.curation.coarse_label import answers_stage
-from wrinkle.curation.config import Source, load_config
-from wrinkle.curation.fetch import Fetcher
-from wrinkle.curation.label_studio import KEY
-from wrinkle.curation.refine import REFINED, VOTES, Settings
+from tests.curation.people.fake_label_studio import LEGACY, FakeLabelStudio
+from tests.curation.workspaces import (
+    ANNOTATORS,
+    Picture,
+    append,
+    collected,
+    crop,
+    divided,
+    labelled,
+    some,
+)
+from wrinkle.curation import export
+from wrinkle.curation.config import Refine, SourceSection, load_config
+from wrinkle.curation.people import refine
+from wrinkle.curation.people.label_studio import KEY
+from wrinkle.curation.people.refine import REFINED
+from wrinkle.curation.people.tasks import VOTES
 from wrinkle.curation.remove import Removed, finish, remove, returned, without
+from wrinkle.curation.stages import collect
+from wrinkle.curation.stages.coarse_label import SCHEMA as ANSWERS
+from wrinkle.curation.stages.coarse_label import answers_stage
+from wrinkle.curation.web.fetcher import Fetcher
 from wrinkle.curation.workspace import Workspace
 from wrinkle.errors import WrinkleError
+from wrinkle.files import replacing
+from wrinkle.settings import NamedPart
 
 PEOPLE: dict[str, Any] = {"query": "Ann Example", "person": "Ann Example"}
 ANN = Picture(
@@ -53,13 +67,13 @@ def full(root: Path) -> Workspace:
     votes = [{"face": face, "person": "1", "age": 5.0, "unusable": False} for face in faces]
     append(workspace, "votes", votes, VOTES)
     append(workspace, "refine", [{"face": face, "age": 5.0} for face in faces], REFINED)
-    with export.anew(workspace) as folder:
+    with replacing(root / "export") as folder:
         export.write(workspace, folder, "Made")
-    for left in (export.NEW, export.OLD, "faces/.000007", "pictures/zz"):
+    for left in ("export.part", "export.old", "faces/000007.part", "pictures/zz"):
         (root / left).mkdir()
         (root / left / "half").write_bytes(ANN.bytes + b"Ann Example")
-    scratch = workspace.picture(ANN.digest)
-    scratch.with_name(f".{scratch.name}").write_bytes(ANN.bytes)
+    picture = workspace.picture(ANN.digest)
+    picture.with_name(f"{picture.name}.part").write_bytes(ANN.bytes)
     return workspace
 
 
@@ -126,12 +140,12 @@ def state(workspace: Workspace) -> dict[str, Any]:
         {"faces": [NEAR.face]},
     ],
 )
-def test_it_goes_out_of_everything(tmp_path: Path, names: dict[str, list[str]]) -> None:
+def test_every_trace_is_removed(tmp_path: Path, names: dict[str, list[str]]) -> None:
     workspace = full(tmp_path)
     digests = tuple(p.digest for p in GONE)
     before = traces(tmp_path, (*SECRETS, *digests))
     assert before >= {"found", "collect", "faces", "deduplicate", "coarse_label", "votes", "refine"}
-    assert before >= {"split", "pictures", "export", export.NEW, export.OLD}
+    assert before >= {"split", "pictures", "export", "export.part", "export.old"}
     assert traces(tmp_path, tuple(crops(ANN))) == {"faces", "export"}
     with workspace.locked():
         assert remove(workspace, **names) == Removed(4, 3, 4)
@@ -144,12 +158,12 @@ def test_it_goes_out_of_everything(tmp_path: Path, names: dict[str, list[str]]) 
     assert len(workspace.table("found").filter(pa.compute.field("address").is_valid())) == 5
     for stage in ("collect", "faces", "deduplicate", "coarse_label", "votes", "refine", "split"):
         assert len(workspace.table(stage)) == 5
-    for choice in CHOICES:
+    for choice in ANNOTATORS:
         assert len(workspace.table(answers_stage(choice))) == 5
     assert {p.name for p in tmp_path.glob("pictures/*/*")} == {p.digest for p in OTHERS}
 
 
-def test_what_a_killed_run_left_in_journals_goes_too(tmp_path: Path) -> None:
+def test_journals_of_killed_runs_are_cleaned_too(tmp_path: Path) -> None:
     workspace = full(tmp_path)
     late = Picture("ann-late", data=ANN.bytes)
     row = {**dict.fromkeys(collect.SCHEMA.names), "address": late.address, "picture": late.digest}
@@ -159,7 +173,7 @@ def test_what_a_killed_run_left_in_journals_goes_too(tmp_path: Path) -> None:
         workspace.table("faces").filter(pa.compute.field("image") == image)["digest"][0].as_py()
     )
     answer = {**dict.fromkeys(ANSWERS.names), "digest": digest, "raw": "Ann's answer"}
-    stage = answers_stage(("rekognition", {}))
+    stage = answers_stage(NamedPart(name="rekognition"))
     (tmp_path / stage).mkdir()
     (tmp_path / stage / "journal.jsonl").write_text(json.dumps(answer) + "\n")
     with workspace.locked():
@@ -168,7 +182,7 @@ def test_what_a_killed_run_left_in_journals_goes_too(tmp_path: Path) -> None:
     assert collect.key(late.address) in collect.removed(workspace)
 
 
-def test_a_search_for_a_person_is_forgotten_with_the_person(tmp_path: Path) -> None:
+def test_a_search_for_a_removed_person_is_deleted(tmp_path: Path) -> None:
     bob = Picture("bob", query="Bob", person="Bob")
     empty = [
         {"search": json.dumps(["bing", "Ann Example", 5]), "dropped": "nothing found"},
@@ -196,7 +210,7 @@ def test_a_search_for_a_person_is_forgotten_with_the_person(tmp_path: Path) -> N
     assert [s.queries for s in left.collect.sources] == [("Bob",), (), ("Ann Example",)]
 
 
-def test_a_url_that_could_not_be_asked_can_be_removed(tmp_path: Path) -> None:
+def test_an_invalid_url_can_be_removed(tmp_path: Path) -> None:
     workspace = labelled(tmp_path, some(1))
     url = "ftp://example.org/ann.jpg"
     row = {"search": some(1)[0].search, "dropped": "bad URL", "url": url, "title": "Ann"}
@@ -215,7 +229,7 @@ def test_it_does_not_come_back(tmp_path: Path) -> None:
     fetcher = Fetcher(CONTACT)
 
     def look(limit: int) -> dict[str, str | None]:
-        source = Source(source="folder", queries=(str(folder),), limit=limit)
+        source = SourceSection(source="folder", queries=(str(folder),), limit=limit)
         assert collect.search(workspace, [source], fetcher) == []
         collect.collect(workspace, fetcher)
         rows = workspace.table("collect").to_pylist()
@@ -237,7 +251,7 @@ class Killed(BaseException):
 NAMES: dict[str, Any] = {"persons": ["Ann Example"]}
 
 
-def test_killed_anywhere_and_run_again_it_ends_the_same(
+def test_a_removal_killed_at_any_step_is_finished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = full(tmp_path / "whole")
@@ -306,13 +320,13 @@ def test_an_unknown_name_is_one_line_and_changes_nothing(
     workspace = full(tmp_path)
     before = tree(tmp_path)
     unknown = list(names.values())[-1][-1]
-    with pytest.raises(WrinkleError, match=f"^nothing here is known by {unknown}; noth") as error:
+    with pytest.raises(WrinkleError, match=f"^nothing here is known as {unknown}; noth") as error:
         remove(workspace, **names)
     assert "\n" not in str(error.value)
     assert tree(tmp_path) == before
 
 
-def test_whoever_is_gone_already_may_be_removed_again(tmp_path: Path) -> None:
+def test_a_second_removal_is_allowed(tmp_path: Path) -> None:
     workspace = full(tmp_path)
     remove(workspace, urls=[ANN.address])
     before = tree(tmp_path)
@@ -323,7 +337,7 @@ def test_whoever_is_gone_already_may_be_removed_again(tmp_path: Path) -> None:
     assert (tmp_path / "export").exists()  # nothing had to be done
 
 
-def test_all_may_be_removed(tmp_path: Path) -> None:
+def test_everything_can_be_removed(tmp_path: Path) -> None:
     workspace = divided(tmp_path, OTHERS)
     remove(workspace, urls=[p.address for p in OTHERS])
     for stage in ("collect", "faces", "deduplicate", "coarse_label", "split"):
@@ -336,7 +350,7 @@ def test_a_picture_without_a_face(tmp_path: Path) -> None:
     digest = Picture("empty", ()).digest
     assert remove(workspace, faces=[digest]) == Removed(1, 1, 0)
     assert traces(tmp_path, (digest,)) == {"removed"}
-    assert len(workspace.table(answers_stage(CHOICES[0]))) == 5
+    assert len(workspace.table(answers_stage(ANNOTATORS[0]))) == 5
 
 
 def test_before_there_are_faces(tmp_path: Path) -> None:
@@ -347,14 +361,14 @@ def test_before_there_are_faces(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def studio(monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
+def studio(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLabelStudio]:
     monkeypatch.setenv(KEY, LEGACY)
-    with Studio().running() as studio:
+    with FakeLabelStudio().running() as studio:
         yield studio
 
 
-def test_the_tasks_on_the_server_go_first(studio: Studio, tmp_path: Path) -> None:
-    workspace, settings = full(tmp_path), Settings(studio.url)
+def test_tasks_on_the_server_are_deleted_first(studio: FakeLabelStudio, tmp_path: Path) -> None:
+    workspace, settings = full(tmp_path), Refine(url=studio.url)
     refine.push(workspace, settings)
     workspace.discard("faces")  # as --again does: other tables still know its faces
     before = {task["meta"]["face"] for task in studio.stored.values()}
@@ -372,13 +386,13 @@ def test_a_server_that_is_down_is_one_line_and_nothing_is_removed(
     workspace = full(tmp_path)
     before = tree(tmp_path)
     with pytest.raises(WrinkleError) as error:
-        remove(workspace, settings=Settings("http://127.0.0.1:9"), **NAMES)
+        remove(workspace, settings=Refine(url="http://127.0.0.1:9"), **NAMES)
     assert "\n" not in str(error.value)
     assert "127.0.0.1:9" in str(error.value)
     assert tree(tmp_path) == before
 
 
-def test_its_photograph_from_elsewhere_goes_again(tmp_path: Path) -> None:
+def test_the_same_photograph_from_elsewhere_is_removed_again(tmp_path: Path) -> None:
     workspace = labelled(tmp_path / "ws", [ANN, *OTHERS])
     assert returned(workspace) == []
     remove(workspace, urls=[ANN.address])
@@ -395,9 +409,9 @@ def test_its_photograph_from_elsewhere_goes_again(tmp_path: Path) -> None:
     assert left == {p.digest for p in (*OTHERS, stranger)}
 
 
-def test_answers_to_crops_that_are_no_more_go_too(tmp_path: Path) -> None:
+def test_answers_to_earlier_crops_are_deleted(tmp_path: Path) -> None:
     workspace = labelled(tmp_path / "ws", [ANN, *OTHERS])
-    stage = answers_stage(CHOICES[0])
+    stage = answers_stage(ANNOTATORS[0])
     before = len(workspace.table(stage))
     append(workspace, stage, [{"digest": "of an old crop", "age": 30.0}], ANSWERS)
     remove(workspace, urls=[ANN.address])

@@ -6,9 +6,9 @@ import pyarrow as pa
 import pytest
 from daft import col
 
-from tests.curation.made import Picture, append, collected, divided, labelled, some
-from wrinkle.curation import collect, deduplicate
+from tests.curation.workspaces import Picture, append, collected, divided, labelled, some
 from wrinkle.curation.remove import remove
+from wrinkle.curation.stages import collect, deduplicate
 from wrinkle.curation.status import counts, table
 from wrinkle.curation.workspace import Workspace
 from wrinkle.errors import WrinkleError
@@ -48,7 +48,7 @@ def test_every_stage_counts_what_came(tmp_path: Path) -> None:
     }
 
 
-def test_what_is_not_done_yet_waits(tmp_path: Path) -> None:
+def test_unprocessed_items_wait(tmp_path: Path) -> None:
     workspace = collected(tmp_path, PICTURES)
     workspace.discard("collect")
     assert seen(workspace) == {
@@ -73,7 +73,7 @@ def test_what_is_not_done_yet_waits(tmp_path: Path) -> None:
         "deduplicate": (1, 0, 1, {}),
         "coarse_label": (0, 0, 0, {}),
     }
-    deduplicate.deduplicate(workspace)
+    deduplicate.deduplicate(workspace, 0)
     assert seen(workspace)["coarse_label"] == (1, 0, 1, {})
 
 
@@ -111,7 +111,7 @@ def test_after_a_removal(tmp_path: Path) -> None:
     }
 
 
-def test_the_table_stands_in_columns(tmp_path: Path) -> None:
+def test_the_table_is_aligned(tmp_path: Path) -> None:
     workspace = divided(tmp_path, PICTURES)
     lines = table(workspace).splitlines()
     ends = [match.end() for match in re.finditer(r"\S+", lines[0])]
@@ -127,11 +127,11 @@ def test_the_table_stands_in_columns(tmp_path: Path) -> None:
 
 def test_nothing_yet(tmp_path: Path) -> None:
     assert table(Workspace(tmp_path)) == (
-        f"nothing yet in {tmp_path}: `wrinkle curate run CONFIG` begins"
+        f"nothing yet in {tmp_path}: start with `wrinkle curate run CONFIG`"
     )
 
 
-def test_tables_that_change_meanwhile_are_one_line(
+def test_tables_that_change_at_the_same_time_are_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace = collected(tmp_path, some(2))

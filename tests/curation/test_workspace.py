@@ -20,7 +20,7 @@ def lengthened(frame: daft.DataFrame) -> daft.DataFrame:
     return frame.with_column("length", col("name").length())
 
 
-def test_a_stage_goes_on_with_what_is_missing(tmp_path: Path) -> None:
+def test_a_stage_adds_what_is_missing(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "ws")
     assert workspace.frame("length") is None
     assert workspace.table("length", "name").num_rows == 0
@@ -41,21 +41,22 @@ def test_a_stage_goes_on_with_what_is_missing(tmp_path: Path) -> None:
 
 
 def work_and_die(root: Path, deadly: int) -> None:
-    """Die in the n-th piece of work, with a part half written."""
+    """Kill this process in the n-th piece of work, with an unfinished part on disk."""
     workspace, calls = Workspace(root), iter(range(1, 10))
 
     def work(frame: daft.DataFrame) -> daft.DataFrame:
         if next(calls) == deadly:
-            scratch = root / "length" / f".{len(workspace.parts('length')):06d}"
-            scratch.mkdir(parents=True, exist_ok=True)
-            (scratch / "half.parquet").write_bytes(b"PAR1")
+            unfinished = root / "length" / f"{len(workspace.parts('length')):06d}.part"
+            unfinished.mkdir(parents=True, exist_ok=True)
+            (unfinished / "half.parquet").write_bytes(b"PAR1")
             os.kill(os.getpid(), signal.SIGKILL)
         return lengthened(frame)
 
     workspace.extend("length", todo(9), "name", work, at_once=2)
 
 
-def test_killed_anywhere_it_comes_to_the_same_table(tmp_path: Path) -> None:
+@pytest.mark.kills
+def test_a_stage_killed_at_any_step_produces_the_same_table(tmp_path: Path) -> None:
     context = get_context("spawn")  # Daft's threads do not survive a fork
     for deadly in (1, 2):
         child = context.Process(target=work_and_die, args=(tmp_path, deadly))
@@ -69,7 +70,7 @@ def test_killed_anywhere_it_comes_to_the_same_table(tmp_path: Path) -> None:
     assert sorted(names) == todo(9)["name"].to_pylist()
 
 
-def test_a_stage_can_be_computed_anew(tmp_path: Path) -> None:
+def test_a_table_can_be_replaced(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     for count in (3, 5):
         workspace.replace("whole", daft.from_arrow(todo(count)))
@@ -77,9 +78,9 @@ def test_a_stage_can_be_computed_anew(tmp_path: Path) -> None:
         assert workspace.table("whole").num_rows == count
 
 
-def test_what_cannot_be_written_or_read_is_one_line(tmp_path: Path) -> None:
+def test_files_that_cannot_be_written_or_read_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(WrinkleError, match=r"^cannot make .*file/ws: Not a directory$"):
+    with pytest.raises(WrinkleError, match=r"^cannot create .*file/ws: Not a directory$"):
         Workspace(tmp_path / "file" / "ws")
     workspace = Workspace(tmp_path)
     (tmp_path / "faces").write_text("")
@@ -95,6 +96,6 @@ def test_what_cannot_be_written_or_read_is_one_line(tmp_path: Path) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_nothing_is_reported_to_anybody() -> None:
+def test_daft_reports_nothing() -> None:
     assert os.environ["DO_NOT_TRACK"]
     assert DataType.string() == daft.DataType.string()

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from wrinkle.datasets.rows import Dropped, Row, parse_age, parse_deviation, sort_out
+from wrinkle.datasets.rows import Dropped, Row, parse_age, parse_deviation, separate
 
 
 @pytest.mark.parametrize(
@@ -27,13 +27,13 @@ def test_impossible_deviations(text):
     assert parse_deviation(text) is None
 
 
-def test_a_name_met_again_is_a_refusal():
+def test_a_repeated_name_is_dropped():
     first, again, other = (
         Row(Path(f"{folder}/{name}"), name, 30.0, "made")
         for folder, name in (("p", "a.jpg"), ("q", "a.jpg"), ("p", "b.jpg"))
     )
-    refused = Dropped("c.jpg", "no such picture", "line 3")
-    rows, dropped = sort_out([first, refused, again, other])
+    left_out = Dropped("c.jpg", "no such picture", "line 3")
+    rows, dropped = separate([first, left_out, again, other])
     assert rows == [first, other]
     assert [row.path for row in rows] == [Path("p/a.jpg"), Path("p/b.jpg")]
-    assert dropped == [refused, Dropped("a.jpg", "same name twice", f"also {first.path}")]
+    assert dropped == [left_out, Dropped("a.jpg", "same name twice", f"also {first.path}")]

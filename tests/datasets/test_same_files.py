@@ -39,7 +39,7 @@ def test_agreeing_keep_the_first_by_name_and_conflicting_keep_none(tmp_path):
     assert "30, 31" in dropped[1].detail
 
 
-def test_one_conflict_spoils_the_whole_group(tmp_path):
+def test_one_conflict_drops_the_group(tmp_path):
     kept, dropped = find_duplicates(
         _rows(tmp_path, [("a", b"same", 5), ("b", b"same", 5), ("c", b"same", 6)])
     )
@@ -47,7 +47,7 @@ def test_one_conflict_spoils_the_whole_group(tmp_path):
     assert {entry.reason for entry in dropped} == {"conflicting duplicate labels"}
 
 
-def test_a_missing_file_costs_itself(tmp_path):
+def test_a_missing_file_is_dropped(tmp_path):
     rows = _rows(tmp_path, [("a", b"a", 5), ("b", b"b", 5)])
     rows[0].path.unlink()
     kept, dropped = find_duplicates(rows)

@@ -39,7 +39,7 @@ def test_table() -> None:
 def test_what_cannot_be_asked() -> None:
     with pytest.raises(WrinkleError, match="14 to 18 overlap with 18 to 30"):
         challenge(SYSTEM, [18], too_young=(14, 18))
-    with pytest.raises(WrinkleError, match="17 to 14 are no range"):
+    with pytest.raises(WrinkleError, match="17 to 14 are not a range"):
         challenge(SYSTEM, [18], too_young=(17, 14))
     with pytest.raises(WrinkleError, match="no face is 50 to 51 or 60 to 70"):
         challenge(SYSTEM, [18], (50, 51), (60, 70))

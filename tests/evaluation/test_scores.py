@@ -39,17 +39,17 @@ def test_all_and_every_part_by_hand() -> None:
         *(("age", decade) for decade in ("0–9", "10–19", "20–29", "30–39")),
         *(("gender", gender) for gender in ("female", "male", "unknown")),
     ]
-    whole = found["", "all"]
-    assert (whole.faces, whole.people) == (6, None)
-    assert whole.mae.value == pytest.approx(20 / 6)
-    assert whole.bias.value == pytest.approx(-14 / 6)
-    assert whole.cs5.value == pytest.approx(4 / 6)
-    assert whole.coverage is None
+    everyone = found["", "all"]
+    assert (everyone.faces, everyone.people) == (6, None)
+    assert everyone.mae.value == pytest.approx(20 / 6)
+    assert everyone.bias.value == pytest.approx(-14 / 6)
+    assert everyone.cs5.value == pytest.approx(4 / 6)
+    assert everyone.coverage is None
     women = found["gender", "female"]
     assert (women.faces, women.mae.value, women.bias.value) == (3, pytest.approx(10 / 3), -2)
     teens = found["age", "10–19"]
     assert (teens.mae.value, teens.mae.low, teens.mae.high) == (3, 0, 6)
-    assert score_all(predictions(gender=GENDERS)) == whole
+    assert score_all(predictions(gender=GENDERS)) == everyone
 
 
 def test_coverage_of_the_systems_intervals() -> None:
@@ -60,17 +60,17 @@ def test_coverage_of_the_systems_intervals() -> None:
     assert row.coverage is not None
     assert row.coverage.value == pytest.approx(4 / 6)
     text = score_table(replace(predictions(), interval=ends))
-    assert "90 % intervals hold 66.7 % of the ages" in text
+    assert "90 % intervals contain 66.7 % of the ages" in text
     assert "mean width 6.0 years" in text
 
 
-def test_people_are_drawn_whole_and_known_by_dataset() -> None:
+def test_people_are_drawn_and_known_by_dataset() -> None:
     system = predictions(person=["1", "1", "1", "2", "2", None])
     assert known_people(system) == ["folder 1"] * 3 + ["folder 2"] * 2 + [None]
     row = score_all(system)
     assert row.people == 3
     assert score_all(predictions(person=["1", "1", None, None, None, None])).people == 5
-    # With everybody drawn whole, three draws of 1 are one of the samples: errors 2, 0, 6.
+    # People are drawn: three draws of person 1 are one of the samples, with errors 2, 0, 6.
     assert row.mae.low == pytest.approx(2)  # three draws of 2: 1 and 3
     assert row.mae.high == pytest.approx(8)
     assert "6 faces of 3 people" in score_table(system)
@@ -107,7 +107,7 @@ def test_systems_beside_each_other() -> None:
     assert cells[-1] == "75.0"  # nearer in 4 of 6, one tie: |1| against 2, 0, 6, 1, 3, 8
 
 
-def test_a_picture_that_several_folds_test_is_drawn_whole() -> None:
+def test_a_picture_that_several_folds_test_is_drawn_once() -> None:
     """Six rows of one picture are no sample of six."""
     once = score_all(predictions(name=["a"] * 6))
     assert once.mae.low == once.mae.high == pytest.approx(20 / 6)

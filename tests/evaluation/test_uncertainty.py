@@ -51,8 +51,8 @@ def test_members_are_all_that_counts() -> None:
         alone = estimates(inside[:, None])[0]
         assert found.value == pytest.approx(inside.mean())
         assert found.high - found.low == pytest.approx(alone.high - alone.low, rel=0.15)
-    nobody = estimates(values, np.zeros((300, 2), bool))[0]
-    assert np.isnan(nobody).all()
+    empty = estimates(values, np.zeros((300, 2), bool))[0]
+    assert np.isnan(empty).all()
 
 
 def test_a_sample_without_members_is_nan_and_left_out() -> None:
@@ -69,7 +69,7 @@ def test_the_seed_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_array_equal(first, bootstrap(values, samples=100, seed=7))
     assert not np.array_equal(first, bootstrap(values, samples=100, seed=8))
     # However many samples are held at a time.
-    monkeypatch.setattr("wrinkle.evaluation.uncertainty.ROOM", 100)
+    monkeypatch.setattr("wrinkle.evaluation.uncertainty.BLOCK", 100)
     np.testing.assert_allclose(first, bootstrap(values, samples=100, seed=7))
 
 

@@ -89,11 +89,11 @@ def test_default_says_where_it_comes_from() -> None:
 
 
 @needs_default
-def test_doctor_says_whole(capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_finds_the_models_intact(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert "model default: whole" in lines
-    assert "detector mtcnn: whole" in lines
+    assert "model default: intact" in lines
+    assert "detector mtcnn: intact" in lines
 
 
 @needs_default

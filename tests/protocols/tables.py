@@ -84,5 +84,5 @@ def shared(fold: Fold, rows: pa.Table) -> tuple[int, int]:
 
 
 def some_of(names: Sequence[str], count: int) -> st.SearchStrategy[set[str]]:
-    """`count` of many names, each as likely as any: what a store may hold."""
+    """`count` of many names, drawn uniformly: what a store may contain."""
     return st.integers(0, 2**32).map(lambda seed: set(Random(seed).sample(names, count)))

@@ -12,7 +12,7 @@ def test_names_say_who_is_where():
     assert (fold.train.tolist(), fold.validation.tolist(), fold.test.tolist()) == ([0, 3], [2], [1])
 
 
-def test_a_tenth_of_the_people_validates_where_nobody_else_does():
+def test_a_tenth_of_the_people_validates_without_a_validation_folder():
     names = [f"train/{i}" for i in range(200)] + [f"test/{i}" for i in range(20)]
     persons = [f"p{i // 4}" for i in range(200)] + [None] * 20
     rows = table(names=names, persons=persons)

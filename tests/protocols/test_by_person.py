@@ -15,7 +15,7 @@ from wrinkle.protocols import get_protocol
     count=st.integers(3, 6),
     seed=st.integers(0, 5),
 )
-def test_nobody_on_two_sides_and_everything_tested_once(persons, count, seed):
+def test_people_are_disjoint_and_every_row_tests_once(persons, count, seed):
     rows = table(names=[str(i) for i in range(len(persons))], persons=persons)
     folds = get_protocol(f"by-person:{count}:{seed}").folds(rows)
     assert [fold.name for fold in folds] == [str(k + 1) for k in range(count)]

@@ -57,7 +57,7 @@ def test_celebrities_are_split_by_rank(name, validate, test):
     assert sides(on_validation, "person", TABLE) == [of[validate], set(), of[test]]
 
 
-def test_corals_split_tests_nobody_who_does_not_train():
+def test_all_people_of_corals_test_part_also_train():
     protocol = get_protocol("cacd-coral")
     (fold,) = protocol.folds(TABLE)
     assert protocol.shares_people is True

@@ -16,7 +16,7 @@ from wrinkle.protocols import get_protocol
     held=st.integers(0, 2),
     seed=st.integers(0, 3),
 )
-def test_everybody_is_left_out_once(persons, held, seed):
+def test_every_person_is_left_out_once(persons, held, seed):
     rows = table(names=[str(i) for i in range(len(persons))], persons=persons)
     folds = get_protocol(f"fgnet-lopo:{held}:{seed}").folds(rows)
     assert [fold.name for fold in folds] == sorted(set(persons))

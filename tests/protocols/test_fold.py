@@ -8,10 +8,10 @@ from wrinkle.errors import WrinkleError
 from wrinkle.protocols.fold import (
     Fold,
     assignment_checksum,
+    balanced_parts,
     checked,
-    deal,
-    fill,
     limited,
+    parts_of_size,
     shuffled,
 )
 
@@ -32,7 +32,7 @@ def _fold(train, validation, test) -> list[Fold]:
         (([0], [], [3]), "no validation rows"),
     ],
 )
-def test_a_fold_that_breaks_its_promise(parts, message):
+def test_a_fold_that_fails_a_check(parts, message):
     with pytest.raises(WrinkleError, match=f"fold 7: {message}"):
         checked(_fold(*parts), FOUR)
 
@@ -44,7 +44,7 @@ def test_people_and_empty_validation_are_the_protocols_choice():
     assert checked(folds, FOUR, apart=("person", "digest"), validated=False) is folds
 
 
-def test_unknown_values_are_nobodys():
+def test_unknown_values_are_never_shared():
     unknown = table(names=list("abc"), digests=[None, None, None])
     assert checked(_fold([0], [1], [2]), unknown, apart=("person", "digest"))
 
@@ -60,35 +60,35 @@ def test_shuffled_is_pinned():
     sizes=st.dictionaries(st.text(min_size=1, max_size=4), st.integers(1, 30), min_size=1),
     count=st.integers(1, 8),
 )
-def test_hands_are_level(sizes, count):
-    hands = deal(sizes, count, seed=0)
-    assert sorted(key for hand in hands for key in hand) == sorted(sizes)
-    weights = [sum(sizes[key] for key in hand) for hand in hands]
-    assert max(weights) - min(weights) <= max(sizes.values())
+def test_parts_are_balanced(sizes, count):
+    parts = balanced_parts(sizes, count, seed=0)
+    assert sorted(key for part in parts for key in part) == sorted(sizes)
+    totals = [sum(sizes[key] for key in part) for part in parts]
+    assert max(totals) - min(totals) <= max(sizes.values())
 
 
 @given(
     sizes=st.dictionaries(st.text(min_size=1, max_size=4), st.integers(1, 9), min_size=1),
     quotas=st.lists(st.integers(1, 20), min_size=1, max_size=4),
 )
-def test_filled_hands_hold_what_was_asked_or_nothing_is_dealt(sizes, quotas):
+def test_parts_of_size_have_these_sizes_or_it_fails(sizes, quotas):
     order = shuffled(sizes, 0)
     try:
-        hands = fill(order, sizes, quotas)
+        parts = parts_of_size(order, sizes, quotas)
     except WrinkleError:
         assert sum(sizes.values()) < sum(quotas) or max(sizes.values()) > 1
         return
-    assert [sum(sizes[key] for key in hand) for hand in hands] == quotas
-    dealt = [key for hand in hands for key in hand]
-    assert len(dealt) == len(set(dealt))
-    assert set(dealt) <= set(sizes)
+    assert [sum(sizes[key] for key in part) for part in parts] == quotas
+    used = [key for part in parts for key in part]
+    assert len(used) == len(set(used))
+    assert set(used) <= set(sizes)
 
 
-def test_groups_go_whole_to_the_first_hand_with_room():
+def test_groups_are_not_divided_and_go_to_the_first_part_with_space():
     sizes = {"a": 3, "b": 2, "c": 2, "d": 1, "e": 1}
-    assert fill("abcde", sizes, [4, 4]) == [["a", "d"], ["b", "c"]]
-    with pytest.raises(WrinkleError, match="take another"):
-        fill("abc", sizes, [4])
+    assert parts_of_size("abcde", sizes, [4, 4]) == [["a", "d"], ["b", "c"]]
+    with pytest.raises(WrinkleError, match="use another"):
+        parts_of_size("abc", sizes, [4])
 
 
 def test_the_checksum_of_a_split_is_of_names_and_places_only():

@@ -41,7 +41,7 @@ def row(name: str, picture: np.ndarray, person: str | None, quality: int = 95) -
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """Six faces that train and four that test: somebody again, a file, a re-compressed copy, and
+    """Six faces that train and four that test: a person again, a file, a re-compressed copy, and
     one that is alone."""
     faces = [cv2.GaussianBlur(draw_face(n, n)[0], (0, 0), 1 + n % 3) for n in range(10)]
     rows = [row(f"train{n}.jpg", faces[n], f"p{n}") for n in range(6)]
@@ -68,7 +68,7 @@ def test_planted_leaks_are_found(store: Store) -> None:
     assert 0 <= int(found[2].detail) < 6
     assert {leak.fold for leak in found} == {"only"}
     assert find_leaks(store, [replace(PLANTED, test=np.array([9]))]) == []
-    # What validates has been looked at as well.
+    # The validation part counts as well.
     moved = Fold("only", np.array([0]), np.arange(1, 6), np.arange(6, 10))
     assert find_leaks(store, [moved]) == found
 

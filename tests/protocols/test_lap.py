@@ -19,7 +19,7 @@ def _names(counts):
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_whole_releases_have_the_published_sizes(name):
+def test_complete_releases_have_the_published_sizes(name):
     protocol = get_protocol(name)
     (fold,) = protocol.folds(table(names=_names(PUBLISHED[name])))
     assert protocol.sizes == {name: PUBLISHED[name]} == {fold.name: sizes(fold)}

@@ -33,8 +33,8 @@ def test_a_letter_for_each_fold():
 @given(st.sets(st.sampled_from("abcdefg")))
 def test_a_store_that_lacks_some_keeps_the_split_of_the_others(names):
     rows = table(names=sorted(names))
-    whole = {"one": [set("ab"), set("cd"), set("ef")], "two": [set("cde"), set(), set("ab")]}
-    expected = {fold: [part & names for part in parts] for fold, parts in whole.items()}
+    complete = {"one": [set("ab"), set("cd"), set("ef")], "two": [set("cde"), set(), set("ab")]}
+    expected = {fold: [part & names for part in parts] for fold, parts in complete.items()}
     needed = [*expected["one"], expected["two"][0], expected["two"][2]]
     if all(needed):
         for fold in _protocol().folds(rows):
@@ -44,7 +44,7 @@ def test_a_store_that_lacks_some_keeps_the_split_of_the_others(names):
             _protocol().folds(rows)
 
 
-def test_a_foreign_name_is_an_error():
+def test_another_name_is_an_error():
     with pytest.raises(WrinkleError, match=r"1 of the store's 3 names .* folder \(not: x\.jpg\)"):
         _protocol().folds(table(names=["a", "x.jpg", "y.jpg"]))
     with pytest.raises(WrinkleError, match="0 of the store's 0 names"):
@@ -60,7 +60,7 @@ def test_sharing_people_is_an_error_unless_the_protocol_is_known_for_it():
     assert sizes(one) == (2, 2, 2)
 
 
-def test_who_keeps_people_apart_must_know_them():
+def test_keeping_people_apart_needs_identities():
     with pytest.raises(WrinkleError, match="6 of 6 rows have no person"):
         _protocol(shares_people=False).folds(table(names=list("abcdef")))
     with pytest.raises(WrinkleError, match="train and test share a digest"):

@@ -28,7 +28,7 @@ SHARED = {
 
 
 @cache
-def _whole(name):
+def _complete(name):
     folds = get_protocol(name).folds(TABLE)
     return folds, [sides(fold, "name", TABLE) for fold in folds]
 
@@ -36,7 +36,7 @@ def _whole(name):
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_sizes_and_shared_people_are_the_published_ones(name):
     protocol = get_protocol(name)
-    folds, _ = _whole(name)
+    folds, _ = _complete(name)
     assert protocol.sizes == PUBLISHED[name] == {fold.name: sizes(fold) for fold in folds}
     assert protocol.shares_people is True
     assert protocol.checksum == morph2.CHECKSUM
@@ -75,19 +75,19 @@ def test_s1_s2_and_s3_are_apart_and_keep_the_ratios():
         assert genders["M"] / genders["F"] == pytest.approx(3, abs=0.1)
 
 
-@settings(deadline=None)  # the first example of a protocol waits for its whole split
+@settings(deadline=None)  # the first example of a protocol waits for its complete split
 @given(st.data(), st.sampled_from(list(PUBLISHED)))
 def test_any_share_of_the_photographs_keeps_its_split(data, name):
     protocol = get_protocol(name)
     held = data.draw(some_of(list(protocol.names()), 200)) | data.draw(some_of(ALL, 20))
     rows = photos_table(sorted(held))
-    for fold, whole in zip(protocol.folds(rows), _whole(name)[1], strict=True):
-        assert sides(fold, "name", rows) == [part & held for part in whole]
+    for fold, complete in zip(protocol.folds(rows), _complete(name)[1], strict=True):
+        assert sides(fold, "name", rows) == [part & held for part in complete]
 
 
 def test_the_extension_may_be_in_small_letters():
     small = photos_table([name.replace(".JPG", ".jpg") for name in ALL])
-    ((ours,), _), (theirs,) = _whole("morph2-coral"), get_protocol("morph2-coral").folds(small)
+    ((ours,), _), (theirs,) = _complete("morph2-coral"), get_protocol("morph2-coral").folds(small)
     for part in ("train", "validation", "test"):
         assert getattr(ours, part).tolist() == getattr(theirs, part).tolist()
 
@@ -108,5 +108,5 @@ def test_a_store_without_one_side_is_refused():
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_names_are_those_of_all_parts(name):
-    used = set().union(*(part for parts in _whole(name)[1] for part in parts))
+    used = set().union(*(part for parts in _complete(name)[1] for part in parts))
     assert set(get_protocol(name).names()) == used

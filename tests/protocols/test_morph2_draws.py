@@ -65,7 +65,7 @@ def test_people_are_shared_where_the_protocol_says_so_and_nowhere_else(name):
 
 
 @cache
-def _whole(spec):
+def _complete(spec):
     protocol = get_protocol(spec)
     return sorted(protocol.names()), [sides(f, "name", TABLE) for f in protocol.folds(TABLE)]
 
@@ -73,11 +73,11 @@ def _whole(spec):
 @settings(deadline=None)  # the first example under a seed waits for the draw
 @given(st.data(), st.sampled_from(APART), st.integers(0, 1))
 def test_any_share_of_the_photographs_keeps_people_apart_and_its_split(data, name, seed):
-    names, whole = _whole(f"{name}:{seed}")
+    names, complete = _complete(f"{name}:{seed}")
     held = data.draw(some_of(names, 200))
     rows = photos_table(sorted(held))
     folds = get_protocol(f"{name}:{seed}").folds(rows)
-    for fold, parts in zip(folds, whole, strict=True):
+    for fold, parts in zip(folds, complete, strict=True):
         assert sides(fold, "name", rows) == [part & held for part in parts]
         train, _, test = sides(fold, "person", rows)
         assert train

@@ -9,7 +9,7 @@ from wrinkle.errors import WrinkleError
 from wrinkle.protocols import get_protocol, utkface
 
 
-def test_the_packaged_list_is_whole():
+def test_the_packaged_list_is_complete():
     parts = utkface.parts()
     assert Counter(parts.values()) == {
         "train": 18_504,
@@ -51,7 +51,7 @@ def test_any_share_of_the_pictures_keeps_its_split():
     assert {utkface.parts()[names[row]] for row in rest} == {"left-out"}
 
 
-def test_another_dataset_is_told_how_much_matched():
+def test_another_dataset_is_an_error_with_counts():
     names = [*sorted(utkface.parts())[:3], "images/001A02.JPG"]
     with pytest.raises(WrinkleError, match=r"3 of the store's 4 names.*images/001A02\.JPG"):
         get_protocol("utkface").folds(table(names=names))

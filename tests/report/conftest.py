@@ -3,13 +3,12 @@ from pathlib import Path
 import pytest
 
 from tests.tiny import write_recipe
-from tests.training.conftest import drawn_store  # noqa: F401
 from wrinkle.runs.recipe import load_recipe
 from wrinkle.training.folds import train
 
 
 @pytest.fixture(scope="session")
-def runs(tmp_path_factory: pytest.TempPathFactory, drawn_store: Path) -> Path:  # noqa: F811
+def runs(tmp_path_factory: pytest.TempPathFactory, drawn_store: Path) -> Path:
     """Two runs of the tiny network: drawn/a with two of four folds done, drawn/b with one."""
     folder = tmp_path_factory.mktemp("report")
     recipe = write_recipe(folder, drawn_store)

@@ -12,11 +12,10 @@ from tests.conftest import write_adpf, write_dhaa
 from wrinkle.errors import WrinkleError
 from wrinkle.evaluation.scores import score
 from wrinkle.models.file import load_model
-from wrinkle.report import face_figures as looks
-from wrinkle.report import figures
-from wrinkle.report.figure_list import of_run, shown
+from wrinkle.report import face_figures, figures
+from wrinkle.report.figure_list import of_run, with_legend_name
 from wrinkle.report.page import compared, summary, write_report
-from wrinkle.report.sources import Run, System, read_system, renamed
+from wrinkle.report.sources import System, read_system, renamed
 
 
 class Reader(HTMLParser):
@@ -46,7 +45,7 @@ class Reader(HTMLParser):
 
 @pytest.fixture(scope="session")
 def systems(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> list[System]:
-    """Two runs and somebody's predictions of some of their faces, all 3 years too old."""
+    """Two runs and another system's predictions for some of their faces, all 3 years too old."""
     both = [read_system(runs / name, None) for name in "ab"]
     rows = both[0].predictions.rows.slice(0, 40)
     lines = [f"{r['name']},{r['age'] + 3}" for r in rows.to_pylist()]
@@ -61,7 +60,7 @@ def report(systems: list[System], tmp_path_factory: pytest.TempPathFactory) -> P
     return write_report(systems, tmp_path_factory.mktemp("page"), "wrinkle report a b")
 
 
-def test_the_page_asks_nobody_for_anything(report: Path) -> None:
+def test_the_page_needs_no_network(report: Path) -> None:
     page = report.read_text(encoding="utf-8")
     reader = Reader(page)
     assert "script" not in page.lower()
@@ -119,7 +118,7 @@ def test_without_pictures_there_are_no_faces(systems: list[System], tmp_path: Pa
 def test_which_figures_show_faces(systems: list[System]) -> None:
     names = [[d.name for d in of_run(systems[0], pictures)] for pictures in (False, True)]
     assert names[0] == ["a-ages", "a-features"]
-    assert names[1] == [*names[0], "a-looks", "a-largest_errors"]
+    assert names[1] == [*names[0], "a-attention", "a-largest_errors"]
     nested = replace(systems[0], name="a/b")
     assert next(iter(of_run(nested, False))).name == "a--b-ages"
 
@@ -130,7 +129,7 @@ def test_a_reduced_run_is_called_so(systems: list[System], tmp_path: Path) -> No
     data = run.recipe.data.model_copy(update={"limit": 60})
     reduced = replace(run, recipe=run.recipe.model_copy(update={"data": data}))
     page = write_report([replace(systems[0], run=reduced)], tmp_path, "", pictures=False)
-    assert "A reduced run: at most 60 pictures in each part." in page.read_text()
+    assert "A reduced run: at most 60 pictures in each part" in page.read_text()
 
 
 @pytest.mark.parametrize("name", ["_theirs", "$x_$", "a$b$c"])
@@ -145,7 +144,7 @@ def test_systems_of_unlike_labels_and_odd_names(
     page = write_report([other, systems[1]], tmp_path, "", pictures=False)
     assert (tmp_path / "figures" / "errors_by_gender.svg").exists()
     assert name in page.read_text()
-    (axes,) = figures.cumulative_scores([shown(other)]).axes
+    (axes,) = figures.cumulative_scores([with_legend_name(other)]).axes
     (entry,) = axes.get_legend().get_texts()
     assert entry.get_text().endswith(name)
 
@@ -221,45 +220,42 @@ def test_the_epsilon_error_where_labels_have_a_deviation(systems: list[System]) 
 
 
 @pytest.mark.parametrize("write", [write_adpf, write_dhaa])
-def test_where_networks_look(systems: list[System], tmp_path: Path, write: object) -> None:
-    run = systems[0].run
-    assert isinstance(run, Run)
+def test_attention_of_networks_that_have_it(
+    systems: list[System], tmp_path: Path, write: object
+) -> None:
     model, header = load_model(write(tmp_path / "m.safetensors"))  # type: ignore[operator]
-    run = replace(run, model=model, header=header)
-    figure = looks.looks(run)
+    system = replace(systems[0], model=model, header=header)
+    figure = face_figures.attention(system)
     assert figure is not None
     assert len(figure.axes) > 8
-    found = looks.features(run, np.arange(7))
+    found = face_figures.features(system, np.arange(7))
     assert found.shape[0] == 7
     assert np.ptp(found, 0).max() > 0
 
 
-def test_a_plain_network_looks_nowhere(systems: list[System]) -> None:
-    run = systems[0].run
-    assert run is not None
-    assert looks.looks(run) is None
+def test_a_plain_network_has_no_attention(systems: list[System]) -> None:
+    assert face_figures.attention(systems[0]) is None
 
 
 def test_the_largest_errors_come_first(systems: list[System]) -> None:
-    run, predictions = systems[0].run, systems[0].predictions
-    assert run is not None
-    figure = looks.largest_errors(run, predictions)
+    predictions = systems[0].predictions
+    figure = face_figures.largest_errors(systems[0])
     assert figure is not None
     error = np.abs(predictions.predicted - predictions.actual)
     index = int(error.argmax())
-    title = f"{predictions.actual[index]:.0f} years\nsays {predictions.predicted[index]:.0f}"
+    title = f"true {predictions.actual[index]:.0f}\npredicted {predictions.predicted[index]:.0f}"
     assert figure.axes[0].get_title() == title
 
 
 def test_faces_are_spread_over_all_ages() -> None:
     ages = np.array([50, 10, 40, 30, 20, 60])
-    assert looks.spread_out(ages, np.array([0, 1, 2, 3]), 2).tolist() == [3, 0]
-    assert sorted(looks.spread_out(ages, np.arange(6), 10)) == [0, 1, 2, 3, 4, 5]
+    assert face_figures.spread_out(ages, np.array([0, 1, 2, 3]), 2).tolist() == [3, 0]
+    assert sorted(face_figures.spread_out(ages, np.arange(6), 10)) == [0, 1, 2, 3, 4, 5]
 
 
-def test_a_store_that_is_not_at_hand(systems: list[System], tmp_path: Path) -> None:
+def test_a_missing_store(systems: list[System], tmp_path: Path) -> None:
     run = systems[0].run
     assert run is not None
     gone = replace(systems[0], run=replace(run, store=None, folds=None))
     page = write_report([gone], tmp_path, "wrinkle report a").read_text()
-    assert "is not at hand" in page
+    assert "is missing or has changed" in page

@@ -1,108 +1,117 @@
 import json
-import math
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
-from tests import tiny
-from tests.evaluation.hand_made import FOLDS, write_run
-from wrinkle.datasets.store import FORMAT, write_table
+from tests.runs.hand_made import FOLDS, predictions_of, write_run
+from wrinkle.datasets.store import SCHEMA, Store, write_table
 from wrinkle.errors import WrinkleError
-from wrinkle.evaluation.uncertainty import estimates
-from wrinkle.runs.reader import read_run, start
+from wrinkle.evaluation.prediction_files import write_predictions
+from wrinkle.runs.reader import Run, read_run, start
 from wrinkle.runs.recipe import load_recipe
 
-ERRORS = np.array([4.0, 0, 10, 6, 2])
+NAMES = [f"{number:04}.jpg" for number in range(5)]
 
 
-@pytest.fixture(scope="session")
-def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Drawn faces: picture k shows person k modulo 16."""
-    return tiny.write_store(tmp_path_factory.mktemp("faces") / "faces.arrow", 64)
+def test_the_finished_folds(tmp_path: Path, drawn_store: Path) -> None:
+    folder = write_run(tmp_path, drawn_store, data="fingerprint")
+    (folder / "1" / "history.csv").write_text("epoch,loss,validation_mae\n1,4.5,\n2,4,8.5\n")
+    run = read_run(folder)
+    assert (run.folder, run.recipe.name, run.protocol.name) == (folder, "drawn", "random:4:0")
+    assert (run.data, run.fold_count) == ("fingerprint", 4)
+    assert [(result.fold, result.n, result.mae) for result in run.results] == [
+        *(("1", 2, 2), ("2", 3, 6)),
+    ]
+    assert run.predictions.system == "drawn"
+    assert run.predictions.rows["name"].to_pylist() == NAMES
+    assert run.predictions.rows["person"].to_pylist() == [f"p{n}" for n in range(5)]
+    assert run.predictions.predicted.tolist() == [4, 37, 64, 36, 69]
+    assert run.history["1"] == [
+        {"epoch": 1, "loss": 4.5, "validation_mae": None},
+        {"epoch": 2, "loss": 4, "validation_mae": 8.5},
+    ]
+    assert run.history["2"] == []
+    assert run.store is not None
+    fold = run.fold("2")
+    assert fold is not None
+    assert len(fold.test) == 64
+    assert run.fold("9") is None
 
 
-def test_scores_by_hand(tmp_path: Path, faces: Path) -> None:
-    run = read_run(write_run(tmp_path, faces))
-    assert (run.done, run.folds, run.pictures) == (("1", "2"), 4, 5)
-    assert run.mae.value == pytest.approx(22 / 5)
-    assert run.mae_over_folds == pytest.approx((4, math.sqrt(8)))  # of 2 and 6
-    assert run.cs5.value == pytest.approx(60)
-    assert run.cs5_over_folds == pytest.approx((200 / 3, math.sqrt(2) * 100 / 3))  # 100 and 33.3
-    assert run.epsilon is None
-    assert run.drawn == "people"
-    # Convolution 3·8·4·4, batch norm 2·8, classifier 8·101 + 101.
-    assert run.parameters == 384 + 16 + 909
+def test_a_reduced_run_takes_fewer_rows(tmp_path: Path, drawn_store: Path) -> None:
+    fold = read_run(write_run(tmp_path, drawn_store, data__limit=10)).fold("1")
+    assert fold is not None
+    assert [len(part) for part in (fold.train, fold.validation, fold.test)] == [10, 10, 10]
 
 
-def test_intervals_are_those_of_the_bootstrap_over_people(tmp_path: Path, faces: Path) -> None:
-    # Persons 0 and 1, each in two of the pictures.
-    rows = [("0000.jpg", 0, 4), ("0016.jpg", 25, 15), ("0001.jpg", 37, 37), ("0017.jpg", 62, 64)]
-    run = read_run(write_run(tmp_path, faces, {"1": rows}))
-    errors = np.array([4.0, 10, 0, 2])
-    (expected,) = estimates(errors[:, None], None, ["p0", "p0", "p1", "p1"])
-    assert run.mae == pytest.approx(expected)
-    assert (run.mae.low, run.mae.high) == (1, 7)  # either person twice
-    assert run.mae_over_folds.deviation is None
+def other_ages(store: Path, path: Path) -> Path:
+    table = pa.ipc.open_file(str(store)).read_all()
+    place = table.column_names.index("age")
+    older = pc.add(table["age"], pa.scalar(1e-5, "f4"))
+    older = table.set_column(place, SCHEMA.field("age"), older)
+    write_table(path, older, Store(store).info)
+    return path
 
 
-@pytest.mark.parametrize("changed", ["gone", "other ages"])
-def test_without_its_store_pictures_are_drawn(tmp_path: Path, faces: Path, changed: str) -> None:
-    folds = FOLDS
-    if changed == "other ages":
-        folds = {"1": [("0000.jpg", 3, 7)], "2": FOLDS["2"]}
-    store = tmp_path / "gone.arrow" if changed == "gone" else faces
-    run = read_run(write_run(tmp_path, store, folds))
-    assert run.drawn == f"pictures ({store} is not here, or has changed)"
-    assert run.folds is None  # only the store can tell of random:4
-    assert run.mae.low <= run.mae.value <= run.mae.high
-    assert 0 <= run.cs5.low <= run.cs5.value <= run.cs5.high <= 100
-    if changed == "gone":
-        (expected,) = estimates(ERRORS[:, None])
-        assert run.mae == pytest.approx(expected)
+@pytest.mark.parametrize("missing", ["gone", "other ages"])
+def test_without_its_store_names_and_ages_are_known(
+    tmp_path: Path, drawn_store: Path, missing: str
+) -> None:
+    """Ages are compared exactly: one that differs in its last digits is another label."""
+    store = tmp_path / "store.arrow"
+    if missing == "other ages":
+        other_ages(drawn_store, store)
+    folder = write_run(tmp_path, store)
+    run = read_run(folder)
+    assert (run.store, run.folds) == (None, None)
+    assert run.fold_count is None  # only the store can tell for random:4
+    assert run.predictions.rows["name"].to_pylist() == NAMES
+    assert run.predictions.actual.tolist() == [0, 37, 74, 30, 67]
+    assert run.predictions.rows["person"].to_pylist() == [None] * 5
+    assert read_run(folder, drawn_store).store is not None
 
 
 def test_a_protocol_that_knows_its_folds_needs_no_store(tmp_path: Path) -> None:
     folds = {"010": FOLDS["1"], "002": FOLDS["2"]}
     run = read_run(write_run(tmp_path, tmp_path / "gone", folds, data__protocol="fgnet-lopo"))
-    assert (run.done, run.folds) == (("002", "010"), 82)
+    assert [result.fold for result in run.results] == ["002", "010"]
+    assert run.fold_count == 82
 
 
-def test_one_person_has_no_interval(tmp_path: Path, faces: Path) -> None:
-    run = read_run(write_run(tmp_path, faces, {"1": [("0000.jpg", 0, 4), ("0016.jpg", 25, 15)]}))
-    assert run.mae.value == 7
-    assert math.isnan(run.mae.low)
-    assert math.isnan(run.cs5.high)
-
-
-def test_a_picture_tested_by_several_folds_is_one(tmp_path: Path) -> None:
-    twice = {"1": [("a", 20, 24), ("b", 20, 20)], "2": [("a", 20, 26), ("b", 20, 20)]}
+def test_a_picture_that_several_folds_test_is_there_several_times(tmp_path: Path) -> None:
+    twice = {"1": [("a", 20, 24)], "2": [("a", 20, 26)]}
     run = read_run(write_run(tmp_path, tmp_path / "gone", twice))
-    assert (run.mae.value, run.mae.low, run.mae.high) == (2.5, 0, 5)
+    assert run.predictions.rows["name"].to_pylist() == ["a", "a"]
+    assert run.predictions.predicted.tolist() == [24, 26]
 
 
-def test_apparent_ages(tmp_path: Path, faces: Path) -> None:
-    table = pa.ipc.open_file(pa.memory_map(str(faces))).read_all()
-    place = table.schema.get_field_index("age_deviation")
-    # Nobody has voted on the fifth.
-    deviations = pa.array([2.0, 3.0, 5.0, 6.0, None] + [1.0] * 59, pa.float32())
-    table = table.set_column(place, table.schema.field(place), deviations)
-    path = tmp_path / "voted.arrow"
-    write_table(path, table, {"format": FORMAT, "size": tiny.SIDE, "dataset": "drawn"})
-    run = read_run(write_run(tmp_path, path))
-    assert run.epsilon is not None
-    # |error| / deviation is 2, 0, 2, 1.
-    expected = (2 * (1 - math.exp(-2)) + 1 - math.exp(-1 / 2)) / 4
-    assert run.epsilon.value == pytest.approx(expected)
-    assert 0 <= run.epsilon.low <= run.epsilon.value <= run.epsilon.high <= 1 - math.exp(-2)
+def test_predictions_of_earlier_versions(tmp_path: Path, drawn_store: Path) -> None:
+    folder = write_run(tmp_path, drawn_store)
+    expected = read_run(folder)
+    for fold in FOLDS:
+        path = folder / fold / "predictions.csv"
+        write_predictions(path, predictions_of(FOLDS[fold]))
+        path.with_suffix(".parquet").unlink()
+    run = read_run(folder)
+    assert run.store is not None
+    np.testing.assert_array_equal(run.predictions.predicted, expected.predictions.predicted)
+    assert run.predictions.rows.equals(expected.predictions.rows)
 
 
-def test_folders_that_hold_no_run(tmp_path: Path, faces: Path) -> None:
-    with pytest.raises(WrinkleError, match="cannot read it"):
+def test_folders_without_a_finished_fold(tmp_path: Path, drawn_store: Path) -> None:
+    with pytest.raises(WrinkleError, match="holds no run"):
         read_run(tmp_path)
-    begun = write_run(tmp_path, faces, {}, name="begun")
-    with pytest.raises(WrinkleError, match=r"^still training, no fold finished: .*begun$"):
+    begun = write_run(tmp_path, drawn_store, {}, name="begun")
+    with pytest.raises(WrinkleError, match=r"begun: no fold is finished yet \(nothing is trained"):
+        read_run(begun)
+    (begun / "1").mkdir()
+    (begun / "1" / "state.safetensors").touch()
+    (begun / "1" / "history.csv").write_text("epoch,loss\n1,4.5\n2,4\n")
+    with pytest.raises(WrinkleError, match=r"fold 1 has trained 2 of 3 epochs"):
         read_run(begun)
 
 
@@ -112,22 +121,46 @@ def test_folders_that_hold_no_run(tmp_path: Path, faces: Path) -> None:
         ("1/result.json", "{"),
         ("1/result.json", "{}"),
         ("1/result.json", json.dumps({"fold": "1", "mae": 1, "cs": 2})),
-        ("1/predictions.csv", "name,age,predicted\n0000.jpg,0,4\n"),
-        ("1/predictions.csv", "name,age,predicted\n0000.jpg,0,4\n0001.jpg,37,old\n"),
-        ("1/predictions.csv", "name,age\n"),
+        ("1/predictions.parquet", "text"),
+        ("1/history.csv", "epoch,loss\n1,high\n"),
         ("run.json", "{}"),
+        ("run.json", "{"),
         ("recipe.yaml", "model: ["),
     ],
 )
-def test_damage_is_one_line(tmp_path: Path, faces: Path, file: str, content: str) -> None:
-    folder = write_run(tmp_path, faces)
+def test_damage_is_one_line(tmp_path: Path, drawn_store: Path, file: str, content: str) -> None:
+    folder = write_run(tmp_path, drawn_store)
     (folder / file).write_text(content)
-    with pytest.raises(WrinkleError, match=r"drawn[^\n]*(damaged|lacks|not YAML)[^\n]*$"):
+    with pytest.raises(WrinkleError, match=r"drawn[^\n]*(damaged|not YAML)[^\n]*$"):
         read_run(folder)
     (folder / file).unlink()
-    if file != "1/result.json":
+    if file not in ("1/result.json", "1/history.csv"):
         with pytest.raises(WrinkleError, match=r"drawn"):
             read_run(folder)
+
+
+def test_predictions_that_are_not_those_of_the_result(tmp_path: Path, drawn_store: Path) -> None:
+    folder = write_run(tmp_path, drawn_store)
+    shutil.copy(folder / "2" / "predictions.parquet", folder / "1")
+    with pytest.raises(WrinkleError, match=r"damaged \(.* 3 pictures, result.json 2\)"):
+        read_run(folder)
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("/usr/bin/wrinkle train r.yaml --folds 1-41 a=b", "wrinkle train r.yaml a=b"),
+        ("/x/src/wrinkle/__main__.py train r.yaml", "wrinkle train r.yaml"),
+        ("study.py 3", "study.py 3"),
+    ],
+)
+def test_the_command_that_trains_all_folds(
+    tmp_path: Path, drawn_store: Path, command: str, expected: str
+) -> None:
+    folder = write_run(tmp_path, drawn_store)
+    (folder / "run.json").write_text(json.dumps({"command": command, "data": ""}))
+    run: Run = read_run(folder)
+    assert run.command == expected
 
 
 def test_starts() -> None:

@@ -46,9 +46,9 @@ def test_overrides_are_yaml_and_leave_the_rest(drawn_recipe: Path) -> None:
 
 
 def test_what_is_written_is_read_as_the_same(drawn_recipe: Path, tmp_path: Path) -> None:
-    recipe = load_recipe(drawn_recipe, ["model.max_age=90", "loss.sigma=3"])
+    recipe = load_recipe(drawn_recipe, ["model.max_age=90", "loss.dldl_v2.sigma=3"])
     assert recipe.model.fields == {"max_age": 90}
-    assert recipe.loss.fields == {"sigma": 3}
+    assert [(t.name, t.weight, t.fields) for t in recipe.loss] == [("dldl_v2", 1, {"sigma": 3})]
     (tmp_path / "again.yaml").write_text(recipe.to_yaml())
     assert load_recipe(tmp_path / "again.yaml") == recipe
 

@@ -23,7 +23,7 @@ from wrinkle.inference.conformal import Calibration
 from wrinkle.inference.predict_store import predict_store
 from wrinkle.models.file import amend
 from wrinkle.serving import estimator as serving
-from wrinkle.serving.estimator import MEMORY_PIXELS, choose_device, interval
+from wrinkle.serving.estimator import MEMORY_PIXELS, interval
 
 PORTRAIT = EXAMPLES / "grace_hopper_1984.jpg"
 
@@ -351,20 +351,6 @@ def test_interval_of_a_certain_age() -> None:
 
 
 # Devices and files
-
-
-@pytest.mark.parametrize(
-    "name", ["", "gpu", "cpu,cpu", "meta", "cuda:99", "mps:9", "hpu", "xla", "vulkan", "lazy"]
-)
-def test_devices_that_are_not_to_be_had(name: str) -> None:
-    with pytest.raises(WrinkleError, match="try --device cpu") as caught:
-        choose_device(name)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_device_is_chosen() -> None:
-    assert choose_device("cpu") == torch.device("cpu")
-    assert choose_device(None).type == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")

@@ -92,6 +92,7 @@ def test_a_file_may_stand_for_the_first_stage(two_stages: Path, tmp_path: Path) 
     assert torch.equal(weights["attention.conv1.weight"], load_file(file)["conv1.weight"])
 
 
+@pytest.mark.kills
 @pytest.mark.slow
 def test_killed_anywhere_in_both_stages_it_ends_with_the_same_bits(
     two_stages: Path, tmp_path: Path

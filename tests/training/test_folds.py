@@ -9,13 +9,14 @@ from tests import tiny
 from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
 from wrinkle.evaluation.metrics import mean_absolute_error
+from wrinkle.evaluation.prediction_files import read_predictions
 from wrinkle.inference.conformal import Calibration
+from wrinkle.inference.provenance import learned
 from wrinkle.models.file import load_model
 from wrinkle.protocols import Fold, get_protocol
 from wrinkle.protocols.fold import limited
 from wrinkle.runs.recipe import load_recipe
 from wrinkle.training.folds import Result, format_folds, format_table, parse_folds, train
-from wrinkle.training.integrity import learned
 
 
 @pytest.fixture(autouse=True)
@@ -61,21 +62,25 @@ def test_any_subset_and_one_table(drawn_recipe: Path, tmp_path: Path) -> None:
     table = (folder / "results.md").read_text()
     assert "mean ± deviation of 2 of 4 folds" in table
 
-    lines = (folder / "3" / "predictions.csv").read_text().splitlines()
-    assert lines[0] == "name,age,predicted,low,high"
-    rows = [line.split(",") for line in lines[1:]]
-    assert len(rows) == 64
     store = Store(recipe.data.store)
+    tested = read_predictions(folder / "3" / "predictions.parquet")
     ages = dict(zip(store.columns["name"].to_pylist(), store.ages, strict=True))
-    assert all(float(age) == ages[name] for name, age, *_ in rows)
-    error = mean_absolute_error([float(r[2]) for r in rows], [float(r[1]) for r in rows])
-    assert error == pytest.approx(third.mae, abs=1e-3)
+    names = tested.rows["name"].to_pylist()
+    assert len(names) == 64
+    assert tested.actual.tolist() == [ages[name] for name in names]
+    assert mean_absolute_error(tested.predicted, tested.actual) == third.mae
+    assert tested.distribution is not None
+    assert tested.ages is not None
+    mean = tested.distribution.astype(np.float64) @ tested.ages
+    np.testing.assert_allclose(mean, tested.predicted, rtol=1e-12)
 
     _, header = load_model(folder / "3" / "model.safetensors")
     calibration = Calibration.from_header(header)
     assert calibration is not None
     assert (calibration.faces, calibration.data) == (64, "validation part of random:4, fold 3")
-    inside = [float(low) <= float(age) <= float(high) for _, age, _, low, high in rows]
+    assert tested.interval is not None
+    low, high = tested.interval.T
+    inside = (low <= tested.actual) & (tested.actual <= high)
     assert 0.75 < np.mean(inside) <= 1
 
 

@@ -63,6 +63,7 @@ def test_it_learns_and_is_not_repeated(
     assert before == {path: path.stat().st_mtime_ns for path in (folder / "1").rglob("*")}
 
 
+@pytest.mark.kills
 @pytest.mark.slow
 def test_killed_anywhere_it_ends_with_the_same_bits(drawn_recipe: Path, tmp_path: Path) -> None:
     overrides = ["training.checkpoint_every_steps=2", "training.workers=1"]
@@ -121,6 +122,7 @@ def test_a_signal_writes_the_state_and_says_how_to_go_on(
     assert a.read_bytes() == b.read_bytes()
 
 
+@pytest.mark.kills
 @pytest.mark.slow
 def test_ctrl_c_with_workers_ends_in_order(drawn_recipe: Path, tmp_path: Path) -> None:
     process = subprocess.Popen(

@@ -5,8 +5,7 @@ wrinkle curate status faces.yaml          # what came, was kept, was dropped and
 wrinkle curate faces faces.yaml           # one stage alone
 wrinkle curate remove faces.yaml --url https://example.org/me.jpg
 
-Stages: collect, faces, deduplicate, coarse-label, push and pull (people's ages, through Label
-Studio), split, card. docs/curation.md walks through them.
+docs/curation.md describes the stages and the configuration.
 """
 
 import argparse
@@ -17,130 +16,144 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from wrinkle.errors import WrinkleError
+from wrinkle.curation.stages import STAGES
+from wrinkle.errors import WrinkleError, require
 
 if TYPE_CHECKING:
-    from wrinkle.curation.stages import Run
+    from wrinkle.curation.config import Config
+    from wrinkle.curation.stages.context import StageContext
 
-STAGES = ("collect", "faces", "deduplicate", "coarse-label", "push", "pull", "split", "card")
 AGAIN = {"collect": ("found", "collect", "pictures", "faces"), "faces": ("faces",)}
-"""Stages whose work --again throws away, and its folders: no face stays without its picture."""
+"""Folders that --again deletes, by stage: no face stays without its picture."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    actions = ("run", "status", *STAGES, "remove")
-    add("action", choices=actions, metavar="ACTION", help=", ".join(actions))
-    add("config", help="a YAML file; see docs/curation.md")
-    add("--ray", metavar="ADDRESS", help="work on a Ray cluster, ray://HOST:10001 say, or auto")
-    add("--again", action="store_true", help="collect, faces: throw away what the stage has done")
-    add("--retry", action="store_true", help="collect: ask anew for what failed in passing")
-    add("--url", action="append", default=[], help="remove: the URL of a picture")
-    add("--person", action="append", default=[], help="remove: a person, as sources name them")
-    add("--face", action="append", default=[], help="remove: a face, as tables name it")
+    commands = parser.add_subparsers(
+        dest="action", metavar="COMMAND", required=True, title="commands"
+    )
+
+    def add(name: str, text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        command.add_argument("config", metavar="CONFIG", help="a YAML file; see docs/curation.md")
+        command.set_defaults(ray=None, again=False, retry=False)
+        return command
+
+    add("status", "show what came, was kept, was dropped and why")
+    working = {"run": add("run", "run all stages that are not done")}
+    working |= {stage: add(stage, text) for stage, text in STAGES.items()}
+    working["remove"] = add("remove", "remove pictures, persons or faces from every stage")
+    for command in working.values():
+        command.add_argument(
+            "--ray", metavar="ADDRESS", help="a Ray cluster, such as ray://HOST:10001, or auto"
+        )
+    for name in ("run", "collect"):
+        working[name].add_argument(
+            "--retry", action="store_true", help="fetch again what failed temporarily"
+        )
+    for name in AGAIN:
+        working[name].add_argument(
+            "--again", action="store_true", help="first delete what the stage has done"
+        )
+    for option, text in (
+        ("--url", "the URL of a picture"),
+        ("--person", "a person's name in the sources"),
+        ("--face", "a face's name in the tables"),
+    ):
+        working["remove"].add_argument(option, action="append", default=[], help=text)
 
 
 def run(args: argparse.Namespace) -> int:
-    _check(args)
-    try:
-        from daft.exceptions import DaftCoreException
+    if args.action == "remove" and not (args.url or args.person or args.face):
+        raise WrinkleError("remove needs --url, --person or --face")
+    require("curate")
+    from daft.exceptions import DaftCoreException
 
-        from wrinkle.curation.config import load_config
-        from wrinkle.curation.stages import Run
-        from wrinkle.curation.status import table
-        from wrinkle.curation.workspace import Workspace
-    except ModuleNotFoundError as error:
-        missing = str(error.name).partition(".")[0]
-        raise WrinkleError(f"{missing} is missing: pip install 'wrinkle[curate]'") from None
+    from wrinkle.curation.config import load_config
 
     config = load_config(args.config)
-    refined = config.refine is not None
-    if args.action in ("push", "pull") and not refined:
-        raise WrinkleError(f"{args.config}: nobody is to be asked: add a section refine")
+    if args.action in ("push", "pull") and config.refine is None:
+        raise WrinkleError(f"{args.config}: no people are asked: add a section refine")
     if args.action == "status" and not config.workspace.exists():
-        print(f"nothing yet in {config.workspace}: `wrinkle curate run CONFIG` begins")
+        print(f"nothing yet in {config.workspace}: start with `wrinkle curate run CONFIG`")
         return 0
-    workspace = Workspace(config.workspace)
-    troubles: list[str] = []
     try:
-        if args.action != "status":
-            this = Run(workspace, config, troubles=troubles)
-            with workspace.locked():
-                _work(args, this)
-        print(table(workspace, refined))
-        if refined and args.action in ("run", "pull"):
-            from wrinkle.curation.refine import summary
-
-            print(summary(workspace))
+        problems = _act(args, config)
     except DaftCoreException as error:
         reason = str(error).strip().partition("\n")[0]
         raise WrinkleError(
             f"a table in {config.workspace} cannot be read ({reason}): delete its folder, and run"
             " again"
         ) from None
-    for line in troubles:
+    for line in problems:
         print(f"wrinkle: {line}", file=sys.stderr)
-    return 1 if troubles else 0
+    return 1 if problems else 0
 
 
-def _check(args: argparse.Namespace) -> None:
-    """Options stand where they mean something."""
-    if args.again and args.action not in AGAIN:
-        raise WrinkleError(f"--again goes with {' or '.join(AGAIN)}, not with {args.action}")
-    if args.retry and args.action not in ("collect", "run"):
-        raise WrinkleError(f"--retry goes with collect or run, not with {args.action}")
-    if bool(args.url or args.person or args.face) != (args.action == "remove"):
-        raise WrinkleError("remove goes with --url, --person or --face, and they with remove")
+def _act(args: argparse.Namespace, config: "Config") -> list[str]:
+    """Work, unless only the status is asked for, and print the status; returns the problems."""
+    from wrinkle.curation.people.refine import summary
+    from wrinkle.curation.stages.context import StageContext
+    from wrinkle.curation.status import table
+    from wrinkle.curation.workspace import Workspace
+
+    refined = config.refine is not None
+    context = StageContext(Workspace(config.workspace), config)
+    if args.action != "status":
+        with context.workspace.locked():
+            _work(args, context)
+    print(table(context.workspace, refined))
+    if refined and args.action in ("run", "pull"):
+        print(summary(context.workspace))
+    return context.problems
 
 
-def _work(args: argparse.Namespace, this: "Run") -> None:
-    from wrinkle.curation.collect import forget_passing
+def _work(args: argparse.Namespace, context: "StageContext") -> None:
     from wrinkle.curation.remove import finish, without
-    from wrinkle.curation.stages import go
+    from wrinkle.curation.stages.collect import forget_temporary_errors
+    from wrinkle.curation.stages.pipeline import run_stages
 
+    workspace = context.workspace
     if args.ray is not None:
         from wrinkle.curation.cluster import join
 
-        join(this.workspace, args.ray)
+        join(workspace, args.ray)
     try:
-        finish(this.workspace)
+        finish(workspace)
         if args.action == "remove":
-            _remove(args, this)
+            _remove(args, context)
             return
         for folder in AGAIN[args.action] if args.again else ():
-            this.workspace.discard(folder)
+            workspace.discard(folder)
         if args.retry:
-            forget_passing(this.workspace)
-        this = replace(this, config=without(this.config, this.workspace))
-        go(this, STAGES if args.action == "run" else (args.action,))
+            forget_temporary_errors(workspace)
+        context = replace(context, config=without(context.config, workspace))
+        run_stages(context, STAGES if args.action == "run" else (args.action,))
     except KeyboardInterrupt:
-        atexit.register(_leave)
-        raise KeyboardInterrupt("stopped: run the same command again to go on") from None
+        atexit.register(_exit_now)
+        raise KeyboardInterrupt("stopped: run the same command again to continue") from None
 
 
-def _leave() -> None:
-    """Do not wait for Daft's threads: one that comes back to Python as it ends aborts it."""
+def _exit_now() -> None:
+    """Exit without waiting for Daft's threads, which abort if Python shuts down meanwhile."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):
             stream.flush()
     os._exit(130)
 
 
-def _remove(args: argparse.Namespace, this: "Run") -> None:
+def _remove(args: argparse.Namespace, context: "StageContext") -> None:
     from wrinkle.curation import export
-    from wrinkle.curation.refine import Settings
     from wrinkle.curation.remove import remove
-    from wrinkle.curation.stages import go
+    from wrinkle.curation.stages.pipeline import run_stages
 
-    workspace, refine = this.workspace, this.config.refine
-    settings = None if refine is None else Settings(**refine.model_dump())
-    if settings is None and workspace.parts("votes"):
-        this.troubles.append(
-            f"people were once asked, but {args.config} has no section refine: what their server"
-            " shows of these faces is left for you to delete"
+    workspace, refine = context.workspace, context.config.refine
+    if refine is None and workspace.parts("votes"):
+        context.problems.append(
+            f"people were asked earlier, but {args.config} has no section refine: delete the tasks"
+            " for these faces on their server yourself"
         )
     exported = (workspace.root / export.FOLDER).exists()
-    gone = remove(workspace, args.url, args.person, args.face, settings)
-    print(f"removed: URLs {gone.urls:,}, pictures {gone.pictures:,}, faces {gone.faces:,}")
+    removed = remove(workspace, args.url, args.person, args.face, refine)
+    print(f"removed: URLs {removed.urls:,}, pictures {removed.pictures:,}, faces {removed.faces:,}")
     if exported and len(workspace.table("split", "face")):
-        go(this, ("card",))
+        run_stages(context, ("card",))

@@ -2,14 +2,19 @@
 
 import argparse
 
-from wrinkle.datasets import DATASETS
+from wrinkle.cli.options import add_plugins
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """No arguments."""
+    add_plugins(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    for info in DATASETS.values():
-        print(f"{info.name}\n  {info.description}\n  terms: {info.terms}\n  from: {info.obtain}")
+    from wrinkle.datasets import DATASETS
+    from wrinkle.registry import load_plugins
+
+    load_plugins(args.plugin)
+    for name in DATASETS.names():
+        about = DATASETS.create(name)
+        print(f"{name}\n  {about.description}\n  terms: {about.terms}\n  from: {about.obtain}")
     return 0

@@ -22,9 +22,9 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from wrinkle.faces.detectors import create_detector
+    from wrinkle.inference.device import choose_device
     from wrinkle.models.file import load_model
     from wrinkle.models.packaged import packaged_models
-    from wrinkle.serving.estimator import choose_device
 
     print(f"wrinkle {__version__}, Python {platform.python_version()}, {platform.platform()}")
     names = ("torch", "numpy", "opencv-python-headless", "pillow", "pyarrow", "safetensors")

@@ -1,4 +1,4 @@
-"""List the protocols, or show one: its folds, their sizes, and how much of them a store holds.
+"""List the protocols, or show one: its folds, their sizes, and how much of them a store has.
 
 wrinkle protocols
 wrinkle protocols show morph2-s1-s2-s3
@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wrinkle.cli.options import add_plugins
 from wrinkle.errors import WrinkleError
 
 if TYPE_CHECKING:
     from wrinkle.datasets.store import Store
     from wrinkle.protocols import Fold, Protocol
 
-SIDES = ("train", "validation", "test")
+PARTS = ("train", "validation", "test")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,21 +27,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("name", nargs="?", help="the protocol, with its numbers if it takes any: by-person:5")
     add("store", nargs="?", help="a file made by `wrinkle prepare`: split it, say what is missing")
     add("--leaks", type=Path, metavar="CSV", help="list what its training and test parts share")
+    add_plugins(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     from wrinkle.datasets.store import Store
     from wrinkle.protocols import PROTOCOLS, get_protocol, usage
+    from wrinkle.registry import load_plugins
 
+    load_plugins(args.plugin)
     if args.action is None:
-        for name in PROTOCOLS:
+        for name in PROTOCOLS.names():
             print(f"{usage(name)}\n{_about(get_protocol(name))}")
         return 0
     if args.name is None:
-        raise WrinkleError("show which protocol? `wrinkle protocols` lists them")
+        raise WrinkleError("name the protocol to show; `wrinkle protocols` lists them")
     protocol = get_protocol(args.name)
     if args.leaks and not args.store:
-        raise WrinkleError("--leaks looks into a store: name one behind the protocol")
+        raise WrinkleError("--leaks needs a store: name one after the protocol")
     store = Store(args.store) if args.store else None
     folds = protocol.folds(store.columns) if store else []
     print(f"{protocol.name}\n{_about(protocol)}")
@@ -68,21 +72,21 @@ def _summary(sizes: Mapping[str, tuple[int, int, int]]) -> str:
         return "depend on the store"
     if len(sizes) == 2:
         return "; ".join(f"fold {fold}: {_summary({fold: size})}" for fold, size in sizes.items())
-    sides = []
-    for side, counts in zip(SIDES, zip(*sizes.values(), strict=True), strict=True):
+    parts = []
+    for part, counts in zip(PARTS, zip(*sizes.values(), strict=True), strict=True):
         least, most = min(counts), max(counts)
         if most:
-            sides.append(f"{side} {least:,}" + (f" to {most:,}" if least < most else ""))
-    return (f"{len(sizes)} folds, each " if len(sizes) > 1 else "") + ", ".join(sides)
+            parts.append(f"{part} {least:,}" + (f" to {most:,}" if least < most else ""))
+    return (f"{len(sizes)} folds, each " if len(sizes) > 1 else "") + ", ".join(parts)
 
 
 def _print_folds(sizes: Mapping[str, tuple[int, int, int]], folds: "list[Fold]") -> None:
-    """A line for each fold: what the whole dataset has, or what the store has of it."""
-    rows = [["fold", *SIDES]]
-    here = {fold.name: [len(getattr(fold, side)) for side in SIDES] for fold in folds}
-    for name in here or sizes:
-        cells = [f"{count:,}" for count in here.get(name, sizes.get(name, ()))]
-        if name in here and name in sizes:
+    """A line for each fold: its sizes over the complete dataset, or what the store has of it."""
+    rows = [["fold", *PARTS]]
+    counts = {fold.name: [len(getattr(fold, part)) for part in PARTS] for fold in folds}
+    for name in counts or sizes:
+        cells = [f"{count:,}" for count in counts.get(name, sizes.get(name, ()))]
+        if name in counts and name in sizes:
             cells = [f"{c} of {size:,}" for c, size in zip(cells, sizes[name], strict=True)]
         rows.append([name, *cells])
     fold, *widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -96,23 +100,21 @@ def _print_store(protocol: "Protocol", store: "Store", folds: "list[Fold]") -> N
     from wrinkle.protocols.fold import assignment_checksum
 
     names = store.columns["name"].to_pylist()
-    used = {row for fold in folds for side in SIDES for row in getattr(fold, side).tolist()}
+    used = {row for fold in folds for part in PARTS for row in getattr(fold, part).tolist()}
     print(f"store: {len(names):,} pictures, {len(names) - len(used):,} of them in no part")
     if protocol.sizes:
-        whole = max(map(sum, protocol.sizes.values()))
-        line = f"missing: {whole - len(used):,} of the protocol's {whole:,} pictures"
-        held = {name.lower() for name in names}
-        absent = [n for n in (protocol.names or list)() if n.lower() not in held]
+        total = max(map(sum, protocol.sizes.values()))
+        line = f"missing: {total - len(used):,} of the protocol's {total:,} pictures"
+        present = {name.lower() for name in names}
+        absent = [n for n in (protocol.names or list)() if n.lower() not in present]
         print(line + (f", such as {', '.join(absent[:3])}" if absent else ""))
-    print(f"split: sha256 {assignment_checksum(folds, names)} of who is where")
+    print(f"split: sha256 {assignment_checksum(folds, names)} of which picture is in which part")
 
 
 def _write_leaks(protocol: "Protocol", store: "Store", folds: "list[Fold]", path: Path) -> None:
+    from wrinkle.files import replace_file
     from wrinkle.protocols.integrity import find_leaks, leaks_csv, summary
 
     leaks = find_leaks(store, folds)
-    try:
-        path.write_bytes(leaks_csv(leaks))
-    except OSError as error:
-        raise WrinkleError(f"cannot write {path}: {error.strerror}") from error
+    replace_file(path, leaks_csv(leaks))
     print(summary(protocol, leaks, len(folds)))

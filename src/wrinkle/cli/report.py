@@ -1,11 +1,11 @@
-"""Report on runs, and on anybody's predictions beside them, as one HTML page that works offline.
+"""Report on runs, and on anybody's predictions, as one HTML page that works offline.
 
 wrinkle report runs/adpf/fgnet_by_person-small runs/adpf/fgnet_by_person-small-res18_ex
 wrinkle report runs/dhaa/utkface-small others.csv --out compared
 
-A run is a folder that `wrinkle train` made; whatever folds are done are reported. A CSV file holds
-predictions of any system (columns name and predicted) for faces of the first run's store. Others
-are compared with the first. The figures also lie beside the page, as SVG and PDF.
+A run is a folder that `wrinkle train` made; its finished folds are reported. A CSV or Parquet file
+holds the predictions of any system (columns name and predicted) for faces of the first run's store.
+All systems are compared with the first one. The figures are also written as SVG and PDF files.
 """
 
 import argparse
@@ -13,24 +13,21 @@ import shlex
 import sys
 from pathlib import Path
 
-from wrinkle.errors import WrinkleError
+from wrinkle.errors import WrinkleError, require
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("systems", nargs="+", metavar="run", help="a run's folder, or a CSV file of predictions")
+    add("systems", nargs="+", metavar="run", help="a run's folder, or a file of predictions")
     add("--out", type=Path, default=Path("report"), help="folder (default: report)")
     add("--store", type=Path, help="the packed dataset, if it is not where the recipes say")
     add("--no-pictures", action="store_true", help="show no faces, so that it can be passed on")
 
 
 def run(args: argparse.Namespace) -> int:
-    try:
-        from wrinkle.report.page import write_report
-    except ModuleNotFoundError as error:
-        missing = str(error.name).partition(".")[0]
-        raise WrinkleError(f"{missing} is missing: pip install 'wrinkle[report]'") from None
+    require("report")
     from wrinkle.datasets.store import Store
+    from wrinkle.report.page import write_report
     from wrinkle.report.sources import System, read_system, renamed
 
     store = Store(args.store) if args.store else None

@@ -1,10 +1,10 @@
-"""Compare finished runs in one table, beside what papers publish under the same protocol.
+"""Compare finished runs in a table, with published figures under the same protocol.
 
 wrinkle table runs/dhaa/fgnet_lopo-full*
 wrinkle table runs/dhaa/fgnet_lopo-full --format latex --output fgnet.tex
-wrinkle table --published fgnet-lopo        # published figures alone; without a name all of them
+wrinkle table --published fgnet-lopo        # published figures only; without a name all of them
 
-A recipe is looked for in its folder of runs; a table tells for each how many folds are done.
+The run of a recipe is read from its folder in `runs`. The table shows how many folds are finished.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from wrinkle.cli.recipes import recipe_file
 from wrinkle.errors import WrinkleError
+from wrinkle.files import replace_file
 
 if TYPE_CHECKING:
     from wrinkle.runs.reader import Run
@@ -22,16 +23,16 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("recipes", nargs="*", metavar="recipe", help="a YAML file, a listed name, a run's folder")
-    add("--published", action="store_true", help="published figures alone, under protocols named")
+    add("--published", action="store_true", help="published figures only, of the protocols named")
     add("--format", choices=["markdown", "latex", "csv"], default="markdown")
-    add("--runs", type=Path, default=Path("runs"), help="where runs lie (default: runs)")
-    add("--output", type=Path, metavar="FILE", help="write there, not to standard output")
+    add("--runs", type=Path, default=Path("runs"), help="folder of the runs (default: runs)")
+    add("--output", type=Path, metavar="FILE", help="write to this file")
 
 
 def run(args: argparse.Namespace) -> int:
-    from wrinkle.evaluation import table_formats
-    from wrinkle.evaluation.published import published_by_protocol
-    from wrinkle.evaluation.table import published_table, tables
+    from wrinkle.report import table_formats
+    from wrinkle.report.published import published_by_protocol
+    from wrinkle.report.table import published_table, tables
 
     bad: list[WrinkleError] = []
     if args.published:
@@ -43,23 +44,21 @@ def run(args: argparse.Namespace) -> int:
     text = formats.get(args.format, table_formats.markdown)(found)
     if args.output is None:
         print(text, end="")
-        return 1 if bad else 0
-    try:
-        args.output.write_text(text, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise WrinkleError(f"cannot write {args.output}: {error.strerror}") from error
+    else:
+        replace_file(args.output, text.encode())
     return 1 if bad else 0
 
 
 def _runs(names: list[str], root: Path) -> "tuple[list[Run], list[WrinkleError]]":
-    """The runs of recipes, and what is wrong with the others, complained about already.
+    """The runs of recipes, and the errors of the others, which are printed.
 
-    WrinkleError when there is no run at all.
+    Raises:
+        WrinkleError: there is no run at all.
     """
     from wrinkle.runs.reader import read_run
 
     if not names:
-        raise WrinkleError("a table of what? name recipes or folders of runs, or say --published")
+        raise WrinkleError("name recipes or folders of runs, or give --published")
     found, bad = {}, []
     for name in names:
         try:
@@ -77,12 +76,13 @@ def _runs(names: list[str], root: Path) -> "tuple[list[Run], list[WrinkleError]]
 
 
 def _folder(name: str, root: Path) -> Path:
-    """The folder of a recipe's run, or `name` itself where it is one."""
+    """The folder of a recipe's run, or `name` itself where it is a folder."""
     from wrinkle.runs.folder import RECIPE_FILE
     from wrinkle.runs.recipe import load_recipe
 
     folder = Path(name) if Path(name).is_dir() else root / load_recipe(recipe_file(name)).name
     if not (folder / RECIPE_FILE).is_file():
-        hint = "that folder holds no run" if Path(name).is_dir() else f"`wrinkle train {name}`"
-        raise WrinkleError(f"no run at {folder}: {hint}")
+        if Path(name).is_dir():
+            raise WrinkleError(f"{folder} holds no run")
+        raise WrinkleError(f"no run in {folder}: `wrinkle train {name}` makes it")
     return folder

@@ -1,1 +1,1 @@
-"""Building a dataset: pictures from anywhere → labelled, split, documented faces."""
+"""Building a dataset: pictures from several sources → labelled, split, documented faces."""

@@ -1,7 +1,7 @@
-"""A Ray cluster to work on: whatever Daft computes is spread over its machines.
+"""A Ray cluster: what Daft computes is distributed over its machines.
 
-The workspace must lie where all of them find it under one path. Pictures are fetched, and services
-asked, by the machine that runs the command alone, for only so are hosts never hurried.
+All of them must see the workspace under the same path. Only the machine that runs the command
+fetches pictures and asks services, because it keeps the rate limit of each host.
 """
 
 import logging
@@ -11,7 +11,7 @@ import socket
 import daft
 
 from wrinkle.curation.workspace import Workspace
-from wrinkle.errors import WrinkleError
+from wrinkle.errors import WrinkleError, require
 
 SECONDS = 5.0
 QUIET = {"DO_NOT_TRACK": "1", "DAFT_PROGRESS_BAR": "0", "RAY_USAGE_STATS_ENABLED": "0"}
@@ -21,14 +21,13 @@ def join(workspace: Workspace, address: str) -> int:
     """Compute on the cluster at `address` from now on; returns how many machines it has.
 
     Raises:
-        WrinkleError: Ray is not installed, or nobody answers there.
+        WrinkleError: Ray is not installed, or there is no cluster at the address.
     """
-    try:
-        import ray
-    except ModuleNotFoundError:
-        raise WrinkleError("ray is missing: pip install 'wrinkle[ray]'") from None
+    require("ray")
+    import ray
+
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    _knock(address)
+    _check_connection(address)
     try:
         ray.init(
             address,
@@ -37,15 +36,15 @@ def join(workspace: Workspace, address: str) -> int:
             logging_level=logging.ERROR,
         )
         daft.set_runner_ray(address, noop_if_initialized=True)
-    except Exception as error:  # Ray has many ways to say that nobody is there
+    except Exception as error:  # Ray raises many kinds of errors if there is no cluster
         reason = str(error).strip().partition("\n")[0]
         raise WrinkleError(f"no Ray cluster at {address}: {reason}") from None
     workspace.machines = sum(node["Alive"] for node in ray.nodes())
     return workspace.machines
 
 
-def _knock(address: str) -> None:
-    """Ray itself would try for half a minute, and say much, before it finds nobody there."""
+def _check_connection(address: str) -> None:
+    """Fail early: Ray would try for half a minute and print many lines."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if not colon or not port.isdigit():
         return

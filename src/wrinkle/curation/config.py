@@ -1,4 +1,4 @@
-"""What a dataset is to be made of, as YAML checked by a schema; all paths are relative to the file.
+"""The configuration of a dataset: YAML checked by a schema; paths are relative to the file.
 
     workspace: faces
     contact: me@example.org
@@ -9,24 +9,32 @@
     split: {test: 20000}
     card: {name: My faces, contact: me@example.org}
 
-The sections are the classes below. Keys of services and servers are not among them: they come from
-the environment.
+The sections are the classes below. Keys of services and servers come from the environment, not
+from the file.
 """
 
+import difflib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 
-from wrinkle.curation.annotators import ANNOTATORS, fields_of
-from wrinkle.curation.coarse_label import title
-from wrinkle.curation.faces import Rules
-from wrinkle.curation.fetch import Fetcher, Limits
-from wrinkle.curation.label_studio import LabelStudio
-from wrinkle.curation.refine import Settings
-from wrinkle.curation.sources import SOURCES
+from wrinkle.curation.annotators import ANNOTATORS
+from wrinkle.curation.people.label_studio import check_url
+from wrinkle.curation.sources import SOURCES, source_class
+from wrinkle.curation.web.fetcher import Limits, check_contact
 from wrinkle.errors import WrinkleError
+from wrinkle.registry import load_plugins
 from wrinkle.settings import (
     Count,
     NamedPart,
@@ -38,100 +46,129 @@ from wrinkle.settings import (
     read_yaml,
 )
 
-LOCAL = ("url_list", "folder")
-"""Sources whose queries are paths."""
+
+def annotator_title(annotator: NamedPart) -> str:
+    """What an annotator is called in tables: its name, and its model if one is given."""
+    model = annotator.fields.get("model")
+    return annotator.name if model is None else f"{annotator.name}:{model}"
 
 
-def public_title(annotator: str) -> str:
-    """What an annotator is called outside this machine: of a model file its name, not its place."""
-    name, colon, model = annotator.partition(":")
+def public_title(title: str) -> str:
+    """An annotator's title without the folder of its model file."""
+    name, colon, model = title.partition(":")
     return f"{name}{colon}{os.path.basename(model)}"
 
 
-def _source(name: str) -> str:
-    if name not in SOURCES:
-        raise ValueError(f"unknown source {name!r}: choose one of {', '.join(SOURCES)}")
-    return name
+def _load_plugins(files: Sequence[str], info: ValidationInfo) -> tuple[str, ...]:
+    """The files' absolute paths; imported first, so that what they register can be checked."""
+    folder = (info.context or {}).get("folder", Path.cwd())
+    paths = tuple(os.path.abspath(folder / file) for file in files)
+    _as_value_error(load_plugins, paths)
+    return paths
 
 
-def _annotator(annotator: NamedPart) -> NamedPart:
-    """With its fields looked at: its turn may come hours later."""
-    name = annotator.name
-    if name not in ANNOTATORS:
-        raise ValueError(f"unknown annotator {name!r}: choose one of {', '.join(ANNOTATORS)}")
-    schema = fields_of(name)
-    try:
-        schema.model_validate(annotator.fields)
-    except ValidationError as error:
-        raise ValueError(f"annotator {name}: {explain(error, schema)}") from None
+def _check_annotator(annotator: NamedPart) -> NamedPart:
+    _as_value_error(ANNOTATORS.check, annotator.name, annotator.fields)
     return annotator
 
 
-def _contact(contact: str) -> str:
-    try:
-        Fetcher(contact)
-    except WrinkleError as error:
-        raise ValueError(str(error).removeprefix("contact ")) from None
-    return contact
+def _check_contact(contact: str) -> str:
+    return str(_as_value_error(check_contact, contact))
 
 
-def _server(url: str) -> str:
+def _check_url(url: str) -> str:
+    return str(_as_value_error(check_url, url))
+
+
+def _as_value_error(check: Any, *arguments: Any) -> Any:
+    """What `check` returns; its WrinkleError as the ValueError that pydantic expects."""
     try:
-        LabelStudio(url, "key")
+        return check(*arguments)
     except WrinkleError as error:
         raise ValueError(str(error)) from None
-    return url
 
 
 Text = Annotated[str, Field(min_length=1)]
 
 
-class Source(Part):
-    source: Annotated[str, AfterValidator(_source)]
+class SourceSection(BaseModel):
+    """Queries to one source; further fields are the source's own settings.
+
+    Attributes:
+        limit: pictures of a query, at most.
+        people: whether each query names a person whose pictures it finds; for a folder, the
+            folder's name is the person's.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    source: str
     queries: Annotated[tuple[Text, ...], Field(min_length=1)]
     limit: Count = 1000
-    """Pictures a query, at most."""
     people: bool = False
-    """Whether each query names a person whose pictures it finds: a folder by its own name."""
 
+    @property
+    def fields(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
 
-class Costs(Part):
-    """See `wrinkle.curation.fetch.Limits`."""
-
-    seconds: Positive = Limits.seconds
-    size: Count = Limits.size
-    pixels: Count = Limits.pixels
-    interval: NotNegative = Limits.interval
-    threads: Count = Limits.threads
+    @model_validator(mode="after")
+    def _check_fields(self) -> Self:
+        known = _as_value_error(SOURCES.schema, self.source).model_fields
+        for name in self.fields:
+            if name not in known:
+                choices = [*type(self).model_fields, *known]
+                close = difflib.get_close_matches(name, choices, n=1)
+                hint = f" (did you mean {close[0]}?)" if close else ""
+                raise ValueError(f"unknown field {name}{hint}; choices: {', '.join(choices)}")
+        _as_value_error(SOURCES.check, self.source, self.fields)
+        return self
 
 
 class Collect(Part):
-    sources: Annotated[tuple[Source, ...], Field(min_length=1)]
-    limits: Costs = Costs()
+    """Which pictures to fetch, and how.
+
+    Attributes:
+        permitted: hosts whose owner permits what their robots.txt forbids.
+    """
+
+    sources: Annotated[tuple[SourceSection, ...], Field(min_length=1)]
+    limits: Limits = Limits()
     permitted: tuple[str, ...] = ()
-    """Hosts whose owner has given you leave in spite of their robots.txt."""
 
 
-class Faces(Part):
-    """See `wrinkle.curation.faces.Rules`."""
+class FaceRules(Part):
+    """How faces are found, and which are kept.
 
-    detector: Annotated[str, Field(pattern="^(mtcnn|dlib|yunet:.+)$")] = Rules.detector
-    score: Probability = Rules.score
-    size: NotNegative = Rules.size
-    sharpness: NotNegative = Rules.sharpness
-    crop: Annotated[int, Field(ge=32, le=1024)] = Rules.crop
+    Attributes:
+        score: least confidence of the detector.
+        size: least side of a face's box in pixels of its picture.
+        sharpness: least variance of the crop's Laplacian (Pech-Pacheco et al., ICPR 2000), in grey
+            levels squared.
+        crop: side of the face's crop in pixels.
+    """
+
+    detector: Annotated[str, Field(pattern="^(mtcnn|dlib|yunet:.+)$")] = "mtcnn"
+    score: Probability = 0.9
+    size: NotNegative = 40.0
+    sharpness: NotNegative = 2.0
+    crop: Annotated[int, Field(ge=32, le=1024)] = 256
 
 
 class CoarseLabel(Part):
+    """Who estimates ages first.
+
+    Attributes:
+        least: annotators who must have seen an age; a face with fewer is dropped.
+    """
+
     annotators: Annotated[
-        tuple[Annotated[NamedPart, AfterValidator(_annotator)], ...], Field(min_length=1)
+        tuple[Annotated[NamedPart, AfterValidator(_check_annotator)], ...], Field(min_length=1)
     ] = (NamedPart(name="wrinkle"),)
     least: Count = 1
-    """Annotators who must have seen an age; a face with fewer is dropped."""
 
     @model_validator(mode="after")
-    def _can_be_told_apart(self) -> Self:
-        titles = [public_title(title((each.name, each.fields))) for each in self.annotators]
+    def _check_titles(self) -> Self:
+        titles = [public_title(annotator_title(each)) for each in self.annotators]
         twice = next((each for each in titles if titles.count(each) > 1), None)
         if twice is not None:
             raise ValueError(f"two annotators are called {twice}: their answers would be mixed up")
@@ -141,82 +178,110 @@ class CoarseLabel(Part):
 
 
 class Refine(Part):
-    """See `wrinkle.curation.refine.Settings`."""
+    """Where people are asked for ages, and until when.
 
-    url: Annotated[str, AfterValidator(_server)] = Settings.url
-    project: Annotated[str, Field(min_length=3, max_length=50)] = Settings.project
-    people: Count = Settings.people
-    least: Count = Settings.least
-    disagreement: Positive = Settings.disagreement
-    rounds: Count = Settings.rounds
+    Attributes:
+        url: of the Label Studio server.
+        project: its title there.
+        people: who are asked about a face in each round.
+        least: answers that must count; a face with fewer is asked about again.
+        disagreement: years of label deviation above which people disagree.
+        rounds: how often a face is asked about at most.
+    """
+
+    url: Annotated[str, AfterValidator(_check_url)] = "http://localhost:8080"
+    project: Annotated[str, Field(min_length=3, max_length=50)] = "wrinkle faces"
+    people: Count = 3
+    least: Count = 2
+    disagreement: Positive = 8.0
+    rounds: Count = 2
 
     @model_validator(mode="after")
-    def _can_be_met(self) -> Self:
+    def _check_least(self) -> Self:
         if self.least > self.people:
             raise ValueError(f"least is {self.least}, but only {self.people} people are asked")
         return self
 
 
 class Split(Part):
+    """The test part.
+
+    Attributes:
+        test: its faces; None: the same share as in Web-FaceAge, 16 %.
+        by: "person" keeps all pictures of a known person in one part.
+    """
+
     test: Count | None = None
-    """Faces of the test part; None: as large a share as in Web-FaceAge, 16 %."""
     by: Literal["face", "person"] = "face"
 
 
 class Card(Part):
+    """The data card.
+
+    Attributes:
+        about: what the dataset is for, in a sentence or two.
+        contact: where people ask to have their faces removed; by default the file's `contact`.
+        samples: faces that the card shows.
+    """
+
     name: Text = "Faces with ages"
     about: str = ""
-    """What the dataset is for, in a sentence or two."""
     terms: str = "Not stated: ask whoever made this dataset before you use it."
     contact: str = ""
-    """Where people ask to have their faces removed; by default `contact` of the whole file."""
     samples: Count = 48
 
 
 class Config(Part):
+    """A configuration file.
+
+    Attributes:
+        plugins: Python files that register annotators and sources.
+        contact: a mail address or URL at which owners of servers can reach you.
+        refine: None: nobody is asked, the coarse age is the label.
+    """
+
+    plugins: Annotated[tuple[str, ...], AfterValidator(_load_plugins)] = ()
     workspace: Path
-    contact: Annotated[str, AfterValidator(_contact)]
-    """A mail address or URL at which owners of servers reach you."""
+    contact: Annotated[str, AfterValidator(_check_contact)]
     seed: Annotated[int, Field(ge=0)] = 0
     collect: Collect
-    faces: Faces = Faces()
+    faces: FaceRules = FaceRules()
     coarse_label: CoarseLabel = CoarseLabel()
     refine: Refine | None = None
-    """None: nobody is asked, the coarse age is the label."""
     split: Split = Split()
     card: Card = Card()
 
 
 def load_config(path: str | os.PathLike[str]) -> Config:
-    """The configuration in a file.
+    """The configuration in a file, its plug-ins loaded and its paths absolute.
 
-    WrinkleError, one line naming the file, the field, its value and the choices.
+    Raises:
+        WrinkleError: one line with the file, the field, its value and the choices.
     """
     path = Path(path)
     content = read_yaml(path, "give a mapping with sections such as collect, faces, card")
+    folder = path.absolute().parent
     try:
-        config = Config.model_validate(content)
+        config = Config.model_validate(content, context={"folder": folder})
     except ValidationError as error:
         raise WrinkleError(f"{path}: {explain(error, Config)}") from None
-    return _placed(config, path.absolute().parent)
+    return _with_absolute_paths(config, folder)
 
 
-def _placed(config: Config, folder: Path) -> Config:
-    """With absolute paths."""
-
-    def there(path: str | Path) -> str:
+def _with_absolute_paths(config: Config, folder: Path) -> Config:
+    def absolute(path: str | Path) -> str:
         return os.path.abspath(folder / path)
 
-    def placed(source: Source) -> Source:
-        local = source.source in LOCAL
-        queries = tuple(map(there, source.queries)) if local else source.queries
-        return source.model_copy(update={"queries": queries})
+    def source(section: SourceSection) -> SourceSection:
+        if not source_class(section.source).queries_are_paths:
+            return section
+        return section.model_copy(update={"queries": tuple(map(absolute, section.queries))})
 
-    def named(annotator: NamedPart) -> NamedPart:
-        model = annotator.fields.get("model")
-        if isinstance(model, str) and os.path.isfile(there(model)):
-            return NamedPart(name=annotator.name, **annotator.fields | {"model": there(model)})
-        return annotator
+    def annotator(section: NamedPart) -> NamedPart:
+        model = section.fields.get("model")
+        if isinstance(model, str) and os.path.isfile(absolute(model)):
+            return NamedPart(name=section.name, **section.fields | {"model": absolute(model)})
+        return section
 
     def section(name: str, **changes: Any) -> Part:
         changed: Part = getattr(config, name).model_copy(update=changes)
@@ -224,11 +289,11 @@ def _placed(config: Config, folder: Path) -> Config:
 
     kind, colon, file = config.faces.detector.partition(":")
     changes = {
-        "workspace": Path(there(config.workspace)),
-        "collect": section("collect", sources=tuple(map(placed, config.collect.sources))),
-        "faces": section("faces", detector=f"{kind}:{there(file)}" if colon else kind),
+        "workspace": Path(absolute(config.workspace)),
+        "collect": section("collect", sources=tuple(map(source, config.collect.sources))),
+        "faces": section("faces", detector=f"{kind}:{absolute(file)}" if colon else kind),
         "coarse_label": section(
-            "coarse_label", annotators=tuple(map(named, config.coarse_label.annotators))
+            "coarse_label", annotators=tuple(map(annotator, config.coarse_label.annotators))
         ),
     }
     return config.model_copy(update=changes)

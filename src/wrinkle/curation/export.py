@@ -1,13 +1,12 @@
 """The dataset as files: wrinkle's own store, and a folder for Hugging Face `datasets`.
 
-Every face keeps all that is known of where it comes from and who said what of its age.
+The rows of the Hugging Face folder have each face's sources and every answer about its age.
 """
 
 import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +15,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from daft import col, lit
-from daft.exceptions import DaftCoreException
 from daft.functions import to_struct
 
-from wrinkle.curation.config import LOCAL, public_title
+from wrinkle.curation.config import public_title
+from wrinkle.curation.sources import source_class
 from wrinkle.curation.workspace import Workspace
 from wrinkle.datasets.store import FORMAT, SCHEMA, StoreWriter
 from wrinkle.errors import WrinkleError
 from wrinkle.faces.decode import decode
 
-FOLDER, NEW, OLD = "export", ".export-new", ".export-old"
+FOLDER = "export"
 STORE = "faces.arrow"
 HUGGING_FACE = "huggingface"
 PARTS = ("train", "test")
 SHARD, CHUNK = 10_000, 1000
-"""Faces of a Parquet file, about 200 MB, and of those that are in memory at a time."""
+"""Faces in a Parquet file, about 200 MB, and in memory at a time."""
 SOURCE = pa.struct(
     [
         *((name, pa.string()) for name in ("url", "final_url", "source", "query", "licence")),
@@ -44,7 +43,7 @@ FEATURES = pa.schema(
         ("age", pa.float64()),
         ("age_deviation", pa.float64()),
         ("face", pa.string()),
-        ("picture", pa.string()),  # SHA-256 of the picture it was cut out of
+        ("picture", pa.string()),  # SHA-256 of the picture it was cropped from
         ("person", pa.string()),
         ("key_points", pa.list_(pa.float32())),  # five, x and y in the image
         ("box", pa.list_(pa.float32())),  # x1, y1, x2, y2 in the picture
@@ -55,56 +54,31 @@ FEATURES = pa.schema(
         ("coarse_age", pa.float64()),
         ("coarse", pa.string()),  # each annotator's age, as JSON
         ("votes", pa.list_(VOTE)),
-        ("duplicates", pa.list_(pa.string())),  # near-identical faces that were left out
+        ("duplicates", pa.list_(pa.string())),  # near-identical faces that were dropped
         ("sources", pa.list_(SOURCE)),
     ],
     {"huggingface": json.dumps({"info": {"features": {"image": {"_type": "Image"}}}})},
 )
-"""Columns of the Hugging Face folder, which knows so that the first one is a picture."""
-
-
-@contextmanager
-def anew(workspace: Workspace) -> Iterator[Path]:
-    """A folder to fill, which takes the place of ROOT/export once it is whole.
-
-    Raises:
-        WrinkleError: the disk is full, say.
-    """
-    folder, new, old = (workspace.root / name for name in (FOLDER, NEW, OLD))
-    try:
-        _delete(new)
-        new.mkdir()
-        yield new
-        _delete(old)
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(new, folder)
-        _delete(old)
-    except (DaftCoreException, OSError) as error:
-        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-        raise WrinkleError(f"cannot write {folder}: {reason}; run again") from error
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
+"""Columns of the Hugging Face folder; the metadata declares that `image` is a picture."""
 
 
 def delete(workspace: Workspace) -> None:
-    """Delete the export, and what killed runs left of others; WrinkleError where that fails."""
-    for name in (FOLDER, NEW, OLD):
+    """Delete the export, and unfinished ones of killed runs.
+
+    Raises:
+        WrinkleError: a folder cannot be deleted.
+    """
+    for name in (FOLDER, f"{FOLDER}.part", f"{FOLDER}.old"):
+        folder = workspace.root / name
         try:
-            _delete(workspace.root / name)
+            if folder.exists():
+                shutil.rmtree(folder)
         except OSError as error:
-            raise WrinkleError(
-                f"cannot delete {workspace.root / name}: {error.strerror}; run again"
-            ) from error
-
-
-def _delete(folder: Path) -> None:
-    if folder.exists():
-        shutil.rmtree(folder)
+            raise WrinkleError(f"cannot delete {folder}: {error.strerror}; run again") from error
 
 
 def rows(workspace: Workspace) -> daft.DataFrame:
-    """The faces of the dataset, with all that the stages know of them but their pictures."""
+    """The faces of the dataset, with everything in the stages' tables except their crops."""
     split, faces, coarse = map(workspace.frame, ("split", "faces", "coarse_label"))
     assert split is not None
     assert faces is not None
@@ -125,9 +99,13 @@ def rows(workspace: Workspace) -> daft.DataFrame:
 
 
 def pictures(workspace: Workspace, faces: Sequence[str]) -> dict[str, bytes]:
-    """Face → JPEG; WrinkleError where one has none.
+    """Face → JPEG.
 
-    faces: in their order, so that few files have to be read.
+    Args:
+        faces: sorted, so that few files are read.
+
+    Raises:
+        WrinkleError: a face has no crop.
     """
     frame = workspace.frame("faces")
     assert frame is not None
@@ -226,13 +204,14 @@ def _features(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def public(source: Mapping[str, Any]) -> dict[str, Any]:
-    """A source without the names of this machine's folders."""
-    if source["source"] not in LOCAL:
+    """A row of `SOURCE` without the names of this machine's folders."""
+    kind = source_class(source["source"])
+    if not kind.queries_are_paths:
         return dict(source)
     query = Path(source["query"])
-    if source["source"] == "url_list":
+    if not kind.gives_files:
         return {**source, "query": query.name}
-    above = Path(os.path.abspath(query)).as_uri().rstrip("/") + "/"
-    inside = source["url"].startswith(above)
-    url = source["url"].removeprefix(above) if inside else source["url"].rpartition("/")[2]
+    folder = Path(os.path.abspath(query)).as_uri().rstrip("/") + "/"
+    inside = source["url"].startswith(folder)
+    url = source["url"].removeprefix(folder) if inside else source["url"].rpartition("/")[2]
     return {**source, "query": query.name, "url": url, "final_url": None}

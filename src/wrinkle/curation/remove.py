@@ -1,9 +1,8 @@
-"""Taking somebody out: a face, a person or a URL, from every stage and export, for good.
+"""Removing a face, a person or a URL from every stage and export, permanently.
 
-A picture goes as a whole, with every face in it and with all pictures of the same bytes or of a
-near-identical face. What stays are digests, so that it does not come back. They are written down
-first and all else follows from them: what a kill left undone, the next command in that workspace
-does.
+A picture is removed with all its faces, and with it all pictures of the same bytes or of a
+near-identical face. Digests are kept so that it does not come back. They are written first and
+decide what is deleted: after a kill, the next command in the workspace finishes the removal.
 """
 
 import json
@@ -18,22 +17,24 @@ import pyarrow as pa
 from daft import Expression, col, lit
 from daft.functions import when
 
-from wrinkle.curation import coarse_label, collect, export, refine
-from wrinkle.curation.addresses import normalise
-from wrinkle.curation.config import Config, Source
-from wrinkle.curation.records import FetchError
+from wrinkle.curation import export
+from wrinkle.curation.config import Config, Refine, SourceSection
+from wrinkle.curation.people import refine
+from wrinkle.curation.stages import coarse_label, collect
+from wrinkle.curation.web.addresses import normalise
+from wrinkle.curation.web.fetch_result import FetchError
 from wrinkle.curation.workspace import Workspace
 from wrinkle.duplicates.near_duplicates import NEAR
 from wrinkle.errors import WrinkleError
 
 OF_FACES = ("split", "refine", "votes", "coarse_label", "deduplicate")
 SCHEMA = pa.schema([("key", pa.string()), ("hash", pa.uint64()), ("removed_at", pa.string())])
-"""Digests of addresses, names and pictures, and the perceptual hashes of the pictures' faces."""
+"""Digests of addresses, names and pictures, and perceptual hashes of the pictures' faces."""
 
 
 @dataclass(frozen=True)
 class Removed:
-    """How much went."""
+    """How many items were removed."""
 
     urls: int
     pictures: int
@@ -45,24 +46,25 @@ def remove(
     urls: Collection[str] = (),
     persons: Collection[str] = (),
     faces: Collection[str] = (),
-    settings: refine.Settings | None = None,
+    settings: Refine | None = None,
 ) -> Removed:
-    """Take out all that the URLs, persons and faces lead to; the export is deleted.
+    """Remove everything that belongs to the URLs, persons and faces; the export is deleted.
 
-    settings: of the server where people are asked, whose tasks are deleted first; None: there is
-    none.
+    Args:
+        settings: of the server where people are asked, whose tasks are deleted first; None: nobody
+            is asked.
 
     Raises:
-        WrinkleError: one of the names is not known here, or the server cannot be asked; nothing is
-            removed then.
+        WrinkleError: one of the names is unknown here, or the server fails; nothing is removed
+            then.
     """
-    _settle(workspace)
+    _close_journals(workspace)
     wanted = {name for url in urls for name in (url, _address(url))}
     found = workspace.table("found", "url", "address", "person").to_pylist()
     fetched = workspace.table("collect", "address", "final_url", "picture").to_pylist()
     gone = collect.removed(workspace)
-    spelt = ("url", "address", "final_url")
-    _check(urls, {r.get(name) for r in (*found, *fetched) for name in spelt}, gone)
+    columns = ("url", "address", "final_url")
+    _check(urls, {r.get(name) for r in (*found, *fetched) for name in columns}, gone)
     _check(persons, {r["person"] for r in found}, gone)
     _check(faces, {*_faces(workspace), *(r["picture"] for r in fetched)}, gone)
 
@@ -73,58 +75,58 @@ def remove(
     }
     pictures = {r["picture"] for r in fetched if r["address"] in addresses}
     pictures = _near(workspace, (pictures | set(map(picture_of, faces))) - {None})
-    leading = [r for r in fetched if r["picture"] in pictures]
-    addresses |= {r["address"] for r in leading}
+    rows = [r for r in fetched if r["picture"] in pictures]
+    addresses |= {r["address"] for r in rows}
     names = [name for name in _faces(workspace) if picture_of(name) in pictures]
     if settings is not None:
         refine.remove(workspace, settings, names)
-    texts = {*addresses, *wanted, *persons, *(r["final_url"] for r in leading)} - {None}
+    texts = {*addresses, *wanted, *persons, *(r["final_url"] for r in rows)} - {None}
     keys = (pictures | set(map(collect.key, texts))) - gone
     if keys:
-        _write_down(workspace, keys, pictures)
+        _record(workspace, keys, pictures)
     finish(workspace)
     return Removed(
         urls=len(addresses - {None}),
-        pictures=len({r["picture"] for r in leading}),
-        faces=len(set(names) - pictures),  # where there is none, the picture stands for it
+        pictures=len({r["picture"] for r in rows}),
+        faces=len(set(names) - pictures),  # a picture without faces is named like its picture
     )
 
 
 def _check(names: Collection[str], known: Collection[str | None], gone: Collection[str]) -> None:
-    """Each is known, or was and is gone."""
+    """Each name is known, or was removed before."""
     for name in names:
-        called = {name, _address(name)}
-        keys = {picture_of(name), *map(collect.key, called)}
-        if called.isdisjoint(known) and keys.isdisjoint(gone):
-            raise WrinkleError(f"nothing here is known by {name}; nothing was removed")
+        forms = {name, _address(name)}
+        keys = {picture_of(name), *map(collect.key, forms)}
+        if forms.isdisjoint(known) and keys.isdisjoint(gone):
+            raise WrinkleError(f"nothing here is known as {name}; nothing was removed")
 
 
 def picture_of(face: str) -> str:
-    """The digest of the picture that a face was cut out of."""
+    """The digest of the picture that a face was cropped from."""
     return face.partition("-")[0]
 
 
 def _faces(workspace: Workspace) -> list[str]:
-    """All that any table speaks of, pictures without one among them."""
+    """The names in column face of all tables, those of pictures without faces among them."""
     tables = ("faces", *OF_FACES)
     return sorted({face for stage in tables for face in _column(workspace, stage, "face")})
 
 
 def _near(workspace: Workspace, pictures: set[str]) -> set[str]:
-    """With the pictures that have a face near-identical to one in these."""
-    groups = workspace.table("deduplicate", "face", "group").to_pylist()
-    here = {row["group"] for row in groups if picture_of(row["face"]) in pictures}
-    chained = {picture_of(row["face"]) for row in groups if row["group"] in here}
+    """These pictures and those with a face near-identical to one of theirs."""
+    rows = workspace.table("deduplicate", "face", "group").to_pylist()
+    groups = {row["group"] for row in rows if picture_of(row["face"]) in pictures}
+    near = {picture_of(row["face"]) for row in rows if row["group"] in groups}
     table = workspace.table("faces", "picture", "hash")
     table = table.filter(table["hash"].is_valid())
     names, hashes = table["picture"].to_numpy(), table["hash"].to_numpy().astype(np.uint64)
     for own in hashes[np.isin(names, list(pictures))]:
-        chained.update(names[np.bitwise_count(hashes ^ own) < NEAR].tolist())
-    return pictures | chained
+        near.update(names[np.bitwise_count(hashes ^ own) < NEAR].tolist())
+    return pictures | near
 
 
 def returned(workspace: Workspace) -> list[str]:
-    """Faces near-identical to one that was removed: its photograph, from somewhere else."""
+    """Faces near-identical to one that was removed: the same photograph from elsewhere."""
     gone = [each for each in _column(workspace, collect.REMOVED, "hash") if each is not None]
     table = workspace.table("faces", "face", "hash")
     table = table.filter(table["hash"].is_valid())
@@ -136,8 +138,8 @@ def returned(workspace: Workspace) -> list[str]:
     return names
 
 
-def _write_down(workspace: Workspace, keys: Collection[str], pictures: Collection[str]) -> None:
-    """From here on the removal is certain."""
+def _record(workspace: Workspace, keys: Collection[str], pictures: Collection[str]) -> None:
+    """Write the digests; from here on the removal will be finished."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     rows: list[dict[str, object]] = [{"key": each, "removed_at": now} for each in sorted(keys)]
     for face in workspace.table("faces", "picture", "hash").to_pylist():
@@ -148,7 +150,7 @@ def _write_down(workspace: Workspace, keys: Collection[str], pictures: Collectio
 
 
 def finish(workspace: Workspace) -> None:
-    """Do what a removal that was written down has not done yet."""
+    """Finish a removal whose digests were written, if there is one."""
     if not (workspace.note(collect.REMOVED) or {}).get("unfinished"):
         return
     gone = collect.removed(workspace)
@@ -162,20 +164,20 @@ def finish(workspace: Workspace) -> None:
         crops = shown.select("digest").to_pydict()["digest"]
         for stage in _answers(workspace):
             _drop(workspace, stage, _among(col("digest"), crops))
-    _drop(workspace, "faces", _among(col("picture"), gone))  # after the answers, which it leads to
-    _forget_strays(workspace)
+    _drop(workspace, "faces", _among(col("picture"), gone))  # after the answers, which need it
+    _forget_old_answers(workspace)
     fetched = workspace.table("collect", "address", "picture").to_pylist()
     lost = [r["address"] for r in fetched if {r["picture"], collect.key(r["address"])} & gone]
     _drop(workspace, "collect", _among(col("address"), lost))
     _blank(workspace, gone)
-    _sweep(workspace)
+    _delete_unnamed_pictures(workspace)
     workspace.write_note(collect.REMOVED, {"unfinished": False})
 
 
-def _forget_strays(workspace: Workspace) -> None:
-    """Answers to crops that other rules once made lead to no picture: any could be of whoever goes.
+def _forget_old_answers(workspace: Workspace) -> None:
+    """Delete answers to crops made by earlier rules: they may show a removed person.
 
-    Where no faces are found at the moment, nothing is known of any answer, and all stay.
+    Without a table of faces, nothing is known about any answer, and all are kept.
     """
     faces = workspace.frame("faces")
     if faces is None:
@@ -188,25 +190,25 @@ def _forget_strays(workspace: Workspace) -> None:
 
 
 def without(config: Config, workspace: Workspace) -> Config:
-    """A configuration that no longer asks for people who were removed, though its file may."""
+    """The configuration without queries for people who were removed."""
     gone = collect.removed(workspace)
 
-    def left(source: Source) -> Source:
-        asked = source.queries
+    def filtered(source: SourceSection) -> SourceSection:
+        queries = source.queries
         if source.people:
-            asked = tuple(query for query in asked if collect.key(query) not in gone)
-        return source.model_copy(update={"queries": asked})
+            queries = tuple(query for query in queries if collect.key(query) not in gone)
+        return source.model_copy(update={"queries": queries})
 
-    sources = tuple(map(left, config.collect.sources))
+    sources = tuple(map(filtered, config.collect.sources))
     return config.model_copy(
         update={"collect": config.collect.model_copy(update={"sources": sources})}
     )
 
 
 def _blank(workspace: Workspace, gone: Collection[str]) -> None:
-    """Rows of table found that are left say only that the search was made.
+    """Empty the rows of table found about what was removed, so that the search counts as made.
 
-    A search for a person's name is forgotten as a whole: its row would hold the name.
+    The rows of a search for a removed person's name are deleted: they contain the name.
     """
     frame = workspace.frame("found")
     if frame is None:
@@ -219,9 +221,9 @@ def _blank(workspace: Workspace, gone: Collection[str]) -> None:
     searches = set(_column(workspace, "found", "search"))
     named = [each for each in searches if collect.key(json.loads(each)[1]) in gone]
     person = among("person")
-    forgotten = _among(col("search"), named) & (person | col("address").is_null())
+    deleted = _among(col("search"), named) & (person | col("address").is_null())
     blank = among("address") | among("url") | person
-    if not frame.where(forgotten | blank).count_rows():
+    if not frame.where(deleted | blank).count_rows():
         return
     empty = {
         name: when(blank, lit(None)).otherwise(col(name))
@@ -229,12 +231,12 @@ def _blank(workspace: Workspace, gone: Collection[str]) -> None:
         if name not in ("search", "dropped")
     }
     dropped = when(blank, collect.REMOVED).otherwise(col("dropped"))
-    left = frame.where(~forgotten)
-    workspace.replace("found", left.with_columns({**empty, "dropped": dropped}))
+    rest = frame.where(~deleted)
+    workspace.replace("found", rest.with_columns({**empty, "dropped": dropped}))
 
 
-def _sweep(workspace: Workspace) -> None:
-    """Delete the pictures of which no table speaks; a kill may have left some."""
+def _delete_unnamed_pictures(workspace: Workspace) -> None:
+    """Delete the pictures that no table names."""
     named = set(_column(workspace, collect.STAGE, "picture"))
     for path in (workspace.root / "pictures").glob("*/*"):
         if path.name not in named:
@@ -242,14 +244,14 @@ def _sweep(workspace: Workspace) -> None:
 
 
 def _drop(workspace: Workspace, stage: str, condition: Expression) -> None:
-    """Without the rows for which it holds; a table that has none stays as it is."""
+    """Delete a table's rows for which the condition holds; write nothing if there are none."""
     frame = workspace.frame(stage)
     if frame is not None and frame.where(condition).count_rows():
         workspace.replace(stage, frame.where(~condition))
 
 
 def _among(column: Expression, values: Collection[str]) -> Expression:
-    """Never null; false where the column is."""
+    """Whether the column has one of these values; false where it is null."""
     return column.is_in(list(values)).fill_null(lit(False)) if values else lit(False)
 
 
@@ -269,8 +271,8 @@ def _answers(workspace: Workspace) -> list[str]:
     return sorted(path.name for path in workspace.root.glob("answers-*") if path.is_dir())
 
 
-def _settle(workspace: Workspace) -> None:
-    """What a killed run left in journals becomes parts."""
-    workspace.settle(collect.STAGE, collect.SCHEMA)
+def _close_journals(workspace: Workspace) -> None:
+    """Write the rows that a killed run left in journals as parts."""
+    workspace.close_journal(collect.STAGE, collect.SCHEMA)
     for stage in _answers(workspace):
-        workspace.settle(stage, coarse_label.SCHEMA)
+        workspace.close_journal(stage, coarse_label.SCHEMA)

@@ -1,4 +1,4 @@
-"""What every stage has come to: how many came, were kept, were dropped and why."""
+"""The counts of every stage: how many items came, were kept, were dropped and why."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from wrinkle.curation.workspace import Workspace
 from wrinkle.errors import WrinkleError
 
 WAITING = ("unanswered", "asked again")
-"""What the table of people's answers says of faces that are not done."""
-STAGES = {
+"""Reasons in table refine of faces that may still get people's ages."""
+KEPT = {
     "collect": "pictures",
     "faces": "faces, and pictures without",
     "deduplicate": "faces",
@@ -19,12 +19,17 @@ STAGES = {
     "refine": "faces",
     "split": "faces",
 }
-"""Those after the first, and what they keep."""
+"""The tables after `found`, and what they keep."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Of one stage; what came was kept, was dropped for a reason, or still waits."""
+    """The counts of one stage: what came was kept, was dropped for a reason, or still waits.
+
+    Attributes:
+        what: the kind of items.
+        dropped: reason → how many.
+    """
 
     stage: str
     what: str
@@ -38,11 +43,12 @@ class Counts:
 
 
 def counts(workspace: Workspace, refined: bool = True) -> Iterator[Counts]:
-    """Of the stages that have begun, in their order.
+    """The counts of the stages that have begun, in their order.
 
-    Rows about what no longer comes from the stage before, which is being made anew, do not count.
+    Rows about items that the stage before no longer has do not count.
 
-    refined: whether people are asked; else what they once said does not count.
+    Args:
+        refined: whether people are asked; otherwise their earlier answers do not count.
     """
     found = workspace.frame("found")
     if found is None:
@@ -50,19 +56,23 @@ def counts(workspace: Workspace, refined: bool = True) -> Iterator[Counts]:
     named, dropped = _reasons(found)
     came = _distinct(found, "address")
     yield Counts("found", "URLs", came.count_rows(), dropped | _more("same URL", named, came))
-    for stage in STAGES:
+    for stage in KEPT:
         if workspace.parts(stage) and (refined or stage != "refine"):
             row, came = _stage(workspace, stage, came)
             yield row
         elif stage == "collect":
-            yield Counts(stage, STAGES[stage], 0, {}, came.count_rows())
+            yield Counts(stage, KEPT[stage], 0, {}, came.count_rows())
             return
         elif stage != "refine":
             return
 
 
 def table(workspace: Workspace, refined: bool = True) -> str:
-    """The same for people; WrinkleError where a run changes tables meanwhile."""
+    """The same as text.
+
+    Raises:
+        WrinkleError: a run is changing the tables.
+    """
     lines = [f"{'stage':<13}{'came':>11}{'kept':>11}{'dropped':>11}{'waiting':>11}"]
     try:
         rows = list(counts(workspace, refined))
@@ -77,18 +87,18 @@ def table(workspace: Workspace, refined: bool = True) -> str:
         for reason, count in sorted(row.dropped.items(), key=lambda each: (-each[1], each[0])):
             lines.append(f"{count:>46,}{'':13}{reason}")
     if len(lines) == 1:
-        return f"nothing yet in {workspace.root}: `wrinkle curate run CONFIG` begins"
+        return f"nothing yet in {workspace.root}: start with `wrinkle curate run CONFIG`"
     return "\n".join(lines)
 
 
 def _stage(workspace: Workspace, stage: str, came: daft.DataFrame) -> tuple[Counts, daft.DataFrame]:
-    """A stage's counts, and what comes to the next; `came` has one column, a key of the stage."""
+    """A stage's counts, and the items for the next one; `came` has one column, the stage's key."""
     frame = workspace.frame(stage)
     assert frame is not None
     (key,) = came.column_names
     rows = frame.join(came, on=key, how="semi")
     waiting = came.count_rows() - _distinct(rows, key).count_rows()
-    what, dropped = STAGES[stage], dict[str, int]()
+    what, dropped = KEPT[stage], dict[str, int]()
     if stage == "split":
         kept = rows.count_rows()
         what += f": {_parts(rows)}"
@@ -121,6 +131,6 @@ def _distinct(frame: daft.DataFrame, column: str) -> daft.DataFrame:
 
 
 def _more(reason: str, named: int, distinct: daft.DataFrame) -> dict[str, int]:
-    """How many of those named are another's double."""
-    doubles = named - distinct.count_rows()
-    return {reason: doubles} if doubles else {}
+    """How many of the items are duplicates, under this reason."""
+    duplicates = named - distinct.count_rows()
+    return {reason: duplicates} if duplicates else {}

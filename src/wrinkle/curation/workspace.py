@@ -1,12 +1,12 @@
-"""A workspace: a folder of Parquet tables, written by Daft, and of the pictures they speak of.
+"""A workspace: a folder of Parquet tables, written by Daft, and of the pictures they refer to.
 
-    ROOT/faces/000000/*.parquet        the first part of what a stage has come to, and so on
-    ROOT/split/000003-whole/*.parquet  all that it has come to; parts before it no longer count
+    ROOT/faces/000000/*.parquet        the first part of a stage's table, and so on
+    ROOT/split/000003-whole/*.parquet  a complete table; parts before it no longer count
     ROOT/collect/journal.jsonl         rows that are not in a part yet
-    ROOT/pictures/ab/abcd…             files, named by the SHA-256 of what they hold
+    ROOT/pictures/ab/abcd…             files, named by the SHA-256 of their content
 
-A part is there whole or not at all: a stage that was stopped anywhere, by whatever, goes on after
-the last part, or journal line, that is whole, and comes to the same table.
+A part is complete or absent: a stage that was stopped at any moment continues after the last
+complete part, or journal line, and produces the same table.
 """
 
 import hashlib
@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("DO_NOT_TRACK", "1")  # before Daft, which else reports that it was imported
-os.environ.setdefault("DAFT_PROGRESS_BAR", "0")  # we show progress ourselves
+os.environ.setdefault("DO_NOT_TRACK", "1")  # before Daft, which otherwise reports its import
+os.environ.setdefault("DAFT_PROGRESS_BAR", "0")  # tqdm shows progress here
 import daft
 import pyarrow as pa
 from daft.exceptions import DaftCoreException
@@ -27,18 +27,24 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from wrinkle.errors import WrinkleError
+from wrinkle.files import replace_file, replacing
 
 Work = Callable[[daft.DataFrame], daft.DataFrame]
-"""Some rows of the stage before → rows of this one; lazy, so that a cluster can share it."""
-WHOLE = "-whole"
+"""Some rows of the stage before → rows of this one; lazy, so that a cluster can compute it."""
+COMPLETE = "-whole"
+"""Ending of a part that replaces all earlier ones."""
+UNFINISHED = ".part"
+"""Ending of what `replacing` has not finished."""
 
 
 class Workspace:
-    """The tables below `root`, which is made if it is not there.
+    """The tables below `root`, a folder that is created if needed.
 
-    machines: over how many of them a stage's work is spread.
+    Attributes:
+        machines: over how many of them a stage's work is distributed.
 
-    WrinkleError when it cannot be made.
+    Raises:
+        WrinkleError: the folder cannot be created.
     """
 
     machines = 1
@@ -48,11 +54,15 @@ class Workspace:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise WrinkleError(f"cannot make {self.root}: {error.strerror}") from error
+            raise WrinkleError(f"cannot create {self.root}: {error.strerror}") from error
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """For whoever writes: nobody else does meanwhile; leavings of a killed run are cleared."""
+        """Prevents other processes from writing; first deletes unfinished parts of killed runs.
+
+        Raises:
+            WrinkleError: another process has the lock.
+        """
         try:
             with FileLock(self.root / ".lock", timeout=0):
                 for stage in self.root.iterdir():
@@ -65,41 +75,46 @@ class Workspace:
 
     def parts(self, stage: str) -> list[Path]:
         """Folders of the parts that count, in their order."""
-        every = sorted(path for path in (self.root / stage).glob("[0-9]*") if path.is_dir())
-        last = max((k for k, path in enumerate(every) if path.name.endswith(WHOLE)), default=0)
+        folders = (self.root / stage).glob("[0-9]*")
+        every = sorted(f for f in folders if f.is_dir() and f.suffix != UNFINISHED)
+        last = max((k for k, path in enumerate(every) if path.name.endswith(COMPLETE)), default=0)
         return every[last:]
 
     def version(self, stage: str) -> str:
-        """A word that changes whenever the stage's table does."""
-        said = [f"{part.name} {part.stat().st_mtime_ns}" for part in self.parts(stage)]
-        return hashlib.sha256("\n".join(said).encode()).hexdigest()
+        """A text that changes whenever the stage's table does."""
+        parts = [f"{part.name} {part.stat().st_mtime_ns}" for part in self.parts(stage)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def note(self, stage: str) -> dict[str, Any] | None:
-        """What was last written down of how the stage was made."""
+        """What `write_note` last wrote about a stage, such as its settings and inputs."""
         try:
-            noted: dict[str, Any] = json.loads((self.root / stage / "note.json").read_text())
-            return noted
+            note: dict[str, Any] = json.loads((self.root / stage / "note.json").read_text())
+            return note
         except (OSError, ValueError):
             return None
 
     def write_note(self, stage: str, note: Mapping[str, Any]) -> None:
-        self._save(self.root / stage / "note.json", json.dumps(note).encode())
+        replace_file(self.root / stage / "note.json", json.dumps(note).encode())
 
     def discard(self, stage: str) -> None:
-        """Throw away all that a stage has come to."""
+        """Delete a stage's table, journal and note."""
         shutil.rmtree(self.root / stage, ignore_errors=True)
 
     def picture(self, digest: str) -> Path:
-        """Where the picture of that SHA-256 lies."""
+        """The path of the picture with that SHA-256."""
         return self.root / "pictures" / digest[:2] / digest
 
     def keep_picture(self, digest: str, data: bytes) -> None:
-        """Write a picture that is not there yet."""
+        """Write a picture unless it exists."""
         if not self.picture(digest).exists():
-            self._save(self.picture(digest), data)
+            replace_file(self.picture(digest), data, flush=False)
 
     def frame(self, stage: str) -> daft.DataFrame | None:
-        """A stage's rows, lazily; None where it has none yet."""
+        """A stage's rows, lazily; None if it has none yet.
+
+        Raises:
+            WrinkleError: a part is damaged.
+        """
         parts = self.parts(stage)
         try:
             return daft.read_parquet([f"{part}/*.parquet" for part in parts]) if parts else None
@@ -110,25 +125,27 @@ class Workspace:
             ) from None
 
     def table(self, stage: str, *columns: str) -> pa.Table:
-        """A stage's rows, those of `columns`, or of all; without columns where it has none yet."""
+        """A stage's rows, with these columns or all; no rows if it has none yet."""
         frame = self.frame(stage)
         if frame is None:
             return pa.table({column: pa.nulls(0) for column in columns})
         return (frame.select(*columns) if columns else frame).to_arrow()
 
     def append(self, stage: str, frame: daft.DataFrame) -> None:
-        """Compute a frame and keep it as the stage's next part."""
+        """Compute a frame and write it as the stage's next part."""
         self._write(frame, self.root / stage, "")
 
     def replace(self, stage: str, frame: daft.DataFrame) -> None:
-        """Compute a frame, which takes the place of all that the stage has come to."""
-        self._write(frame, self.root / stage, WHOLE)
+        """Compute a frame and write it in place of the stage's table."""
+        self._write(frame, self.root / stage, COMPLETE)
         self._sweep(stage)
 
     def extend(self, stage: str, todo: pa.Table, key: str, work: Work, at_once: int) -> None:
         """Do the work on those rows of `todo` whose `key` the stage does not have, in parts.
 
-        Every row of `todo` must leave a row with its `key`, or it will be done again and again.
+        Args:
+            work: must return a row for each `key`; one that is missing is done again by every run.
+            at_once: rows of `todo` in a part, for each machine.
         """
         done = set(self.table(stage, key)[key].to_pylist())
         keys = todo[key].to_pylist()
@@ -151,10 +168,13 @@ class Workspace:
         work: Callable[[pa.Table], Iterable[dict[str, Any]]],
         at_once: int,
     ) -> None:
-        """Do the work on those rows of `todo` that the stage lacks, and note every row at once.
+        """Do the work on those rows of `todo` that the stage lacks, writing each row immediately.
 
-        schema: the stage's; its first column is the key, which `todo` has too. work: some rows →
-        rows of the stage, in any order; what it does not answer is asked again by the next run.
+        Args:
+            schema: the stage's; its first column is the key, which `todo` has too.
+            work: some rows → rows of the stage, in any order; the next run asks again for those
+                that are missing.
+            at_once: rows in a part.
         """
         key = schema.names[0]
         done = set(self.table(stage, key)[key].to_pylist())
@@ -175,8 +195,8 @@ class Workspace:
             finally:
                 self._close_journal(stage, journal, schema)
 
-    def settle(self, stage: str, schema: pa.Schema) -> None:
-        """Make a part of the rows that a killed run left in the stage's journal."""
+    def close_journal(self, stage: str, schema: pa.Schema) -> None:
+        """Write the rows that a killed run left in the stage's journal as a part."""
         nothing = pa.table({schema.names[0]: pa.array([], pa.string())})
         self.stream(stage, nothing, schema, lambda rows: (), 1)
 
@@ -186,45 +206,35 @@ class Workspace:
             journal.clear()
 
     def _sweep(self, stage: str) -> None:
-        """Delete the parts that no longer count, and what was half written."""
-        count = self.parts(stage)
-        for path in [*(self.root / stage).glob("[0-9]*"), *(self.root / stage).glob(".[0-9]*")]:
-            if path.is_dir() and path not in count:
+        """Delete the parts that no longer count, and unfinished ones."""
+        parts = self.parts(stage)
+        for path in (self.root / stage).glob("[0-9]*"):
+            if path.is_dir() and path not in parts:
                 shutil.rmtree(path)
 
     def _write(self, frame: daft.DataFrame, folder: Path, kind: str) -> None:
         numbers = [int(path.name[:6]) for path in folder.glob("[0-9]*")]
         part = folder / f"{max(numbers, default=-1) + 1:06d}{kind}"
-        scratch = part.with_name(f".{part.name}")
-        shutil.rmtree(scratch, ignore_errors=True)
         try:
-            frame.write_parquet(str(scratch))
-            os.replace(scratch, part)
-        except (DaftCoreException, OSError) as error:
+            with replacing(part) as temporary:
+                frame.write_parquet(str(temporary))
+        except DaftCoreException as error:
             raise WrinkleError(
-                f"cannot write {part}: {str(error).splitlines()[0]}; what is done stays: run again"
+                f"cannot write {part}: {str(error).splitlines()[0]}; earlier parts are kept: run"
+                " again"
             ) from error
-
-    def _save(self, path: Path, data: bytes) -> None:
-        scratch = path.with_name(f".{path.name}")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            scratch.write_bytes(data)
-            os.replace(scratch, path)
-        except OSError as error:
-            raise WrinkleError(f"cannot write {path}: {error.strerror}; run again") from error
 
 
 class _Journal:
-    """Rows as lines of JSON, each on disk before the next one is begun."""
+    """Rows as lines of JSON, each written before the next one is computed."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a+b")
         self._file.seek(0)
-        whole = self._file.read().rpartition(b"\n")[0]
-        self.rows: list[dict[str, Any]] = [json.loads(line) for line in whole.splitlines()]
-        self._file.truncate(len(whole) + 1 if whole else 0)  # a line that a kill cut short
+        complete = self._file.read().rpartition(b"\n")[0]
+        self.rows: list[dict[str, Any]] = [json.loads(line) for line in complete.splitlines()]
+        self._file.truncate(len(complete) + 1 if complete else 0)  # drops an unfinished last line
 
     def __enter__(self) -> "_Journal":
         return self

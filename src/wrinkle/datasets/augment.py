@@ -130,7 +130,8 @@ def _downscale(crop: np.ndarray, factor: float) -> np.ndarray:
 
 def _noise(random: np.random.Generator, crop: np.ndarray, sigma: float) -> np.ndarray:
     noise = random.standard_normal(crop.shape, np.float32)
-    return np.clip(crop + noise * np.float32(sigma), 0, 255).astype(np.uint8)
+    noisy: np.ndarray = np.clip(crop + noise * np.float32(sigma), 0, 255).astype(np.uint8)
+    return noisy
 
 
 def _grain(random: np.random.Generator, crop: np.ndarray, width: float, sigma: float) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What several readers need: folders as their owners' archives make them, CSV files."""
+"""What several readers share: finding pictures in folders, reading CSV files."""
 
 import csv
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from wrinkle.errors import WrinkleError
 
 
 def inner(root: Path, name: str) -> Path:
-    """The folder `name` in `root`, or `root` where there is none: people name either."""
+    """The folder `name` in `root`, or `root` where there is none: users may give either."""
     folder = root / name
     return folder if folder.is_dir() else root
 
@@ -21,10 +21,11 @@ def jpegs(folder: Path, pattern: str = "*") -> list[Path]:
 def read_lines(file: Path, delimiter: str = ",") -> list[tuple[int, list[str]]]:
     """(line number, stripped cells) of every line of a CSV file that is not empty.
 
-    WrinkleError when the file cannot be read, is not UTF-8 text or its quotes do not match.
+    Raises:
+        WrinkleError: the file cannot be read, is not UTF-8 text or its quotes do not match.
     """
     try:
-        # Spreadsheets start their UTF-8 files with a byte order mark; utf-8-sig takes it away.
+        # Spreadsheets start their UTF-8 files with a byte order mark; utf-8-sig removes it.
         with file.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream, delimiter=delimiter, strict=True)
             return [
@@ -41,7 +42,10 @@ def read_lines(file: Path, delimiter: str = ",") -> list[tuple[int, list[str]]]:
 def read_table(file: Path, required: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
     """(line number, cells by column) of every line after the first, which names the columns.
 
-    Cells that a short line lacks are empty. WrinkleError also when a required column is missing.
+    Cells that a short line lacks are empty.
+
+    Raises:
+        WrinkleError: as `read_lines`, or a required column is missing.
     """
     lines = read_lines(file)
     columns = lines[0][1] if lines else []
@@ -49,8 +53,8 @@ def read_table(file: Path, required: Sequence[str]) -> list[tuple[int, dict[str,
     if missing:
         found = ", ".join(columns) or "nothing"
         raise WrinkleError(
-            f"{file} lacks the column {_listed(missing)}: its first line must name at least"
-            f" {_listed(required)}, separated by commas (found {found})"
+            f"{file} lacks the column {_enumerated(missing)}: its first line must name at least"
+            f" {_enumerated(required)}, separated by commas (found {found})"
         )
     return [
         (number, dict(zip(columns, cells + [""] * (len(columns) - len(cells)), strict=False)))
@@ -58,5 +62,5 @@ def read_table(file: Path, required: Sequence[str]) -> list[tuple[int, dict[str,
     ]
 
 
-def _listed(words: Sequence[str]) -> str:
+def _enumerated(words: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))

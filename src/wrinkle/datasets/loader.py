@@ -145,8 +145,9 @@ def balance_weights(ages: np.ndarray, exponent: float) -> np.ndarray:
     distance = np.arange(len(counts))[:, None] - np.arange(len(counts))
     kernel = np.exp(-(distance**2) / (2 * 2.0**2))
     frequency = kernel @ counts / kernel.sum(1)
-    weights = (1 / frequency[years]) ** exponent
-    return weights / weights.mean()
+    weights: np.ndarray = (1 / frequency[years]) ** exponent
+    weights /= weights.mean()
+    return weights
 
 
 class EpochBatches(Sampler[list[Draw]]):
@@ -217,7 +218,7 @@ def create_loader(
     """Batches of stacked tensors, in the sampler's order; iterate with `read_batches`."""
     return DataLoader(
         faces,
-        batch_sampler=batches,  # type: ignore[arg-type]
+        batch_sampler=batches,
         num_workers=workers,
         pin_memory=device.type == "cuda",
         persistent_workers=workers > 0,

@@ -1,53 +1,54 @@
-"""Dataset → store: find each photograph's face, cut it out, pack it with its labels.
+"""Dataset → store: detect each photograph's face, crop it, pack it with its labels.
 
-The rows are worked on in parts of `PART` by all cores. A finished part is a file beside the store
-that is being made, so a run that was stopped goes on where it was.
+All cores work on parts of `PART` rows. A finished part is a file in a folder beside the store, so a
+run that was stopped continues where it was.
 """
 
 import csv
 import hashlib
+import io
 import json
 import os
 import shutil
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
-from wrinkle.datasets import DATASETS, read_dataset
+from wrinkle.datasets.dataset import DATASETS, read_dataset
+from wrinkle.datasets.pack import Job, make_part, part_path, read_part
 from wrinkle.datasets.rows import Dropped, Row
 from wrinkle.datasets.same_files import find_duplicates
 from wrinkle.datasets.store import FORMAT, SCHEMA, write_table
-from wrinkle.errors import ImageError, WrinkleError
-from wrinkle.faces.align import crop_face, transform
-from wrinkle.faces.decode import decode
-from wrinkle.faces.detectors import Detection, Detector, create_detector
+from wrinkle.errors import WrinkleError
+from wrinkle.files import replace_file
+from wrinkle.registry import load_plugins
 
 PART = 128
 """Photographs per unit of work."""
-BATCH = 16
-"""Photographs per call of the detector, or fewer of large ones."""
-BATCH_BYTES = 150_000_000
-"""Decoded photographs of a call of the detector, all but the last."""
-JPEG_QUALITY = 93
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What became of a dataset: `kept` rows in `path`, and the reason for every other picture."""
+    """The result of `prepare`.
+
+    Attributes:
+        path: the store.
+        kept: its number of rows.
+        by_hand: how many of them have hand-placed key points, because no face was detected there.
+        dropped: every other picture, with the reason.
+    """
 
     path: Path
     kept: int
@@ -59,21 +60,21 @@ class Prepared:
         counts = Counter(entry.reason for entry in self.dropped)
         lines = [f"{self.kept:7,}  packed in {self.path}"]
         if self.by_hand:
-            lines.append(f"{self.by_hand:7,}  of them by hand-placed points, no face being found")
+            lines.append(
+                f"{self.by_hand:7,}  of them with hand-placed points: no face was detected"
+            )
         lines += [f"{n:7,}  dropped: {reason}" for reason, n in counts.most_common()]
         examples = [next(d for d in self.dropped if d.reason == reason) for reason in counts]
         lines += [f"         e.g. {d.name}: {d.reason}; {d.detail}".rstrip("; ") for d in examples]
         return "\n".join(lines)
 
     def write_dropped(self, path: Path) -> None:
-        """A CSV of every dropped picture: name, reason, detail."""
-        try:
-            with path.open("w", newline="", encoding="utf-8") as file:
-                writer = csv.writer(file)
-                writer.writerow(Dropped._fields)
-                writer.writerows(self.dropped)
-        except OSError as error:
-            raise WrinkleError(f"cannot write {path}: {error.strerror}") from error
+        """Write a CSV file of every dropped picture: name, reason, detail."""
+        text = io.StringIO()
+        writer = csv.writer(text)
+        writer.writerow(Dropped._fields)
+        writer.writerows(self.dropped)
+        replace_file(path, text.getvalue().encode())
 
 
 def prepare(
@@ -84,63 +85,52 @@ def prepare(
     detector: str = "mtcnn",
     workers: int | None = None,
     limit: int | None = None,
+    plugins: Sequence[str | Path] = (),
 ) -> Prepared:
     """Pack a dataset.
 
     Args:
-        dataset: a name of `wrinkle.datasets.DATASETS`.
+        dataset: one of `wrinkle.datasets.DATASETS.names()`.
         root: the dataset's folder.
-        out: the store to make, by custom `*.arrow`.
+        out: the store to make, usually called `*.arrow`.
         size: side of the face crops in pixels.
-        workers: processes; all cores if None.
+        detector: name of the face detector.
+        workers: processes; None: one for each core.
         limit: only the first so many rows, for a trial.
+        plugins: Python files that register further datasets or detectors.
 
     Raises:
-        WrinkleError: wrong layout, a full disk, parts of another run in the way, a dead worker.
+        WrinkleError: `root` is not this dataset, the disk is full, `out` has unfinished parts of
+            another run, a worker process died.
     """
     path = Path(out)
     if path.is_dir():
-        raise WrinkleError(f"{path} is a folder: name the file to make, {path / dataset}.arrow say")
+        raise WrinkleError(f"{path} is a folder: name a file, such as {path / dataset}.arrow")
+    load_plugins(plugins)
     rows, dropped = read_dataset(dataset, root)
     rows, doubles = find_duplicates(rows)
     rows = rows[:limit]
-    plan = {"dataset": dataset, "size": size, "detector": detector, "rows": _fingerprint(rows)}
-    plan = {"format": FORMAT, **plan}
+    plan = {"format": FORMAT, "dataset": dataset, "size": size, "detector": detector}
+    plan["rows"] = _fingerprint(rows)
     parts = path.with_name(path.name + ".parts")
-    _claim(parts, plan)
-    five_points = DATASETS[dataset].five_points
-    starts = range(0, len(rows), PART)
-    todo = [s for s in starts if not _part(parts, s).exists()]
-    _work(_Job(parts, size, detector, five_points), rows, todo, workers or os.cpu_count() or 1)
-    tables = [SCHEMA.empty_table()]
-    for start in starts:
-        table, left_out = _read_part(_part(parts, start))
-        tables.append(table)
-        dropped += left_out
-    whole = pa.concat_tables(tables)
-    dropped = sorted([*dropped, *doubles])
-    if not len(whole):
+    _open_parts(parts, plan)
+    key_points = DATASETS.create(dataset).key_points
+    job = Job(parts, size, detector, key_points)
+    _make_parts(job, rows, workers or os.cpu_count() or 1, plugins)
+    packed, left_out = _join_parts(parts, len(rows))
+    dropped = sorted([*dropped, *doubles, *left_out])
+    if not len(packed):
         shutil.rmtree(parts)
         reasons = Counter(d.reason for d in dropped).most_common(3)
         raise WrinkleError(f"{root}: no picture could be used: {dict(reasons)}")
-    info = {**plan, "landmarks": dataset if five_points else "ibug", "dropped": dropped}
-    write_table(path, whole, info)
+    info = {**plan, "landmarks": dataset if key_points else "ibug", "dropped": dropped}
+    write_table(path, packed, info)
     shutil.rmtree(parts)
-    return Prepared(path, len(whole), whole["score"].null_count, dropped)
-
-
-@dataclass(frozen=True)
-class _Job:
-    """What a worker needs to know besides its rows."""
-
-    parts: Path
-    size: int
-    detector: str
-    five_points: Callable[[np.ndarray], np.ndarray] | None
+    return Prepared(path, len(packed), packed["score"].null_count, dropped)
 
 
 def _fingerprint(rows: Sequence[Row]) -> str:
-    """A digest of all that a store takes over from the rows."""
+    """SHA-256 of all that a store takes from the rows."""
     digest = hashlib.sha256()
     for row in rows:
         labels = row.name, row.age, row.age_deviation, row.person, row.gender, row.group
@@ -149,58 +139,47 @@ def _fingerprint(rows: Sequence[Row]) -> str:
     return digest.hexdigest()
 
 
-def _part(parts: Path, start: int) -> Path:
-    return parts / f"{start:08d}.arrow"
-
-
-def _read_part(path: Path) -> tuple[pa.Table, list[Dropped]]:
-    try:
-        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-        dropped = [Dropped(*entry) for entry in json.loads(table.schema.metadata[b"wrinkle"])]
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        raise WrinkleError(f"{path} is damaged: delete it and run again") from error
-    return table.replace_schema_metadata(), dropped
-
-
-def _claim(parts: Path, plan: dict[str, Any]) -> None:
-    """Make the folder of parts, or make sure that the parts which lie there belong to this run."""
+def _open_parts(parts: Path, plan: dict[str, Any]) -> None:
+    """Make the folder of parts, or check that the parts in it belong to this run."""
     note = parts / "plan.json"
-    try:
-        parts.mkdir(parents=True, exist_ok=True)
-        if any(parts.glob("*.arrow")):
-            found = json.loads(note.read_text()) if note.exists() else {}
-            if found != plan:
-                other = ", ".join(key for key in plan if found.get(key) != plan[key])
-                raise WrinkleError(
-                    f"{parts} belongs to a run with other {other}: delete it to start anew"
-                )
-        scratch = note.with_suffix(".tmp")
-        scratch.write_text(json.dumps(plan))
-        os.replace(scratch, note)
-    except OSError as error:
-        raise WrinkleError(f"cannot write to {parts}: {error.strerror}") from error
+    if any(parts.glob("*.arrow")):
+        found = json.loads(note.read_text()) if note.exists() else {}
+        if found != plan:
+            other = ", ".join(key for key in plan if found.get(key) != plan[key])
+            raise WrinkleError(
+                f"{parts} belongs to a run with other {other}: delete it to start again"
+            )
+    replace_file(note, json.dumps(plan).encode())
 
 
-def _work(job: _Job, rows: Sequence[Row], todo: Sequence[int], workers: int) -> None:
-    """Make the missing parts, showing progress."""
+def _join_parts(parts: Path, count: int) -> tuple[pa.Table, list[Dropped]]:
+    """The packed rows of all parts, in the dataset's order, and what was left out."""
+    read = [read_part(part_path(parts, start)) for start in range(0, count, PART)]
+    table = pa.concat_tables([SCHEMA.empty_table(), *(table for table, _ in read)])
+    return table, [entry for _, dropped in read for entry in dropped]
+
+
+def _make_parts(job: Job, rows: Sequence[Row], workers: int, plugins: Sequence[str | Path]) -> None:
+    """Make the missing parts in worker processes, showing progress."""
+    todo = [s for s in range(0, len(rows), PART) if not part_path(job.parts, s).exists()]
     if not todo:
         return
     context = get_context("spawn")  # the detector's threads do not survive a fork
     workers = min(workers, len(todo))
     done = len(rows) - sum(len(rows[s : s + PART]) for s in todo)
     with (
-        ProcessPoolExecutor(workers, context, _start_worker) as pool,
+        ProcessPoolExecutor(workers, context, _start_worker, (plugins,)) as pool,
         tqdm(total=len(rows), initial=done, unit="face", desc="prepare") as progress,
     ):
         try:
-            with _ctrl_c_waits():
-                futures = {pool.submit(_make_part, job, s, rows[s : s + PART]): s for s in todo}
+            with _ctrl_c_blocked():
+                futures = {pool.submit(make_part, job, s, rows[s : s + PART]): s for s in todo}
             for future in as_completed(futures):
                 future.result()
                 progress.update(len(rows[futures[future] : futures[future] + PART]))
         except BrokenProcessPool as error:
             raise WrinkleError(
-                "a worker process died, for lack of memory perhaps; what is done stays: "
+                "a worker process died, perhaps for lack of memory; finished parts are kept: "
                 "run again, with fewer workers"
             ) from error
         except BaseException:
@@ -209,8 +188,8 @@ def _work(job: _Job, rows: Sequence[Row], todo: Sequence[int], workers: int) -> 
 
 
 @contextmanager
-def _ctrl_c_waits() -> Iterator[None]:
-    """Hold Ctrl-C back; processes that start meanwhile never hear of it: the parent stops them."""
+def _ctrl_c_blocked() -> Iterator[None]:
+    """Block Ctrl-C. Processes started meanwhile never receive it; their parent stops them."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
@@ -221,114 +200,18 @@ def _ctrl_c_waits() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _start_worker() -> None:
+def _start_worker(plugins: Sequence[str | Path]) -> None:
     import torch
 
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    load_plugins(plugins)
 
 
 def _end_with_parent() -> None:
-    """Without this, the workers of a killed run would go on, beside those of the next one."""
+    """Without this, the workers of a killed run would continue, beside those of the next one."""
     parent = parent_process()
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-@cache
-def _detector(name: str) -> Detector:
-    return create_detector(name)
-
-
-@dataclass(frozen=True, slots=True)
-class _Photograph:
-    """A row's photograph, (H, W, 3) uint8 RGB, and the SHA-256 of its file."""
-
-    row: Row
-    image: np.ndarray
-    digest: str
-
-
-def _make_part(job: _Job, start: int, rows: Sequence[Row]) -> None:
-    """Pack some rows into a file of their own."""
-    packed: list[dict[str, Any]] = []
-    dropped: list[Dropped] = []
-    for batch in _batches(rows, dropped):
-        found = _detector(job.detector)([photograph.image for photograph in batch])
-        for photograph, faces in zip(batch, found, strict=True):
-            try:
-                packed.append(_pack(job, photograph, _choose(job, photograph, faces)))
-            except ImageError as error:
-                dropped.append(Dropped(photograph.row.name, "no face", str(error)))
-    table = pa.Table.from_pylist(packed, SCHEMA)
-    write_table(_part(job.parts, start), table, dropped)
-
-
-def _batches(rows: Sequence[Row], dropped: list[Dropped]) -> Iterator[list[_Photograph]]:
-    """Read photographs, as many at a time as memory bears; what cannot be read is `dropped`."""
-    batch: list[_Photograph] = []
-    for row in rows:
-        try:
-            data = row.path.read_bytes()
-            image = decode(data)
-        except ImageError as error:
-            _, _, reason = str(error).partition(": ")  # in front of it: "the picture …"
-            dropped.append(Dropped(row.name, "unreadable", reason))
-        except OSError as error:
-            dropped.append(Dropped(row.name, "unreadable", error.strerror or str(error)))
-        else:
-            batch.append(_Photograph(row, image, hashlib.sha256(data).hexdigest()))
-        if len(batch) == BATCH or sum(p.image.nbytes for p in batch) > BATCH_BYTES:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def _choose(job: _Job, photograph: _Photograph, faces: list[Detection]) -> Detection:
-    """The face that a label speaks of: at the hand-placed points, else the most prominent one.
-
-    Hand-placed points stand in where the detector found nothing, with a score of NaN.
-
-    Raises:
-        ImageError: there is none.
-    """
-    landmarks = photograph.row.landmarks
-    if landmarks is None or job.five_points is None:
-        if not faces:
-            raise ImageError("")
-        return faces[0]
-    placed = job.five_points(landmarks)
-    between = np.linalg.norm(placed[1] - placed[0])
-    for face in faces:
-        if np.linalg.norm(face.key_points[:2] - placed[:2], axis=1).mean() < 0.5 * between:
-            return face
-    height, width = photograph.image.shape[:2]
-    if not ((placed >= 0) & (placed <= [width, height])).all():
-        raise ImageError("the hand-placed points lie beyond the picture")
-    box = np.concatenate([landmarks.min(0), landmarks.max(0)])
-    return Detection(box, float("nan"), placed)
-
-
-def _pack(job: _Job, photograph: _Photograph, face: Detection) -> dict[str, Any]:
-    """A row of the store."""
-    row = photograph.row
-    crop, matrix = crop_face(photograph.image, face.key_points, job.size)
-    _, data = cv2.imencode(".jpg", crop[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    landmarks = row.landmarks if job.five_points else face.landmarks
-    return {
-        "name": row.name,
-        "image": data.tobytes(),
-        "key_points": transform(matrix, face.key_points).ravel(),
-        "landmarks": None if landmarks is None else transform(matrix, landmarks).ravel(),
-        "age": row.age,
-        "age_deviation": row.age_deviation,
-        "person": row.person,
-        "gender": row.gender,
-        "group": row.group,
-        "source": row.source,
-        "digest": photograph.digest,
-        "score": None if np.isnan(face.score) else face.score,
-    }

@@ -1,4 +1,4 @@
-"""What every dataset is turned into: a row per labelled picture, and a reason for each refusal."""
+"""What every dataset is read into: a row per labelled picture, a reason for each one left out."""
 
 import math
 from collections.abc import Iterable
@@ -9,19 +9,23 @@ from typing import NamedTuple
 import numpy as np
 
 MAX_AGE = 120
-"""Years. Labels outside 0..MAX_AGE are refused: nobody's documented life was that long but one."""
+"""Years. Labels outside 0..MAX_AGE are impossible: only one documented life was longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """One labelled picture of one person.
 
-    path: the file. name: POSIX path below the dataset's root, unique in the dataset; split lists
-    refer to it. age: years, 0..MAX_AGE. source: the dataset's name.
-    age_deviation: standard deviation of the label in years, where several people guessed the age.
-    person: an identity within the dataset. gender: "female" or "male". group: the dataset's own
-    word for the ethnic group.
-    landmarks: (68, 2) float32 (x, y) in pixels of the photograph, pixel i covering [i, i + 1).
+    Attributes:
+        path: the file.
+        name: POSIX path below the dataset's root, unique in the dataset; split lists refer to it.
+        age: years, 0..MAX_AGE.
+        source: the dataset's name.
+        age_deviation: standard deviation of the label in years, where several people guessed.
+        person: an identity within the dataset.
+        gender: "female" or "male".
+        group: the dataset's own word for the ethnic group.
+        landmarks: (68, 2) float32 (x, y) in pixels of the photograph; pixel i covers [i, i + 1).
     """
 
     path: Path
@@ -36,7 +40,13 @@ class Row:
 
 
 class Dropped(NamedTuple):
-    """A picture left out. reason: a few words to count by; detail: what is particular here."""
+    """A picture left out.
+
+    Attributes:
+        name: as in `Row`.
+        reason: a few words, the same for every picture left out for this reason.
+        detail: what is particular to this picture.
+    """
 
     name: str
     reason: str
@@ -45,11 +55,8 @@ class Dropped(NamedTuple):
 
 def parse_age(text: str) -> float | None:
     """Age in years, or None when `text` is not a number in 0..MAX_AGE."""
-    try:
-        age = float(text)
-    except ValueError:
-        return None
-    return age if math.isfinite(age) and 0 <= age <= MAX_AGE else None
+    age = parse_deviation(text)
+    return age if age is not None and age <= MAX_AGE else None
 
 
 def parse_deviation(text: str) -> float | None:
@@ -61,8 +68,8 @@ def parse_deviation(text: str) -> float | None:
     return deviation if math.isfinite(deviation) and deviation >= 0 else None
 
 
-def sort_out(found: Iterable[Row | Dropped]) -> tuple[list[Row], list[Dropped]]:
-    """What a reader found, parted into rows and refusals; a name met again is a refusal."""
+def separate(found: Iterable[Row | Dropped]) -> tuple[list[Row], list[Dropped]]:
+    """Rows and pictures left out, separated; of rows with the same name only the first is kept."""
     rows: dict[str, Row] = {}
     dropped = []
     for entry in found:

@@ -9,9 +9,9 @@ from wrinkle.datasets.rows import Dropped, Row
 
 
 def find_duplicates(rows: Sequence[Row]) -> tuple[list[Row], list[Dropped]]:
-    """Split `rows` into those worth keeping, in their order, and those dropped.
+    """Split `rows` into those to keep, in their order, and those dropped.
 
-    Of files with the same bytes and the same age the first by name stays and the others are
+    Of files with the same bytes and the same age the first by name is kept and the others are
     dropped as "duplicate". Where the ages differ nobody can tell which is right, so all are dropped
     as "conflicting duplicate labels". Files that cannot be read are dropped as "unreadable".
     """
@@ -30,12 +30,12 @@ def find_duplicates(rows: Sequence[Row]) -> tuple[list[Row], list[Dropped]]:
             dropped += [
                 Dropped(row.name, "duplicate", f"same bytes as {first.name}") for row in group[1:]
             ]
-    gone = {entry.name for entry in dropped}
-    return [row for row in rows if row.name not in gone], sorted(dropped)
+    names = {entry.name for entry in dropped}
+    return [row for row in rows if row.name not in names], sorted(dropped)
 
 
 def _identical(rows: Iterable[Row]) -> tuple[list[list[Row]], list[Dropped]]:
-    """Groups of two and more rows with the same bytes, and the rows whose file cannot be read."""
+    """Groups of two or more rows with the same bytes, and the rows whose file cannot be read."""
     by_size: dict[int, list[Row]] = defaultdict(list)
     unreadable = []
     for row in rows:
@@ -44,7 +44,7 @@ def _identical(rows: Iterable[Row]) -> tuple[list[list[Row]], list[Dropped]]:
         except OSError as error:
             unreadable.append(Dropped(row.name, "unreadable", error.strerror or str(error)))
     by_digest: dict[str, list[Row]] = defaultdict(list)
-    # A file whose size is its own has no twin and need not be read.
+    # A file whose size no other file has is no duplicate and need not be read.
     for row in (row for same in by_size.values() if len(same) > 1 for row in same):
         try:
             by_digest[_digest(row.path)].append(row)

@@ -1,7 +1,7 @@
 """The packed dataset: one Arrow IPC file of face crops and labels, memory-mapped when read.
 
 A row is a face: its crop as JPEG, its key points in the crop, its labels, where it came from. The
-file opens as it lies in pyarrow (`pyarrow.ipc.open_file`), pandas (`read_feather`), DuckDB (through
+file opens unchanged in pyarrow (`pyarrow.ipc.open_file`), pandas (`read_feather`), DuckDB (through
 `pyarrow.dataset.dataset(path, format="ipc")`) and Hugging Face `datasets`
 (`load_dataset("arrow", data_files=path)`).
 """
@@ -9,10 +9,10 @@ file opens as it lies in pyarrow (`pyarrow.ipc.open_file`), pandas (`read_feathe
 import hashlib
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import cv2
@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from wrinkle.datasets.rows import MAX_AGE
 from wrinkle.errors import WrinkleError
+from wrinkle.files import replacing
 
 FORMAT = 1
 SCHEMA = pa.schema(
@@ -28,7 +29,9 @@ SCHEMA = pa.schema(
         pa.field("name", pa.string(), nullable=False),
         pa.field("image", pa.binary(), nullable=False),  # JPEG, square
         pa.field("key_points", pa.list_(pa.float32(), 10), nullable=False),  # x, y in crop pixels
-        pa.field("landmarks", pa.list_(pa.float32(), 136)),  # likewise; order: info["landmarks"]
+        pa.field(
+            "landmarks", pa.list_(pa.float32(), 136)
+        ),  # in crop pixels; order: info["landmarks"]
         pa.field("age", pa.float32(), nullable=False),
         pa.field("age_deviation", pa.float32()),
         pa.field("person", pa.string()),
@@ -43,56 +46,43 @@ LABELS = [name for name in SCHEMA.names if name not in ("image", "key_points", "
 
 
 class StoreWriter:
-    """Writes a store by and by; it is there once the `with` block ends well, whole or not at all.
+    """Writes a store in steps. The file is there, complete, once the `with` block ends well.
 
-    info: its description, JSON; "format" is `FORMAT`, "size" the crops' side in pixels.
+    Args:
+        info: its description, JSON; "format" is `FORMAT`, "size" the crops' side in pixels.
 
     Raises:
         WrinkleError: the disk is full or the folder cannot be written.
     """
 
     def __init__(self, path: Path, info: object, schema: pa.Schema = SCHEMA) -> None:
-        self._path, self._scratch = path, path.with_name(path.name + ".tmp")
+        self._path = path
         self._schema = schema.with_metadata({b"wrinkle": json.dumps(info).encode()})
 
     def __enter__(self) -> "StoreWriter":
-        with self._explained():
-            self._sink = pa.OSFile(str(self._scratch), "wb")
-            self._writer = pa.ipc.new_file(self._sink, self._schema)
+        with ExitStack() as stack:
+            temporary = stack.enter_context(replacing(self._path, kept="what is packed so far"))
+            sink = stack.enter_context(pa.OSFile(str(temporary), "wb"))
+            self._writer = stack.enter_context(pa.ipc.new_file(sink, self._schema))
+            self._open = stack.pop_all()
         return self
 
     def write(self, rows: pa.Table) -> None:
         """Add some rows."""
-        with self._explained():
-            table = rows.replace_schema_metadata(self._schema.metadata)
-            self._writer.write_table(table, max_chunksize=1024)
+        table = rows.replace_schema_metadata(self._schema.metadata)
+        self._writer.write_table(table, max_chunksize=1024)
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None:
-            self._sink.close()
-            self._scratch.unlink(missing_ok=True)
-            return
-        with self._explained():
-            self._writer.close()
-            self._sink.close()
-            with open(self._scratch, "rb") as written:
-                os.fsync(written.fileno())
-            os.replace(self._scratch, self._path)
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            reason = os.strerror(error.errno) if error.errno else str(error)
-            self._scratch.unlink(missing_ok=True)
-            raise WrinkleError(
-                f"cannot write {self._path}: {reason}; what is packed so far stays"
-            ) from error
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._open.__exit__(kind, error, traceback)
 
 
 def write_table(path: Path, table: pa.Table, info: object) -> None:
-    """Write rows of `SCHEMA` and their description in one go; see `StoreWriter`."""
+    """Write rows of `SCHEMA` and their description at once; see `StoreWriter`."""
     with StoreWriter(path, info, table.schema) as writer:
         writer.write(table)
 
@@ -101,7 +91,7 @@ class Store:
     """A packed dataset, opened without reading it into memory.
 
     Attributes:
-        info: what the file says of itself: dataset, crop size, detector, what was dropped.
+        info: the file's own description: dataset, crop size, detector, what was dropped.
         columns: `pyarrow.Table` of the labels (no pictures, no points), one row per face.
         ages: (N,) float32 years.
         key_points: (N, 5, 2) float32 in crop pixels.
@@ -125,7 +115,9 @@ class Store:
         except FileNotFoundError:
             raise WrinkleError(f"no store at {path}: make one with `wrinkle prepare`") from None
         except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-            raise WrinkleError(f"{path} is not a whole wrinkle store: prepare it again") from error
+            raise WrinkleError(
+                f"{path} is not a complete wrinkle store: prepare it again"
+            ) from error
         self._images = table["image"]
         self.columns = table.select(LABELS)
         self.ages = table["age"].to_numpy()
@@ -150,7 +142,11 @@ class Store:
         return Store, (self.path,)
 
     def image(self, index: int) -> np.ndarray:
-        """The face crop of a row: (size, size, 3) uint8 RGB."""
+        """The face crop of a row: (size, size, 3) uint8 RGB.
+
+        Raises:
+            WrinkleError: the picture is damaged.
+        """
         data = np.frombuffer(self._images[int(index)].as_buffer(), np.uint8)
         picture = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if data.size else None
         if picture is None or picture.shape != (self.size, self.size, 3):
@@ -158,6 +154,6 @@ class Store:
         return picture
 
     def landmarks(self, index: int) -> np.ndarray | None:
-        """The 68 landmarks of a row, (68, 2) float32 in crop pixels, where the dataset has them."""
+        """The landmarks of a row, (68, 2) float32 in crop pixels; None where it has none."""
         values = self._landmarks[int(index)].as_py()
         return None if values is None else np.array(values, np.float32).reshape(68, 2)

@@ -1,9 +1,9 @@
-"""Age assurance: who would be let through, or asked for a document, were an estimate the guard.
+"""Age assurance: error rates when an estimated age decides who must show a document.
 
-Figures as NIST reports them (Hanaoka, Ngan, Yang, Quinn, Hom, Grother, "Face Analysis Technology
-Evaluation: Age Estimation and Verification", NIST IR 8525, 2024): under "Challenge T" whoever is
-estimated below T must show a document. The false positive rate is the share of people too young
-who are estimated at T or older; the true positive rate that of people old enough who are.
+Rates as NIST reports them (Hanaoka, Ngan, Yang, Quinn, Hom, Grother, "Face Analysis Technology
+Evaluation: Age Estimation and Verification", NIST IR 8525, 2024): under "Challenge T", people with
+an estimated age below T must show a document. The false positive rate is the share of too young
+people who are estimated at T or older, the true positive rate the share of old enough people.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from wrinkle.evaluation.uncertainty import Estimate, estimates
 
 @dataclass(frozen=True)
 class Challenge:
-    """Rates in [0, 1] at one threshold in years, each with its 95 % interval; NaN without faces."""
+    """Rates in [0, 1] at one threshold in years, with 95 % intervals; NaN without faces."""
 
     threshold: float
     false_positive_rate: Estimate
@@ -32,21 +32,25 @@ def challenge(
     too_young: tuple[int, int] = (14, 17),
     old_enough: tuple[int, int] = (18, 30),
 ) -> list[Challenge]:
-    """Rates for each threshold.
+    """Rates at each threshold.
 
-    too_young, old_enough: first and last age in whole years of those counted for the false and the
-    true positive rate; 14 to 17 is NIST's. WrinkleError for a range that is none, ranges that
-    overlap, and where no face lies in either.
+    Args:
+        thresholds: years.
+        too_young, old_enough: first and last age, in whole years, of the people in the false and in
+            the true positive rate. 14 to 17 is NIST's range.
+
+    Raises:
+        WrinkleError: a range is empty, the ranges overlap, or no face is within them.
     """
     for first, last in (too_young, old_enough):
         if not 0 <= first <= last:
-            raise WrinkleError(f"ages {first} to {last} are no range of ages")
+            raise WrinkleError(f"ages {first} to {last} are not a range")
     if too_young[1] >= old_enough[0]:
         raise WrinkleError(
             f"ages {too_young[0]} to {too_young[1]} overlap with {old_enough[0]} to {old_enough[1]}"
         )
-    whole = np.floor(predictions.actual)
-    young, old = ((low <= whole) & (whole <= high) for low, high in (too_young, old_enough))
+    years = np.floor(predictions.actual)
+    young, old = ((low <= years) & (years <= high) for low, high in (too_young, old_enough))
     if not (young | old).any():
         raise WrinkleError(
             f"no face is {too_young[0]} to {too_young[1]} or {old_enough[0]} to {old_enough[1]} "
@@ -68,10 +72,10 @@ def challenge_table(
     too_young: tuple[int, int] = (14, 17),
     old_enough: tuple[int, int] = (18, 30),
 ) -> str:
-    """`challenge` as text."""
-    whole = np.floor(predictions.actual)
+    """`challenge` as a text table."""
+    years = np.floor(predictions.actual)
     counts = [
-        int(((low <= whole) & (whole <= high)).sum()) for low, high in (too_young, old_enough)
+        int(((low <= years) & (years <= high)).sum()) for low, high in (too_young, old_enough)
     ]
     lines = [
         f"estimated at T or older: {counts[0]:,} faces of {too_young[0]} to {too_young[1]} years "

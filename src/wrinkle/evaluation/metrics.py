@@ -1,5 +1,8 @@
-"""Figures of merit of predicted ages. Ages are in years; every argument may be a sequence, a NumPy
-array or a tensor on any device, of one dimension (one number per face)."""
+"""Metrics of predicted ages, in years.
+
+Every argument may be a sequence, a NumPy array or a tensor on any device, with one number per face.
+
+Every function raises WrinkleError for empty arguments, NaN, infinity, and different lengths."""
 
 from collections.abc import Hashable, Iterable, Sized
 from typing import Any, NamedTuple
@@ -10,7 +13,7 @@ from wrinkle.errors import WrinkleError
 
 
 class GroupRow(NamedTuple):
-    """How well one group of faces is estimated; both errors in years."""
+    """Scores of one group of faces; both errors in years."""
 
     group: Hashable
     faces: int
@@ -19,9 +22,7 @@ class GroupRow(NamedTuple):
 
 
 def mean_absolute_error(predicted: Any, actual: Any) -> float:
-    """MAE = mean |predicted − actual|, in years.
-
-    WrinkleError for no numbers, NaN or infinity, or different lengths; so all functions here.
+    """Mean absolute error: mean |predicted − actual|, in years.
 
     >>> mean_absolute_error([20, 33], [21, 30])
     2.0
@@ -30,7 +31,7 @@ def mean_absolute_error(predicted: Any, actual: Any) -> float:
 
 
 def bias(predicted: Any, actual: Any) -> float:
-    """Mean of predicted − actual, in years; positive where faces are taken for older.
+    """Mean of predicted − actual, in years; positive where predictions are too old.
 
     >>> bias([20, 33], [21, 30])
     1.0
@@ -39,9 +40,10 @@ def bias(predicted: Any, actual: Any) -> float:
 
 
 def cumulative_score(predicted: Any, actual: Any, v: float) -> float:
-    """CS(v): the share, in [0, 1] (papers print it in per cent), of faces with |error| ≤ v years.
+    """CS(v): share of faces with |error| ≤ v years, in [0, 1]. Papers print it in per cent.
 
-    WrinkleError also for a v that is negative or NaN.
+    Raises:
+        WrinkleError: also where v is negative or NaN.
 
     >>> cumulative_score([20, 33], [21, 30], v=1)
     0.5
@@ -54,8 +56,13 @@ def cumulative_score(predicted: Any, actual: Any, v: float) -> float:
 def epsilon_error(predicted: Any, actual: Any, deviation: Any) -> float:
     """ε-error of ChaLearn LAP: mean of 1 − exp(−(x − μ)² / 2σ²), in [0, 1], 0 is best.
 
-    predicted: x. actual: μ, the mean of the votes. deviation: σ, their standard deviation in years,
-    one per face; WrinkleError also where one is not above 0, as the error is undefined there.
+    Args:
+        predicted: x, years.
+        actual: μ, the mean of the votes on each face, years.
+        deviation: σ, the standard deviation of the votes on each face, years.
+
+    Raises:
+        WrinkleError: also where a deviation is not above 0, because the error is undefined there.
 
     >>> round(epsilon_error([20], [22], [2]), 4)  # 1 − e^(−1/2)
     0.3935
@@ -65,16 +72,17 @@ def epsilon_error(predicted: Any, actual: Any, deviation: Any) -> float:
     if not (sigma > 0).all():
         raise WrinkleError(
             f"deviation {np.flatnonzero(sigma <= 0)[0]} is not above 0 years; "
-            "the ε-error is undefined for it, leave such faces out"
+            "the ε-error is undefined there: leave out such faces"
         )
     # −expm1 keeps small errors that 1 − exp would round away.
     return float(-np.expm1(-0.5 * (error / sigma) ** 2).mean())
 
 
 def by_group(predicted: Any, actual: Any, groups: Iterable[Hashable]) -> list[GroupRow]:
-    """MAE and bias of each group of faces; `groups` names each face's group, in the same order.
+    """MAE and bias of each group of faces, in the order of each group's first face.
 
-    Rows are in order of each group's first face.
+    Args:
+        groups: the group of each face.
     """
     error = _errors(predicted, actual)
     members: dict[Hashable, list[int]] = {}
@@ -91,7 +99,8 @@ def by_group(predicted: Any, actual: Any, groups: Iterable[Hashable]) -> list[Gr
 def age_decades(actual: Any) -> list[str]:
     """The decade of each age as a label for `by_group`: "0–9", "10–19", …
 
-    WrinkleError also for a negative age.
+    Raises:
+        WrinkleError: also for a negative age.
     """
     ages = _numbers(actual, "actual")
     if (ages < 0).any():
@@ -102,11 +111,12 @@ def age_decades(actual: Any) -> list[str]:
 def _errors(predicted: Any, actual: Any) -> np.ndarray:
     x, mu = _numbers(predicted, "predicted"), _numbers(actual, "actual")
     _same_length(x, mu, "predicted ages")
-    return x - mu
+    errors: np.ndarray = x - mu
+    return errors
 
 
 def _numbers(values: Any, name: str) -> np.ndarray:
-    if hasattr(values, "detach"):  # a tensor, without importing torch for everybody
+    if hasattr(values, "detach"):  # a tensor; torch is not imported here
         values = values.detach().cpu().double().numpy()
     try:
         numbers = np.asarray(values, dtype=np.float64)

@@ -1,114 +1,100 @@
-"""A system's ages for faces of a store, ours or anybody's, and their road through a CSV file.
+"""A system's predicted ages for faces of a store."""
 
-    name,predicted,low,high
-    images/001A02.JPG,3.1,0,8
-
-name       the picture's name in the store
-predicted  years
-low, high  optional: the system's 90 % interval in years
-
-The first line names the columns, in any order; others are ignored. UTF-8, commas. Pictures of the
-store that the file lacks are left out.
-"""
-
-import csv
-import io
-import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
 
-from wrinkle.datasets.csv_files import read_table
+from wrinkle.datasets.store import LABELS, SCHEMA
 from wrinkle.errors import WrinkleError
 
 INTERVAL = 0.9
-"""Share of people whose age a system's interval is to hold."""
+"""Share of faces whose age a system's interval should contain."""
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What one system says of some faces.
+    """What one system predicts for some faces.
 
-    rows: N rows of a store's `columns`, the labels. predicted: (N,) years. interval: (N, 2) years,
-    the system's `INTERVAL`, or None where it gives none.
+    Attributes:
+        system: its name.
+        rows: N rows with the columns of a store's labels.
+        predicted: (N,) years.
+        interval: (N, 2) years, the system's 90 % interval; None where it gives none.
+        classifiers: name → (N,) years, the ages by further classifiers of a network.
+        distribution: (N, A) float32, rows sum to 1; None where it is not known.
+        ages: (A,) years: the ages behind the columns of `distribution`.
     """
 
     system: str
     rows: pa.Table
     predicted: np.ndarray
     interval: np.ndarray | None = None
+    classifiers: dict[str, np.ndarray] = field(default_factory=dict)
+    distribution: np.ndarray | None = None
+    ages: np.ndarray | None = None
 
     @property
     def actual(self) -> np.ndarray:
-        """(N,) years."""
+        """(N,) years: the true ages."""
         ages: np.ndarray = self.rows["age"].to_numpy().astype(np.float64)
         return ages
 
     def take(self, indices: np.ndarray) -> "Predictions":
         """The faces at some indices, in their order."""
-        interval = None if self.interval is None else self.interval[indices]
         return replace(
             self,
             rows=self.rows.take(indices),
             predicted=self.predicted[indices],
-            interval=interval,
+            interval=None if self.interval is None else self.interval[indices],
+            classifiers={name: ages[indices] for name, ages in self.classifiers.items()},
+            distribution=None if self.distribution is None else self.distribution[indices],
         )
 
 
-def read_predictions(path: str | Path, rows: pa.Table) -> Predictions:
-    """Predictions in a CSV file for those of a store's `columns` that it names.
+def unlabelled(names: Sequence[str], ages: Sequence[float] | np.ndarray) -> pa.Table:
+    """Labels of pictures of which only names and ages, in years, are known."""
+    known = {"name": names, "age": ages}
+    nothing = [None] * len(names)
+    return pa.table(
+        [pa.array(known.get(name, nothing), SCHEMA.field(name).type) for name in LABELS], LABELS
+    )
 
-    WrinkleError, one line, for a file that is no such table, a picture that the store does not have
-    or that is named twice, and an age that is no number.
+
+def pooled(parts: Sequence[Predictions]) -> Predictions:
+    """Predictions of one system one after the other, for example those of several folds.
+
+    Intervals, further classifiers and distributions are kept where all parts have them.
     """
-    path = Path(path)
-    place = {name: row for row, name in enumerate(rows["name"].to_pylist())}
-    found: dict[int, tuple[float, ...]] = {}
-    columns: tuple[str, ...] = ("predicted",)
-    for number, cells in read_table(path, ("name", "predicted")):
-        name, where = cells["name"], f"{path}, line {number}"
-        if name not in place:
-            raise WrinkleError(f"{where}: the store has no picture {name!r}")
-        if place[name] in found:
-            raise WrinkleError(f"{where}: {name!r} is named twice")
-        if "low" in cells and "high" in cells:
-            columns = ("predicted", "low", "high")
-        found[place[name]] = tuple(_number(cells[column], column, where) for column in columns)
-    if not found:
-        raise WrinkleError(f"{path} holds no predictions")
-    order = sorted(found)
-    ages = np.array([found[row][0] for row in order])
-    interval = np.array([found[row][1:] for row in order]) if len(columns) == 3 else None
-    return Predictions(path.stem, rows.take(order), ages, interval)
+    first = parts[0]
 
+    def joined(arrays: list[np.ndarray | None]) -> np.ndarray | None:
+        present = [array for array in arrays if array is not None]
+        same = len({array.shape[1:] for array in present}) == 1
+        return np.concatenate(present) if len(present) == len(arrays) and same else None
 
-def to_csv(predictions: Predictions, more: Mapping[str, np.ndarray] | None = None) -> bytes:
-    """name, age, predicted and, where known, low and high; `read_predictions` reads it again.
-
-    more: further columns of N numbers.
-    """
-    columns = {"age": predictions.actual, "predicted": predictions.predicted}
-    if predictions.interval is not None:
-        columns |= {"low": predictions.interval[:, 0], "high": predictions.interval[:, 1]}
-    columns |= more or {}
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["name", *columns])
-    numbers = np.stack(list(columns.values()), 1).tolist()
-    for name, (age, *others) in zip(predictions.rows["name"].to_pylist(), numbers, strict=True):
-        table.writerow([name, f"{age:g}", *(f"{value:.3f}" for value in others)])
-    return text.getvalue().encode()
+    shared = [n for n in first.classifiers if all(n in part.classifiers for part in parts)]
+    return Predictions(
+        first.system,
+        pa.concat_tables([part.rows for part in parts]),
+        np.concatenate([part.predicted for part in parts]),
+        joined([part.interval for part in parts]),
+        {name: np.concatenate([part.classifiers[name] for part in parts]) for name in shared},
+        joined([part.distribution for part in parts]),
+        first.ages,
+    )
 
 
 def in_common(systems: Sequence[Predictions]) -> list[Predictions]:
     """The same systems on the faces that all of them have, in the same order.
 
-    A face is a picture's name in its dataset, with its age; one that several folds test is paired
-    once for each. WrinkleError when there is no such face.
+    A face is given by its picture's name and its age. One that several folds test is paired once
+    for each.
+
+    Raises:
+        WrinkleError: there is no such face.
     """
     places = [_places(each) for each in systems]
     shared = [key for key in places[0] if all(key in place for place in places)]
@@ -123,21 +109,11 @@ def in_common(systems: Sequence[Predictions]) -> list[Predictions]:
 
 
 def _places(predictions: Predictions) -> dict[tuple[str, float, int], int]:
-    """Name, age and number among those of the same name → where a face stands."""
+    """(name, age, number among those of the same name) → index of the face."""
     seen: Counter[str] = Counter()
     places = {}
-    ages = np.round(predictions.actual, 3).tolist()
+    ages = predictions.actual.tolist()
     for index, name in enumerate(predictions.rows["name"].to_pylist()):
         places[name, ages[index], seen[name]] = index
         seen[name] += 1
     return places
-
-
-def _number(text: str, column: str, where: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise WrinkleError(f"{where}: {column} is {text!r}, not a number of years")
-    return value

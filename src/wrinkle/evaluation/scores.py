@@ -1,6 +1,6 @@
-"""Scores of systems on the same faces, with their uncertainty, as rows and as tables for people."""
+"""Scores of systems with their uncertainty, as records and as text tables."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,17 +12,21 @@ from wrinkle.evaluation.uncertainty import Estimate, compare, estimates
 CUMULATIVE = 5
 """Years: the field reports CS(5)."""
 COLUMNS = ("age", "gender", "group")
-"""Labels by which scores are told apart; age by its decade."""
+"""Labels whose values are scored separately; age by decade."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """How well some of the faces are estimated.
+    """Scores on some of the faces.
 
-    column, value: which faces; ("", "all") for all of them. people: how many, where people are
-    known; somebody unknown counts as one more.
-    mae, bias: years. cs5, coverage: shares in [0, 1]; coverage: of the ages that lie in the
-    system's interval, None where it gives none.
+    Attributes:
+        column, value: which faces; ("", "all") for all of them.
+        faces: how many.
+        people: how many, where people are known; each face without a known person counts as one.
+        mae, bias: years.
+        cs5: share with an error of at most 5 years, in [0, 1].
+        coverage: share of the ages within the system's interval, in [0, 1]; None where it gives
+            none.
     """
 
     column: str
@@ -36,9 +40,9 @@ class Score:
 
 
 def score(predictions: Predictions) -> list[Score]:
-    """Scores over all faces, then by age decade, gender and group, each with its 95 % interval.
+    """Scores over all faces, then by age decade, gender and group, with 95 % intervals.
 
-    The bootstrap draws people where the store knows them.
+    The bootstrap draws people where they are known, else pictures.
     """
     return _score(predictions, list(subsets(predictions)))
 
@@ -75,7 +79,7 @@ def _score(predictions: Predictions, parts: list[tuple[str, str, np.ndarray]]) -
 
 
 def subsets(predictions: Predictions) -> Iterator[tuple[str, str, np.ndarray]]:
-    """(column, value, (N,) bool): all faces, then each decade, gender and group that is there."""
+    """(column, value, (N,) bool): all faces, then each decade, gender and group that occurs."""
     yield "", "all", np.ones(len(predictions.predicted), bool)
     actual = predictions.actual
     labels = {"age": np.array(age_decades(actual))}
@@ -95,7 +99,7 @@ def subsets(predictions: Predictions) -> Iterator[tuple[str, str, np.ndarray]]:
 
 
 def known_people(predictions: Predictions) -> list[str | None] | None:
-    """Who is in each picture, within its dataset; None where nobody is known."""
+    """The person in each picture, with the dataset; None where no person is known."""
     people = predictions.rows["person"].to_pylist()
     if not any(people):
         return None
@@ -104,16 +108,20 @@ def known_people(predictions: Predictions) -> list[str | None] | None:
 
 
 def clusters(predictions: Predictions) -> list[str]:
-    """Whoever is in each picture, else the picture itself, which several folds may test: what the
-    bootstrap draws."""
+    """What the bootstrap draws: the person in each picture, else the picture, which several folds
+    may test."""
     people = known_people(predictions) or [None] * len(predictions.predicted)
     names = predictions.rows["name"].to_pylist()
     return [person or f"picture {name}" for person, name in zip(people, names, strict=True)]
 
 
-def score_table(predictions: Predictions) -> str:
-    """`score` as text, the ε-error where labels have a deviation."""
-    rows = score(predictions)
+def score_table(predictions: Predictions, rows: Sequence[Score] | None = None) -> str:
+    """Scores as text, with the ε-error where labels have a deviation.
+
+    Args:
+        rows: `score` of the predictions, where it is known already.
+    """
+    rows = rows or score(predictions)
     lines = [_headline(predictions, rows[0])]
     deviation = predictions.rows["age_deviation"].to_numpy().astype(float)  # NaN: there is none
     known = deviation > 0
@@ -152,23 +160,24 @@ def _headline(predictions: Predictions, row: Score) -> str:
         return text
     width = float(np.diff(predictions.interval, axis=1).mean())
     return (
-        f"{text}\n{100 * INTERVAL:.0f} % intervals hold {100 * row.coverage.value:.1f} % of the "
+        f"{text}\n{100 * INTERVAL:.0f} % intervals contain {100 * row.coverage.value:.1f} % of the "
         f"ages ({100 * row.coverage.low:.1f}–{100 * row.coverage.high:.1f}); mean width "
         f"{width:.1f} years"
     )
 
 
 def comparison_table(systems: Sequence[Predictions]) -> str:
-    """Several systems on the same faces, the first against each other one, in pairs.
+    """Several systems on the same faces, each compared with the first in pairs.
 
-    systems: as `in_common` gives them.
+    Args:
+        systems: as from `in_common`.
     """
     faces = len(systems[0].predicted)
     lines = [f"{faces:,} faces that all systems have; differences to {systems[0].system}", ""]
     width = max(len(each.system) for each in systems) + 2
     lines.append(
         f"{'':<{width}}{'MAE':>8}{'95 %':>16}{'bias':>8}{'CS(5) %':>9}"
-        f"{'difference':>12}{'95 %':>18}{'p':>8}{'nearer %':>10}"
+        f"{'difference':>12}{'95 %':>18}{'p':>8}{'closer %':>10}"
     )
     for system in systems:
         row = score_all(system)
@@ -188,16 +197,15 @@ def comparison_table(systems: Sequence[Predictions]) -> str:
     return "\n".join(lines)
 
 
-def classifier_table(names: Sequence[str], predicted: np.ndarray, actual: np.ndarray) -> str:
-    """MAE and bias of each of a model's classifiers.
+def classifier_table(classifiers: Mapping[str, np.ndarray], actual: np.ndarray) -> str:
+    """MAE and bias of each classifier of a model.
 
     Args:
-        names: K classifiers.
-        predicted: (N, K) years.
+        classifiers: name → (N,) years.
         actual: (N,) years.
     """
     lines = [f"{'classifier':<14}{'faces':>7}{'MAE':>8}{'bias':>8}"]
-    for name, guess in zip(names, predicted.T, strict=True):
-        mae, mean = mean_absolute_error(guess, actual), bias(guess, actual)
+    for name, predicted in classifiers.items():
+        mae, mean = mean_absolute_error(predicted, actual), bias(predicted, actual)
         lines.append(f"  {name:<12}{len(actual):>7,}{mae:>8.2f}{mean:>+8.2f}")
     return "\n".join(lines)

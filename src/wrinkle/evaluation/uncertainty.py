@@ -1,8 +1,8 @@
-"""How far figures of merit may be from what more faces would show: the bootstrap.
+"""Uncertainty of scores by the bootstrap, with percentile intervals.
 
-Pictures of one person are alike, so people are drawn, not pictures, where they are known (the
-cluster bootstrap: Davison, Hinkley, "Bootstrap Methods and Their Application", 1997, section 3.8).
-Intervals are those of the percentiles.
+Pictures of one person are similar, so people are drawn instead of pictures where they are known
+(the cluster bootstrap: Davison, Hinkley, "Bootstrap Methods and Their Application", 1997, section
+3.8).
 """
 
 from collections.abc import Hashable, Iterable, Iterator
@@ -14,12 +14,12 @@ from wrinkle.errors import WrinkleError
 
 SAMPLES = 2000
 LEVEL = 0.95
-ROOM = 2**22
-"""Draws that are held at a time."""
+BLOCK = 2**22
+"""Draws in memory at a time."""
 
 
 class Estimate(NamedTuple):
-    """A figure and the interval in which `LEVEL` of the bootstrap's samples lie."""
+    """A value and its interval, which contains `LEVEL` of the bootstrap samples."""
 
     value: float
     low: float
@@ -27,10 +27,15 @@ class Estimate(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """Of two systems on the same faces: difference of their mean absolute errors, first − second
-    (negative: the first is better), the share of samples on the other side of 0, twice (a two-sided
-    p-value, at least 1 over the number of samples), and the share of faces on which the first is
-    nearer, ties counted half."""
+    """Two systems on the same faces.
+
+    Attributes:
+        difference: of their mean absolute errors, first − second, years. Negative: the first is
+            better.
+        p: two-sided p-value: twice the share of bootstrap samples on the other side of 0, at least
+            1 / number of samples.
+        wins: share of faces for which the first is closer to the age; ties count half.
+    """
 
     difference: Estimate
     p: float
@@ -47,12 +52,18 @@ def bootstrap(
     """Means of `samples` samples drawn with replacement from clusters of faces.
 
     Args:
-        values: (N, M): M quantities of each face, absolute errors for example.
-        members: (N, M) bool: which faces count for each quantity; None: all do.
-        clusters: N names of people, None for a face that is alone; None: every face is.
+        values: (N, M): M quantities of each face, such as absolute errors.
+        members: (N, M) bool: which faces count for each quantity; None: all.
+        clusters: the person of each face, N of them; a face with None is a cluster of its own.
+            None: every face is.
+        samples: how many are drawn.
+        seed: the same seed gives the same samples.
 
-    Returns (samples, M) float64; NaN where a sample holds no member. The same seed gives the same
-    samples. WrinkleError for no faces, no samples, values that are no numbers, or other lengths.
+    Returns:
+        (samples, M) float64; NaN where a sample has no member.
+
+    Raises:
+        WrinkleError: no faces, no samples, values that are not numbers, or different lengths.
     """
     values = np.asarray(values, np.float64)
     counted = np.ones(values.shape) if members is None else np.asarray(members, np.float64)
@@ -95,7 +106,7 @@ def estimates(
 
 
 def estimate(value: float, replicates: np.ndarray) -> Estimate:
-    """A figure with the central `LEVEL` of its replicates; those that are NaN do not count."""
+    """A value with the central `LEVEL` of its replicates, (samples,); NaN are left out."""
     low, high = np.nanquantile(replicates, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Estimate(value, float(low), float(high))
 
@@ -108,7 +119,7 @@ def compare(
     samples: int = SAMPLES,
     seed: int = 0,
 ) -> Comparison:
-    """Two systems' predicted ages, (N,) years each, for the same faces of the given ages."""
+    """Compare two systems' predicted ages for the same faces; all (N,) years."""
     errors = [np.abs(np.subtract(each, actual, dtype=np.float64)) for each in (first, second)]
     difference = errors[0] - errors[1]
     drawn = bootstrap(difference[:, None], None, clusters, samples, seed)[:, 0]
@@ -121,7 +132,7 @@ def compare(
 
 
 def _sum_by(sums: np.ndarray, clusters: Iterable[Hashable]) -> np.ndarray:
-    """Rows of the same cluster added up."""
+    """Sums of the rows of each cluster."""
     numbers: dict[Hashable, int] = {}
     names = list(clusters)
     if len(names) != len(sums):
@@ -134,8 +145,8 @@ def _sum_by(sums: np.ndarray, clusters: Iterable[Hashable]) -> np.ndarray:
 
 
 def _draws(count: int, samples: int, random: np.random.Generator) -> Iterator[np.ndarray]:
-    """How often each of `count` was drawn, (b, count) float64, some samples at a time."""
-    step = max(1, ROOM // count)
+    """How often each of `count` clusters is drawn, (b, count) float64, b samples at a time."""
+    step = max(1, BLOCK // count)
     for start in range(0, samples, step):
         rows = min(step, samples - start)
         drawn = random.integers(count, size=(rows, count), dtype=np.int32)

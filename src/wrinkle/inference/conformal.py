@@ -74,7 +74,7 @@ class Calibration:
             return np.tile([youngest, oldest], (len(mean), 1))
         place = (outside - 1) / (self.faces - 1)
         low, high = (self._quantile(p) for p in (place, 1 - place))
-        ends = centre[:, None] + deviation[:, None] * np.array([low, high])
+        ends: np.ndarray = centre[:, None] + deviation[:, None] * np.array([low, high])
         return ends.clip(youngest, oldest)
 
     def at_least(
@@ -99,7 +99,8 @@ class Calibration:
         r = (age - 0.5 - centre) / deviation
         below = np.interp(r, self.residuals, np.linspace(0, 1, len(self.residuals)), 0, 1)
         # Never 0 or 1: with n faces, the next residual may be below or above all of them.
-        return 1 - (below * (self.faces - 1) + 1) / (self.faces + 1)
+        above: np.ndarray = 1 - (below * (self.faces - 1) + 1) / (self.faces + 1)
+        return above
 
     def _quantile(self, share: float) -> float:
         return float(np.interp(share, np.linspace(0, 1, len(self.residuals)), self.residuals))

@@ -1,5 +1,5 @@
-"""Aligned Region Pooling, section 2.2 of "Deep Hybrid-Aligned Architecture for Facial Age
-Estimation", IJCAI 2019 (the DHAA paper).
+"""Aligned Region Pooling, section 2.2 of "Deeply-learned Hybrid Representations for
+Facial Age Estimation", IJCAI 2019 (the DHAA paper).
 
 Points are normalised to [−1, 1], pixel centres at (2x + 1)/W − 1 (`align_corners=False`), as
 Jaderberg et al., "Spatial Transformer Networks", NeurIPS 2015, do.

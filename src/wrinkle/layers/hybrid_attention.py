@@ -130,7 +130,8 @@ class ChannelAttention(nn.Module):
             place = self.ca(z).argmax(1)
         at = z.gather(1, place[..., None].expand(-1, -1, z.shape[-1]))
         ca = (at * self.ca.weight).sum(-1) + self.ca.bias
-        return self.fc2(self.fc1(ca.relu()).relu()).sigmoid()
+        weights: Tensor = self.fc2(self.fc1(ca.relu()).relu()).sigmoid()
+        return weights
 
 
 class RankingGuidedMultiHeadHybridAttention(nn.Module):
@@ -198,8 +199,9 @@ def attend(q: Tensor, k: Tensor, m_h: Tensor, m_w: Tensor, u: Tensor) -> Tensor:
     each piece again.
     """
     flat = (t.flatten(1, 2).contiguous() for t in (q, k, m_h, m_w, u))
-    result: Tensor = _Attend.apply(*flat)
-    return result.unflatten(1, u.shape[1:])
+    result: Tensor = _Attend.apply(*flat)  # type: ignore[no-untyped-call]
+    maps: Tensor = result.unflatten(1, u.shape[1:])
+    return maps
 
 
 class _Attend(torch.autograd.Function):

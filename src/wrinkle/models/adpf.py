@@ -91,6 +91,10 @@ class AttentionNet(AgeModel):
         """Images (B, 3, S, S) → M_1 … M_n (B, n, H, W): the weighted maps by falling scale a_n."""
         return self.maps(images)[:, self.rmhha.ranking()]
 
+    def find_patches(self, images: Tensor) -> Tensor:
+        """Images (B, 3, S, S) → boxes (B, n, 4) in [−1, 1] that the ranked maps would cut out."""
+        return patch_boxes(self.ranked_maps(images), images.shape[-1])
+
     def ranked_scales(self) -> Tensor:
         """The scales a_n (n,), falling."""
         return self.rmhha.scales.detach()[self.rmhha.ranking()].cpu()

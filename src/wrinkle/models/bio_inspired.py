@@ -62,7 +62,8 @@ def _gabor(side: int, theta: float) -> np.ndarray:
     envelope = np.exp(-(turned**2 + 0.3**2 * across**2) / (2 * sigma**2))
     wave = envelope * np.cos(2 * np.pi * turned * 0.8 / sigma)
     wave -= wave.mean()
-    return (wave / np.linalg.norm(wave)).astype(np.float32)
+    filtered: np.ndarray = (wave / np.linalg.norm(wave)).astype(np.float32)
+    return filtered
 
 
 @cache
@@ -91,11 +92,13 @@ def deviations(values: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     def mean(each: np.ndarray) -> np.ndarray:
         total = np.pad(each, ((0, 0), (1, 0), (1, 0))).cumsum(1).cumsum(2)
         inside = total[:, y2, x2] - total[:, y1, x2] - total[:, y2, x1] + total[:, y1, x1]
-        return inside / ((x2 - x1) * (y2 - y1))
+        means: np.ndarray = inside / ((x2 - x1) * (y2 - y1))
+        return means
 
     values = values.astype(np.float64)
     variance = mean(values**2) - mean(values) ** 2
-    return np.sqrt(variance.clip(0)).T.astype(np.float32)
+    features: np.ndarray = np.sqrt(variance.clip(0)).T.astype(np.float32)
+    return features
 
 
 def choose_patches(features: np.ndarray, ages: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
@@ -130,7 +133,8 @@ def overlaps(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
     shared = (high - low).clip(0).prod(-1)
     areas = [(b[..., 2:] - b[..., :2]).prod(-1) for b in (box, boxes)]
-    return shared / (areas[0] + areas[1] - shared)
+    ratio: np.ndarray = shared / (areas[0] + areas[1] - shared)
+    return ratio
 
 
 class FixedPatchFusion(FusionNet):

@@ -1,4 +1,4 @@
-"""DHAA: "Deep Hybrid-Aligned Architecture for Facial Age Estimation", IJCAI 2019.
+"""DHAA: "Deeply-learned Hybrid Representations for Facial Age Estimation", IJCAI 2019.
 
 A shared trunk, regions aligned by the key points, nine sub-networks in three branches, recurrent
 fusion, and a classifier of ages for each sub-network and for the whole. Names are the paper's: CBν

@@ -1,8 +1,8 @@
 """afad-coral: CORAL's random split of AFAD's faces of ages 15 to 40.
 
 The lists name 13,165 pictures that validate and 32,762 that test; the others train, 118,505 of the
-164,432 that the dataset's authors count at these ages. Nobody says who is who, and faces cut out of
-one photograph may be on two sides.
+164,432 that the dataset's authors count at these ages. There are no identities, and faces cropped
+from one photograph may be in two parts.
 
 Source: Niu, Zhou, Wang, Gao, Hua, "Ordinal regression with multiple output CNN for age estimation",
 CVPR 2016 (AFAD); Cao, Mirjalili, Raschka, Pattern Recognition Letters 2020 (CORAL).
@@ -11,8 +11,8 @@ CVPR 2016 (AFAD); Cao, Mirjalili, Raschka, Pattern Recognition Letters 2020 (COR
 import re
 from functools import cache
 
-from wrinkle.protocols.fold import Protocol
 from wrinkle.protocols.listed import listed
+from wrinkle.protocols.protocol import PROTOCOLS, Protocol
 from wrinkle.protocols.split_lists import read_columns
 
 LIST = "afad.txt.gz"
@@ -22,12 +22,13 @@ _NAME = re.compile(r"(?P<age>\d+)/11[12]/\d+-\d+\.jpg", re.ASCII)
 
 @cache
 def parts() -> dict[str, str]:
-    """Name of a picture without .jpg → v or e, where it validates or tests."""
+    """Name of a picture without .jpg → v or e, for those that validate or test."""
     names, columns = read_columns(LIST, CHECKSUM, "/")
     return dict(zip(names, columns["coral"], strict=True))
 
 
-def protocol() -> Protocol:
+@PROTOCOLS.named("afad-coral")
+def afad_coral() -> Protocol:
     """CORAL's split, one fold."""
     return listed(
         name="afad-coral",

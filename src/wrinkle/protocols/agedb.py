@@ -1,10 +1,10 @@
-"""agedb-dir: the split of AgeDB-DIR, whose validation and test parts have about even ages.
+"""agedb-dir: the split of AgeDB-DIR, whose validation and test parts have nearly uniform ages.
 
-12,208 pictures train, 2,140 validate and 2,140 test. 544 people are tested, and every one of them
-also trains; so do the 541 who validate. `by-person` keeps them apart.
+12,208 pictures train, 2,140 validate and 2,140 test. 544 people are tested, and all of them also
+train; so do the 541 who validate. `by-person` keeps them apart.
 
-The number at the start of a name tells the picture. The rest is not looked at, because accented
-letters in it come out differently from one program to another.
+The number at the start of a name identifies the picture. The rest is ignored, because programs
+unpack accented letters differently.
 
 Source: Moschoglou et al., "AgeDB: the first manually collected, in-the-wild age database", CVPR
 Workshops 2017; Yang, Zha, Chen, Wang, Katabi, "Delving into deep imbalanced regression", ICML 2021.
@@ -13,8 +13,8 @@ Workshops 2017; Yang, Zha, Chen, Wang, Katabi, "Delving into deep imbalanced reg
 import re
 from functools import cache
 
-from wrinkle.protocols.fold import Protocol
 from wrinkle.protocols.listed import listed
+from wrinkle.protocols.protocol import PROTOCOLS, Protocol
 from wrinkle.protocols.split_lists import read_columns
 
 LIST = "agedb.txt.gz"
@@ -28,11 +28,12 @@ def parts() -> str:
     return read_columns(LIST, CHECKSUM, "")[1]["dir"]
 
 
-def protocol() -> Protocol:
+@PROTOCOLS.named("agedb-dir")
+def agedb_dir() -> Protocol:
     """The split of AgeDB-DIR, one fold."""
     return listed(
         name="agedb-dir",
-        description="AgeDB-DIR: validation and test with about even ages",
+        description="AgeDB-DIR: validation and test with nearly uniform ages",
         source="Yang et al., ICML 2021 (list: github.com/YyzHarry/imbalanced-regression)",
         checksum=CHECKSUM,
         dataset="agedb",

@@ -1,8 +1,8 @@
-"""by-folder[:SEED]: the split that the names of the pictures state, train/… and test/….
+"""by-folder[:SEED]: the split given by the folders in pictures' names, train/… and test/….
 
-What `wrinkle curate` exports is split so, and a folder of one's own may be. Pictures under
-validation/… validate; where there are none, a tenth of those under train/… does, drawn by SEED,
-a person's pictures, or those of equal bytes, all or none. Other folders are in no part.
+`wrinkle curate` exports such datasets. Pictures in validation/… validate; where there are none, a
+tenth of those in train/… does, drawn by SEED. Pictures of one person, and identical files, stay
+together. Other folders are in no part.
 """
 
 from collections import Counter
@@ -11,12 +11,14 @@ import numpy as np
 import pyarrow as pa
 
 from wrinkle.errors import WrinkleError
-from wrinkle.protocols.fold import Fold, Protocol, checked, deal
+from wrinkle.protocols.fold import Fold, balanced_parts, checked
+from wrinkle.protocols.protocol import PROTOCOLS, Protocol
 
-TENTH = 10
+TENTHS = 10
 
 
-def protocol(seed: int = 0) -> Protocol:
+@PROTOCOLS.named("by-folder")
+def by_folder(seed: int = 0) -> Protocol:
     """One fold, named "split"."""
 
     def split(table: pa.Table) -> list[Fold]:
@@ -38,20 +40,18 @@ def protocol(seed: int = 0) -> Protocol:
         name=f"by-folder:{seed}",
         description="train/…, validation/… and test/… in the pictures' names; without validation/"
         f" a tenth of train/…, seed {seed}",
-        source="whoever made the dataset",
-        checksum=None,
+        source="the dataset's authors",
         folds=split,
-        dataset=None,
-        shares_people=None,
     )
 
 
 def _tenth(table: pa.Table, rows: np.ndarray, seed: int) -> np.ndarray:
+    """A tenth of `rows`, none of whose people or files are in the rest."""
     some = table.take(rows)
     labels = zip(*(some[c].to_pylist() for c in ("person", "digest", "name")), strict=True)
     keys = [
         f"person {person}" if person else f"picture {digest or name}"
         for person, digest, name in labels
     ]
-    hand = set(deal(Counter(keys), TENTH, seed)[0])
-    return rows[[key in hand for key in keys]]
+    drawn = set(balanced_parts(Counter(keys), TENTHS, seed)[0])
+    return rows[[key in drawn for key in keys]]

@@ -1,8 +1,8 @@
-"""by-person:K[:SEED]: K folds, nobody's pictures on two sides.
+"""by-person:K[:SEED]: K folds; all pictures of a person are in one part.
 
-People are dealt so that folds hold about equally many pictures. Fold k tests on hand k, validates
-on hand k + 1 (fold K on hand 1) and trains on the other K − 2: every picture is tested once and
-validated once.
+People are divided into K parts with about equally many pictures. Fold k tests on part k, validates
+on part k + 1 (fold K on part 1) and trains on the other K − 2: every picture tests once and
+validates once.
 """
 
 from collections import Counter
@@ -10,10 +10,12 @@ from collections import Counter
 import pyarrow as pa
 
 from wrinkle.errors import WrinkleError
-from wrinkle.protocols.fold import Fold, Protocol, checked, deal, persons, rotate
+from wrinkle.protocols.fold import Fold, balanced_parts, checked, cross_validation, persons
+from wrinkle.protocols.protocol import PROTOCOLS, Protocol
 
 
-def protocol(folds: int = 5, seed: int = 0) -> Protocol:
+@PROTOCOLS.named("by-person")
+def by_person(folds: int = 5, seed: int = 0) -> Protocol:
     """K-fold cross-validation with disjoint people; `folds` ≥ 3."""
     if folds < 3:
         raise WrinkleError(
@@ -27,14 +29,13 @@ def protocol(folds: int = 5, seed: int = 0) -> Protocol:
             raise WrinkleError(
                 f"by-person:{folds} needs {folds} people; the store has {len(sizes)}"
             )
-        return checked(rotate(people, deal(sizes, folds, seed)), table, apart=("person", "digest"))
+        parts = balanced_parts(sizes, folds, seed)
+        return checked(cross_validation(people, parts), table, apart=("person", "digest"))
 
     return Protocol(
         name=f"by-person:{folds}:{seed}",
         description=f"{folds} folds by person; validation is the next fold's people; seed {seed}",
         source="wrinkle",
-        checksum=None,
         folds=split,
-        dataset=None,
         shares_people=False,
     )

@@ -1,7 +1,7 @@
 """The splits of CACD: cacd-test-120, cacd-test-80 and cacd-coral.
 
 CACD ranks its 2,000 celebrities, 40 to a rank; only the pictures of ranks 1 to 5 were cleaned by
-hand. Everybody splits by rank, and the papers disagree which of the two clean sets tests:
+hand. Papers split by rank, but disagree on which of the two clean sets is the test set:
 
     ranks       celebrities  pictures  cacd-test-120 (DHAA)  cacd-test-80 (ADPF)
     6 to 50     1,800        145,275   train                 train
@@ -9,11 +9,11 @@ hand. Everybody splits by rank, and the papers disagree which of the two clean s
     3 to 5      120          10,571    test                  validation
 
 Both papers train once on the training set (fold "train") and once on the validation set (fold
-"validation", in which nothing validates). A celebrity is on one side only. DHAA's is the split of
-the dataset's own paper, and of DRFs and AgeED.
+"validation", in which nothing validates). All pictures of a celebrity are in one part. DHAA's is
+the split of the dataset's own paper, and of DRFs and AgeED.
 
 cacd-coral is CORAL's random split by picture, 114,804, 12,755 and 31,890 of the 163,446. 1,983
-celebrities are tested, and every one of them also trains.
+celebrities are tested, and all of them also train.
 
 Source: Chen, Chen, Hsu, "Cross-age reference coding for age-invariant face recognition and
 retrieval", ECCV 2014; Tan et al., IEEE TPAMI 2018; Wang, Sanchez, Li, IEEE TIP 2022 (ADPF); Cao,
@@ -23,8 +23,8 @@ Mirjalili, Raschka, Pattern Recognition Letters 2020 (CORAL).
 from functools import cache
 from typing import NamedTuple
 
-from wrinkle.protocols.fold import Protocol, Sizes
 from wrinkle.protocols.listed import listed
+from wrinkle.protocols.protocol import PROTOCOLS, Protocol, Sizes
 from wrinkle.protocols.split_lists import read_list
 
 LIST = "cacd.txt.gz"
@@ -32,7 +32,7 @@ CHECKSUM = "ffa3f59203cfaaeb93e03fd797ba0add6ce56522c141149571778c99345fae9c"
 
 
 class Picture(NamedTuple):
-    """A celebrity's rank, 1 to 50, and CORAL's part: t, v, e or "-" for none."""
+    """A picture's celebrity's rank, 1 to 50, and its part in CORAL's split: t, v, e or "-"."""
 
     rank: int
     coral: str
@@ -56,7 +56,8 @@ def pictures() -> dict[str, Picture]:
     return found
 
 
-def test_120() -> Protocol:
+@PROTOCOLS.named("cacd-test-120")
+def cacd_test_120() -> Protocol:
     """80 celebrities validate and 120 test, as in DHAA."""
     return _by_rank(
         "cacd-test-120",
@@ -67,7 +68,8 @@ def test_120() -> Protocol:
     )
 
 
-def test_80() -> Protocol:
+@PROTOCOLS.named("cacd-test-80")
+def cacd_test_80() -> Protocol:
     """120 celebrities validate and 80 test, as in ADPF."""
     return _by_rank(
         "cacd-test-80",
@@ -78,7 +80,8 @@ def test_80() -> Protocol:
     )
 
 
-def coral() -> Protocol:
+@PROTOCOLS.named("cacd-coral")
+def cacd_coral() -> Protocol:
     """CORAL's split."""
 
     def letters(name: str) -> str | None:
@@ -102,7 +105,11 @@ def coral() -> Protocol:
 def _by_rank(
     name: str, description: str, source: str, sizes: dict[str, Sizes], by_rank: tuple[str, str, str]
 ) -> Protocol:
-    """by_rank: a letter for each fold, of ranks 1 and 2, of 3 to 5, and of the others."""
+    """A split by rank.
+
+    Args:
+        by_rank: a letter for each fold, for ranks 1 and 2, for 3 to 5, and for the others.
+    """
 
     def letters(picture_name: str) -> str | None:
         picture = pictures().get(picture_name)

@@ -1,9 +1,9 @@
 """fgnet-lopo[:PEOPLE[:SEED]]: leave one person out, FG-NET's protocol.
 
 Each person's photographs are the test part once: 82 folds, named after the person. As published,
-the other 81 people train and nothing validates, so the number of epochs is fixed beforehand.
-PEOPLE > 0 takes that many of the others out of training to choose the epoch by; its results are
-not strictly comparable with published ones, which train on everybody.
+the other 81 people train and nothing validates, so the number of epochs is fixed beforehand. With
+PEOPLE > 0, that many of the others validate instead of training; results are then not strictly
+comparable with published ones, which train on all 81.
 
 Source: X. Geng, Z.-H. Zhou, K. Smith-Miles, "Automatic age estimation based on facial aging
 patterns", IEEE TPAMI 2007.
@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from wrinkle.errors import WrinkleError
-from wrinkle.protocols.fold import Fold, Protocol, checked, persons, shuffled
+from wrinkle.protocols.fold import Fold, checked, persons, shuffled
+from wrinkle.protocols.protocol import PROTOCOLS, Protocol
 
 # How many of the 1,002 pictures show persons 001 to 082.
 _PICTURES = (
@@ -28,30 +29,32 @@ _SIZES = {
 }
 
 
-def protocol(people: int = 0, seed: int = 0) -> Protocol:
-    """One fold a person, in the order of their names. The `people` who validate follow the one
-    left out in a ring drawn by `seed`, so that everybody validates equally often. Any store with
-    at least `people` + 2 persons will do.
+@PROTOCOLS.named("fgnet-lopo")
+def fgnet_lopo(people: int = 0, seed: int = 0) -> Protocol:
+    """One fold for each person, in the order of their names; for any store with enough people.
+
+    Args:
+        people: how many validate. They follow the person left out in a cyclic order drawn by
+            `seed`, so that everybody validates equally often.
     """
     if people < 0:
         raise WrinkleError(f"fgnet-lopo cannot validate on {people} people")
 
     def split(table: pa.Table) -> list[Fold]:
         person = np.array(persons(table))
-        everybody = sorted(set(person.tolist()))
-        if len(everybody) < people + 2:
+        names = sorted(set(person.tolist()))
+        if len(names) < people + 2:
             raise WrinkleError(
-                f"fgnet-lopo:{people} needs {people + 2} people; the store has {len(everybody)}"
+                f"fgnet-lopo:{people} needs {people + 2} people; the store has {len(names)}"
             )
-        ring = shuffled(everybody, seed) * 2
+        cycle = shuffled(names, seed) * 2
         folds = []
-        for out in everybody:
-            place = ring.index(out) + 1
-            held = ring[place : place + people]
-            tests, validates = person == out, np.isin(person, held)
+        for tested in names:
+            place = cycle.index(tested) + 1
+            tests, validates = person == tested, np.isin(person, cycle[place : place + people])
             folds.append(
                 Fold(
-                    name=out,
+                    name=tested,
                     train=np.flatnonzero(~tests & ~validates),
                     validation=np.flatnonzero(validates),
                     test=np.flatnonzero(tests),
@@ -64,7 +67,6 @@ def protocol(people: int = 0, seed: int = 0) -> Protocol:
         name=f"fgnet-lopo:{people}:{seed}" if people else "fgnet-lopo",
         description=f"leave one person out (FG-NET: 82 folds over 1,002 pictures), {validation}",
         source="Geng, Zhou, Smith-Miles, TPAMI 2007 (the FG-NET protocol)",
-        checksum=None,
         folds=split,
         dataset="fgnet",
         shares_people=False,

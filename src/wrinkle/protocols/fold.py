@@ -1,8 +1,8 @@
-"""The two records of this room, and the checks that every protocol's folds pass."""
+"""A fold, the checks that every protocol's folds pass, and ways to draw folds."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -21,42 +21,6 @@ class Fold:
     test: np.ndarray
 
 
-Sizes = tuple[int, int, int]
-"""Pictures that train, validate and test."""
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """A published or stated way to split a dataset.
-
-    source: the citation. checksum: sha256 of the packaged list's text, where there is one.
-    folds: table with the columns name, age, person, gender, group, source, digest → folds, already
-    checked. It raises WrinkleError when the table lacks what the protocol needs.
-    dataset: what `wrinkle prepare` calls it; None: any.
-    shares_people: whether a person's pictures may lie on two sides; None: the dataset does not say
-    who is who.
-    sizes: fold → its sizes over the whole dataset; empty where they depend on the data.
-    names: the pictures of all parts, where a list names them.
-    """
-
-    name: str
-    description: str
-    source: str
-    checksum: str | None
-    folds: Callable[[pa.Table], list[Fold]]
-    dataset: str | None
-    shares_people: bool | None
-    sizes: Mapping[str, Sizes] = field(default_factory=dict)
-    names: Callable[[], Iterable[str]] | None = None
-
-    @property
-    def people(self) -> str:
-        """What a reader of any table under this protocol must know of its people."""
-        if self.shares_people is None:
-            return "unknown (the dataset does not say who is who, so some may be shared)"
-        return "shared (some both train and test)" if self.shares_people else "on one side only"
-
-
 def checked(
     folds: list[Fold],
     table: pa.Table,
@@ -64,10 +28,14 @@ def checked(
     apart: Sequence[str] = ("digest",),
     validated: bool = True,
 ) -> list[Fold]:
-    """`folds`, if they hold what they promise; else WrinkleError.
+    """`folds`, after a check that their parts are disjoint and not empty.
 
-    Train, validation and test share no row and no value of the columns `apart` (nulls are nobody's
-    and never shared); train and test are never empty, validation only when not `validated`.
+    Args:
+        apart: columns of which no value may be in two parts; nulls are never shared.
+        validated: whether the validation part may not be empty either.
+
+    Raises:
+        WrinkleError: a fold fails a check; one line.
     """
     codes = {column: _codes(table, column) for column in apart}
     for fold in folds:
@@ -84,7 +52,7 @@ def checked(
                     one, other = (rows[code[rows] == shared[-1]][0] for rows in (a, b))
                     raise WrinkleError(
                         f"fold {fold.name}: {first} and {second} share a {column}, "
-                        f"{table['name'][int(one)]} and {table['name'][int(other)]} for one"
+                        f"such as {table['name'][int(one)]} and {table['name'][int(other)]}"
                         " (prepare the data again, which removes duplicates)"
                     )
     return folds
@@ -103,7 +71,11 @@ def limited(fold: Fold, count: int | None, seed: int) -> Fold:
 
 
 def persons(table: pa.Table) -> list[str]:
-    """The person of every row; WrinkleError when one is unknown."""
+    """The person of every row.
+
+    Raises:
+        WrinkleError: the table is empty, or a person is unknown.
+    """
     if table.num_rows == 0:
         raise WrinkleError("the store is empty: there is nothing to split")
     column: list[str] = table["person"].to_pylist()
@@ -117,7 +89,7 @@ def persons(table: pa.Table) -> list[str]:
 
 
 def assignment_checksum(folds: Iterable[Fold], names: Sequence[str]) -> str:
-    """sha256 of who is where: the same for the same split, in whatever order the rows come."""
+    """SHA-256 of which picture is in which part; it does not depend on the order of rows."""
     lines = [
         f"{fold.name}\t{part}\t{names[row]}\n"
         for fold in folds
@@ -128,62 +100,80 @@ def assignment_checksum(folds: Iterable[Fold], names: Sequence[str]) -> str:
 
 
 def shuffled(keys: Iterable[str], seed: int) -> list[str]:
-    """`keys` in an order that depends on the seed and on themselves, not on how they came.
+    """`keys` in an order that depends only on them and on the seed, not on their order.
 
     Sorting by a hash gives the same split for the same names on every machine and version.
     """
     return sorted(keys, key=lambda key: hashlib.sha256(f"{seed}:{key}".encode()).digest())
 
 
-def deal(sizes: dict[str, int], count: int, seed: int) -> list[list[str]]:
-    """Deal groups of the given sizes into `count` hands that hold about equally many rows.
+def balanced_parts(sizes: Mapping[str, int], count: int, seed: int) -> list[list[str]]:
+    """Divide groups into `count` parts with about equally many rows.
 
-    The largest group goes first, always to the lightest hand, so hands differ by at most the size
-    of one group; groups of one size come in an order drawn by `seed`.
+    The largest group comes first, and each goes to the smallest part so far, so parts differ by at
+    most the size of one group. Groups of the same size come in an order drawn by `seed`.
+
+    Args:
+        sizes: group → its number of rows.
     """
-    hands: list[list[str]] = [[] for _ in range(count)]
-    weights = [0] * count
+    parts: list[list[str]] = [[] for _ in range(count)]
+    totals = [0] * count
     for key in sorted(shuffled(sizes, seed), key=lambda key: -sizes[key]):
-        lightest = weights.index(min(weights))
-        hands[lightest].append(key)
-        weights[lightest] += sizes[key]
-    return hands
+        smallest = totals.index(min(totals))
+        parts[smallest].append(key)
+        totals[smallest] += sizes[key]
+    return parts
 
 
-def fill(order: Iterable[str], sizes: Mapping[str, int], quotas: Sequence[int]) -> list[list[str]]:
-    """Hands of exactly `quotas` rows: groups, whole and in `order`, go to the first with room.
+def parts_of_size(
+    order: Iterable[str], sizes: Mapping[str, int], quotas: Sequence[int]
+) -> list[list[str]]:
+    """Parts of exactly `quotas` rows: groups in `order`, each to the first part with enough space.
 
-    Groups that fit nowhere are in no hand. WrinkleError when a hand cannot be filled.
+    Groups are never divided; those that fit nowhere are in no part.
+
+    Args:
+        sizes: group → its number of rows.
+
+    Raises:
+        WrinkleError: a part cannot be filled exactly.
     """
-    hands: list[list[str]] = [[] for _ in quotas]
-    room = list(quotas)
+    parts: list[list[str]] = [[] for _ in quotas]
+    space = list(quotas)
     for key in order:
-        for number, free in enumerate(room):
+        for number, free in enumerate(space):
             if sizes[key] <= free:
-                hands[number].append(key)
-                room[number] -= sizes[key]
+                parts[number].append(key)
+                space[number] -= sizes[key]
                 break
-    if any(room):
-        raise WrinkleError("this seed deals people so that the sizes do not come out: take another")
-    return hands
+    if any(space):
+        raise WrinkleError(
+            "this seed draws people in an order that does not give the exact sizes: use another"
+        )
+    return parts
 
 
-def rotate(keys: Sequence[str], hands: list[list[str]]) -> list[Fold]:
-    """Fold k tests on hand k, validates on the hand after it, and trains on the others.
+def cross_validation(keys: Sequence[str], parts: list[list[str]]) -> list[Fold]:
+    """Fold k tests on part k, validates on the part after it, and trains on the others.
 
-    keys: the group of every row. Folds are named "1" to "K".
+    Args:
+        keys: the group of every row.
+        parts: the groups of each part.
+
+    Returns:
+        Folds named "1" to "K".
     """
-    hand_of = {key: number for number, hand in enumerate(hands) for key in hand}
-    hand = np.array([hand_of[key] for key in keys], dtype=np.int64)
+    part_of = {key: number for number, part in enumerate(parts) for key in part}
+    part = np.array([part_of[key] for key in keys], dtype=np.int64)
     folds = []
-    for number in range(len(hands)):
-        following = (number + 1) % len(hands)
+    for number in range(len(parts)):
+        following = (number + 1) % len(parts)
         folds.append(
             Fold(
                 name=str(number + 1),
-                train=np.flatnonzero((hand != number) & (hand != following)),
-                validation=np.flatnonzero(hand == following),
-                test=np.flatnonzero(hand == number),
+                train=np.flatnonzero((part != number) & (part != following)),
+                validation=np.flatnonzero(part == following),
+                test=np.flatnonzero(part == number),
             )
         )
     return folds

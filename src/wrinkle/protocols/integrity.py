@@ -1,9 +1,9 @@
-"""Does anything of the test part train? People, identical files, and near-identical pictures.
+"""Leaks from test to training: shared people, identical files, and near-identical pictures.
 
 Two pictures are near-identical when their crops' perceptual hashes differ in fewer than
 `wrinkle.duplicates.near_duplicates.NEAR` bits. That finds a photograph that was saved again, scaled
-or brightened; now and then it also joins two strangers, so it is a list to look at, not an error.
-Somebody on both sides is one, unless the protocol is known for it.
+or brightened. Sometimes the pictures are of different people, so a near-identical pair is listed
+and not an error. A person who trains and tests is an error unless the protocol shares people.
 """
 
 import csv
@@ -11,13 +11,16 @@ import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wrinkle.datasets.store import Store
-from wrinkle.duplicates.near_duplicates import near_pairs, store_hashes
 from wrinkle.errors import WrinkleError
-from wrinkle.protocols.fold import Fold, Protocol
+from wrinkle.protocols.fold import Fold
+from wrinkle.protocols.protocol import Protocol
+
+if TYPE_CHECKING:
+    from wrinkle.datasets.store import Store
 
 KINDS = {"person": "people", "file": "identical files", "near": "near-identical pictures"}
 
@@ -26,8 +29,13 @@ KINDS = {"person": "people", "file": "identical files", "near": "near-identical 
 class Leak:
     """A picture of a fold's test part and one that trains or validates beside it.
 
-    kind: "person": the same person, told once for each; "file": the same file; "near": the
-    training picture whose hash is nearest, `detail` being the bits in which they differ.
+    Attributes:
+        fold: its name.
+        kind: a key of `KINDS`. A shared person is listed once in a fold.
+        test: name of the picture that tests.
+        train: name of the other: the first of the person, the first identical file, or the
+            near-identical picture whose hash is nearest.
+        detail: the person, the SHA-256 of the file, or the number of bits in which hashes differ.
     """
 
     fold: str
@@ -37,11 +45,13 @@ class Leak:
     detail: str
 
 
-def find_leaks(store: Store, folds: Sequence[Fold]) -> list[Leak]:
-    """Whatever the test part of each fold shares with what trains or validates beside it.
+def find_leaks(store: "Store", folds: Sequence[Fold]) -> list[Leak]:
+    """What the test part of each fold shares with its training and validation parts.
 
-    Every person once a fold; every test picture at most once as a file, else as near-identical.
+    A test picture is listed at most once as an identical file, or else as near-identical.
     """
+    from wrinkle.duplicates.near_duplicates import store_hashes
+
     table = store.columns
     names = table["name"].to_pylist()
     sources, people = table["source"].to_pylist(), table["person"].to_pylist()
@@ -64,9 +74,15 @@ def find_leaks(store: Store, folds: Sequence[Fold]) -> list[Leak]:
 
 
 class Neighbours:
-    """Which pictures are near which, for any number of folds: N pictures' hashes, (N,) uint64."""
+    """Pairs of near-identical pictures, found once for any number of folds.
+
+    Args:
+        hashes: (N,) uint64 perceptual hashes.
+    """
 
     def __init__(self, hashes: np.ndarray) -> None:
+        from wrinkle.duplicates.near_duplicates import near_pairs
+
         unique, self.code = np.unique(hashes, return_inverse=True)
         pairs = near_pairs(unique)
         own = np.arange(len(unique))
@@ -77,7 +93,7 @@ class Neighbours:
         self.a, self.b, self.bits = a[order], b[order], bits[order]
 
     def nearest(self, test: np.ndarray, train: np.ndarray) -> list[tuple[int, int, int]]:
-        """(test row, the training row nearest to it, bits) of those test rows that have one."""
+        """(test row, nearest training row, bits) of the test rows with a near-identical one."""
         first = np.full(len(self.code), -1)  # hash → the first training row that has it
         first[self.code[train[::-1]]] = train[::-1]
         found = first[self.b] >= 0
@@ -89,7 +105,11 @@ class Neighbours:
 
 
 def check_people(protocol: Protocol, leaks: Sequence[Leak]) -> None:
-    """WrinkleError where somebody trains and tests though the protocol is not known for that."""
+    """Check that nobody trains and tests, unless the protocol shares people.
+
+    Raises:
+        WrinkleError: somebody does; one line with an example.
+    """
     shared = [leak for leak in leaks if leak.kind == "person"]
     if protocol.shares_people or not shared:
         return
@@ -97,13 +117,13 @@ def check_people(protocol: Protocol, leaks: Sequence[Leak]) -> None:
     count = sum(each.fold == leak.fold for each in shared)
     raise WrinkleError(
         f"fold {leak.fold} of {protocol.name} tests {count:,} people who train as well, such as "
-        f"{leak.detail} ({leak.test}, {leak.train}): take a protocol that keeps people apart, "
-        "by-person:5 for one"
+        f"{leak.detail} ({leak.test}, {leak.train}): use a protocol that keeps people apart, "
+        "such as by-person:5"
     )
 
 
 def summary(protocol: Protocol, leaks: Sequence[Leak], folds: int) -> str:
-    """One line for a table: who and what is on both sides."""
+    """One line for a table: which people and files are in training and test."""
     counts = Counter(leak.kind for leak in leaks)
     here = [f"{counts[kind]:,} {name}" for kind, name in KINDS.items() if counts[kind]]
     found = ", ".join(here) or "nothing found"
@@ -112,7 +132,7 @@ def summary(protocol: Protocol, leaks: Sequence[Leak], folds: int) -> str:
 
 
 def leaks_csv(leaks: Sequence[Leak]) -> bytes:
-    """fold, kind, test, train, detail."""
+    """A CSV file with the columns fold, kind, test, train, detail."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow([field.name for field in fields(Leak)])

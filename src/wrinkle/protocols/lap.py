@@ -1,7 +1,8 @@
 """lap-2015 and lap-2016: the parts of the ChaLearn LAP challenges on apparent age.
 
 The part is the first folder of a picture's name: train/, validation/ or test/. APPA-REAL has the
-pictures and the parts of 2016, with real ages beside the apparent ones. Nobody says who is who.
+pictures and the parts of 2016, with real ages beside the apparent ones. There are no
+identities.
 
 Source: Escalera et al., "ChaLearn Looking at People 2015: apparent age and cultural event
 recognition", ICCV Workshops 2015, and "ChaLearn Looking at People and Faces of the World", CVPR
@@ -14,18 +15,21 @@ from dataclasses import replace
 import pyarrow as pa
 
 from wrinkle.errors import WrinkleError
-from wrinkle.protocols.fold import Fold, Protocol, Sizes
+from wrinkle.protocols.fold import Fold
 from wrinkle.protocols.listed import listed
+from wrinkle.protocols.protocol import PROTOCOLS, Protocol, Sizes
 
 _LETTERS = {"train": "t", "validation": "v", "test": "e"}
 
 
-def protocol_2015() -> Protocol:
+@PROTOCOLS.named("lap-2015")
+def lap_2015() -> Protocol:
     """The challenge of 2015."""
     return _by_folder("lap-2015", "ChaLearn LAP 2015", "ICCV Workshops 2015", (2_476, 1_136, 1_079))
 
 
-def protocol_2016() -> Protocol:
+@PROTOCOLS.named("lap-2016")
+def lap_2016() -> Protocol:
     """The challenge of 2016, and APPA-REAL."""
     return _by_folder(
         "lap-2016",
@@ -51,7 +55,7 @@ def _by_folder(name: str, title: str, source: str, sizes: Sizes) -> Protocol:
         (fold,) = protocol.folds(table)
         for part, size in zip(_LETTERS, sizes, strict=True):
             rows = len(getattr(fold, part))
-            # The releases' names do not tell one from another, but their sizes do.
+            # Names are the same in both releases, sizes are not.
             if rows > size:
                 raise WrinkleError(
                     f"{rows:,} {part} rows, but {title} has {size:,}: is it the other one?"

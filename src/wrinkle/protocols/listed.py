@@ -1,4 +1,4 @@
-"""Protocols that know from a picture's name where it goes, whatever else is in the store."""
+"""Protocols in which a picture's name decides its part, whatever else is in the store."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 
 from wrinkle.errors import WrinkleError
-from wrinkle.protocols.fold import Fold, Protocol, Sizes, checked, persons
+from wrinkle.protocols.fold import Fold, checked, persons
+from wrinkle.protocols.protocol import Protocol, Sizes
 
 
 def listed(
@@ -21,11 +22,13 @@ def listed(
     letters: Callable[[str], str | None],
     names: Callable[[], Iterable[str]] | None = None,
 ) -> Protocol:
-    """A protocol with a fold for each of `sizes`.
+    """A protocol with a fold for each of `sizes`; the other arguments are those of `Protocol`.
 
-    letters: name of a picture → a letter for each fold: t trains, v validates, e tests, "-" is in
-    none of its parts; None for a name that is not one of the dataset's. A store that lacks some
-    pictures keeps the split of the others.
+    A store that lacks some pictures keeps the split of the others.
+
+    Args:
+        letters: name of a picture → a letter for each fold: t trains, v validates, e tests, "-" is
+            in no part; None for a name that is not the dataset's.
     """
 
     def split(table: pa.Table) -> list[Fold]:
@@ -54,7 +57,11 @@ def listed(
 def _letters_of_rows(
     table: pa.Table, letters: Callable[[str], str | None], dataset: str
 ) -> list[str]:
-    """The letters of every row; WrinkleError when a name is not the dataset's, or there is none."""
+    """The letters of every row.
+
+    Raises:
+        WrinkleError: a name is not the dataset's, or there is no row.
+    """
     names = table["name"].to_pylist()
     every = [letters(name) for name in names]
     known = [some for some in every if some is not None]

@@ -1,4 +1,4 @@
-"""Splits of MORPH II that are drawn, because their papers give a rule and no list.
+"""Splits of MORPH II that are drawn, because their papers give a rule but no list.
 
     morph2-80-20           ADPF's Setting I: 20 partitions into 44,106 and 11,028 photographs
     morph2-80-20-shared    the same by photograph, as most papers do it
@@ -9,56 +9,62 @@
                            exactly; S3 is the rest; train on S1 and test on S2 and S3, then train
                            on S2 and test on S1 and S3
 
-Each takes a seed. Unless it is called "shared", nobody is on two sides. Draws are made over the
-list of all 55,134 photographs, so that a store that lacks some keeps the split of the others.
-Nothing validates: the number of epochs is fixed beforehand.
+Each takes a seed. Unless the name ends in "shared", all photographs of a person are in one part.
+Draws are made over the list of all 55,134 photographs, so that a store that lacks some keeps the
+split of the others. Nothing validates: the number of epochs is fixed beforehand.
 
 Source: Wang, Sanchez, Li, "Improving face-based age estimation with attention-based dynamic patch
-fusion", IEEE TIP 2022 (ADPF), section IV.A. It keeps people apart in Setting I and says nothing of
-them in the others; Yip et al., arXiv:1811.06446, ask for it in Setting II.
+fusion", IEEE TIP 2022 (ADPF), section IV.A. It keeps people apart in Setting I and does not
+say so for the others; Yip et al., arXiv:1811.06446, ask for it in Setting II.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
 
-from wrinkle.protocols.fold import Protocol, Sizes, fill, shuffled
+from wrinkle.protocols.fold import parts_of_size, shuffled
 from wrinkle.protocols.listed import listed
 from wrinkle.protocols.morph2 import CHECKSUM, column, stem
+from wrinkle.protocols.protocol import PROTOCOLS, Protocol, Sizes
 
 PARTITIONS = 20
 TRAINED, TESTED = 44_106, 11_028
-# How many photographs each of the five folds of Setting III tests.
-HANDS = (1_099, 1_099, 1_098, 1_098, 1_098)
-# Photographs of White women in S1, and in S2: as many as can be had if the ratios are to be exact
-# and people kept apart, but for a few.
+# Test sizes of the five folds of Setting III.
+TESTED_WHITE = (1_099, 1_099, 1_098, 1_098, 1_098)
+# Photographs of White women in S1, and in S2: nearly the most for which the ratios are exact and
+# people are kept apart.
 WOMEN = 1_285
 _ADPF = "Wang, Sanchez, Li, ADPF, IEEE TIP 2022"
 
 Letters = dict[str, str]
 
 
-def partitions(seed: int = 0) -> Protocol:
+@PROTOCOLS.named("morph2-80-20")
+def morph2_80_20(seed: int = 0) -> Protocol:
     """Setting I."""
     return _partitions("morph2-80-20", seed, shares_people=False)
 
 
-def partitions_shared(seed: int = 0) -> Protocol:
+@PROTOCOLS.named("morph2-80-20-shared")
+def morph2_80_20_shared(seed: int = 0) -> Protocol:
     """Setting I by photograph."""
     return _partitions("morph2-80-20-shared", seed, shares_people=True)
 
 
-def white(seed: int = 0) -> Protocol:
+@PROTOCOLS.named("morph2-white")
+def morph2_white(seed: int = 0) -> Protocol:
     """Setting III."""
     return _white("morph2-white", seed, shares_people=False)
 
 
-def white_shared(seed: int = 0) -> Protocol:
+@PROTOCOLS.named("morph2-white-shared")
+def morph2_white_shared(seed: int = 0) -> Protocol:
     """Setting III by photograph."""
     return _white("morph2-white-shared", seed, shares_people=True)
 
 
-def s1_s2_s3(seed: int = 0) -> Protocol:
+@PROTOCOLS.named("morph2-s1-s2-s3-drawn")
+def morph2_s1_s2_s3_drawn(seed: int = 0) -> Protocol:
     """Setting II."""
     train = 8 * WOMEN
     test = TRAINED + TESTED - train
@@ -74,13 +80,13 @@ def s1_s2_s3(seed: int = 0) -> Protocol:
 
 @cache
 def draw_partitions(seed: int, shares_people: bool) -> Letters:
-    """Name without .JPG → a letter for each of the 20 partitions: t trains, e is tested."""
+    """Name without .JPG → a letter for each of the 20 partitions: t trains, e tests."""
     group = _groups(_names("WB-"), shares_people)
     sizes = Counter(group.values())
     letters = dict.fromkeys(sizes, "")
     for partition in range(PARTITIONS):
         order = shuffled(sizes, seed * PARTITIONS + partition)
-        tested = set(fill(order, sizes, [TESTED])[0])
+        tested = set(parts_of_size(order, sizes, [TESTED])[0])
         for key in letters:
             letters[key] += "e" if key in tested else "t"
     return {name: letters[key] for name, key in group.items()}
@@ -88,14 +94,14 @@ def draw_partitions(seed: int, shares_people: bool) -> Letters:
 
 @cache
 def draw_white(seed: int, shares_people: bool) -> Letters:
-    """Name without .JPG → a letter for each of the five folds, for the 5,492 that are drawn."""
+    """Name without .JPG → a letter for each of the five folds, for the 5,492 drawn."""
     group = _groups(_names("W"), shares_people)
     sizes = Counter(group.values())
-    hands = fill(shuffled(sizes, seed), sizes, HANDS)
+    parts = parts_of_size(shuffled(sizes, seed), sizes, TESTED_WHITE)
     letters = {
-        key: "".join("e" if fold == number else "t" for fold in range(len(HANDS)))
-        for number, hand in enumerate(hands)
-        for key in hand
+        key: "".join("e" if fold == number else "t" for fold in range(len(TESTED_WHITE)))
+        for number, part in enumerate(parts)
+        for key in part
     }
     return {name: letters[key] for name, key in group.items() if key in letters}
 
@@ -111,9 +117,9 @@ def draw_sets(seed: int) -> Letters:
     letters = dict.fromkeys(sizes, "ee")
     for stratum, quota in (("WF", WOMEN), ("BF", WOMEN), ("WM", 3 * WOMEN), ("BM", 3 * WOMEN)):
         people = shuffled((key for key in sizes if strata[key] == {stratum}), seed)
-        # People with one photograph come last: they fill what the others leave open.
+        # People with one photograph come last: they fill the remaining space.
         people.sort(key=lambda key: sizes[key] == 1)
-        first, second = fill(people, sizes, [quota, quota])
+        first, second = parts_of_size(people, sizes, [quota, quota])
         letters |= dict.fromkeys(first, "te") | dict.fromkeys(second, "et")
     return {name: letters[key] for name, key in person.items()}
 
@@ -136,7 +142,10 @@ def _white(name: str, seed: int, *, shares_people: bool) -> Protocol:
         f"{name}:{seed}",
         f"MORPH II, 5,492 photographs of White people in five folds, {how}",
         f"{_ADPF}, Setting III (no list; drawn by wrinkle)",
-        {str(number + 1): (sum(HANDS) - hand, 0, hand) for number, hand in enumerate(HANDS)},
+        {
+            str(number + 1): (sum(TESTED_WHITE) - tested, 0, tested)
+            for number, tested in enumerate(TESTED_WHITE)
+        },
         lambda: draw_white(seed, shares_people),
         shares_people=shares_people,
     )

@@ -1,6 +1,6 @@
-"""Lists of names as they are packed in lists/: gzip without a time stamp, checksums in the code.
+"""Reading and writing the lists in lists/: gzip without a time stamp, checksums in the code.
 
-A list in columns is text of two halves. First the names: names that share a stem stand on one line,
+A list in columns is text in two sections. First the names: names that share a stem are one line,
 the stem and then the endings, so that a stem is written once. Then the columns: a heading, and a
 letter for every name, in the order of the names.
 
@@ -17,13 +17,17 @@ from importlib.resources import files
 from pathlib import Path
 
 from wrinkle.errors import WrinkleError
+from wrinkle.files import replace_file
 
 
 def read_list(name: str, checksum: str) -> str:
-    """The text of lists/`name`; WrinkleError when the packaged file is missing or damaged.
+    """The text of lists/`name`.
 
-    checksum: sha256 of the unpacked text, so that packing it anew with another zlib changes
-    nothing.
+    Args:
+        checksum: SHA-256 of the text, so that it does not depend on the version of zlib.
+
+    Raises:
+        WrinkleError: the packaged file is missing or damaged.
     """
     try:
         text = gzip.decompress((files("wrinkle.protocols") / "lists" / name).read_bytes())
@@ -35,17 +39,17 @@ def read_list(name: str, checksum: str) -> str:
 
 
 def write_list(path: Path, text: str) -> str:
-    """Pack `text` into `path`; returns the checksum to read it with."""
+    """Pack `text` into `path`; returns the checksum that `read_list` needs."""
     data = text.encode("utf-8")
-    # No time stamp: the same text gives the same file.
-    path.write_bytes(gzip.compress(data, mtime=0))
+    replace_file(path, gzip.compress(data, mtime=0))  # no time stamp: same text, same file
     return hashlib.sha256(data).hexdigest()
 
 
 def read_columns(name: str, checksum: str, between: str) -> tuple[list[str], dict[str, str]]:
     """The names of a list in columns, and column → its letters, one for every name.
 
-    between: what stands between stem and ending.
+    Args:
+        between: what joins stem and ending.
     """
     stems, *columns = read_list(name, checksum).split("# ")
     names = [
@@ -61,7 +65,9 @@ def columns_text(
 ) -> str:
     """The text of a list in columns.
 
-    names: (stem, ending), in any order. columns: heading → name → letter; "-" where there is none.
+    Args:
+        names: (stem, ending), in any order.
+        columns: heading → name → letter; "-" where there is none.
     """
     endings: dict[str, list[str]] = {}
     order = sorted(names)

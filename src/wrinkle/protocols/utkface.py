@@ -1,16 +1,16 @@
-"""utkface: one fixed 80/10/10 split of UTKFace, made by make_utkface.py.
+"""utkface: one fixed 80/10/10 split of UTKFace, made by lists/make_utkface.py.
 
 Of the 23,707 pictures 595 are left out (176 spare copies of a file, and 419 files of 205 groups of
 identical files whose ages contradict each other); 18,504 train, 2,310 validate and 2,298 test. The
-661 clusters of near-identical pictures (1,420 pictures) each lie in one part. A store that lacks
-some pictures, where no face was found, say, keeps the split of the others; a name that is not
-UTKFace's is an error, and rows of left-out pictures belong to no part.
+661 clusters of near-identical pictures (1,420 pictures) are never divided. A store that lacks some
+pictures, because no face was found in them, keeps the split of the others; a name that is not
+UTKFace's is an error, and rows of left-out pictures are in no part.
 """
 
 from functools import cache
 
-from wrinkle.protocols.fold import Protocol
 from wrinkle.protocols.listed import listed
+from wrinkle.protocols.protocol import PROTOCOLS, Protocol
 from wrinkle.protocols.split_lists import read_list
 
 LIST = "utkface.txt.gz"
@@ -23,8 +23,10 @@ _LETTERS = dict(zip(PARTS, "tve-", strict=True))
 def parts() -> dict[str, str]:
     """File name → one of PARTS, for every file of UTKFace.
 
-    The list's text has a heading for each part, then its names, one a line. WrinkleError when the
-    packaged file is damaged.
+    The list's text has a heading for each part, then its names, one in each line.
+
+    Raises:
+        WrinkleError: the packaged file is damaged.
     """
     part, found = "", {}
     for line in read_list(LIST, CHECKSUM).splitlines():
@@ -35,7 +37,8 @@ def parts() -> dict[str, str]:
     return found
 
 
-def protocol() -> Protocol:
+@PROTOCOLS.register
+def utkface() -> Protocol:
     """The packaged split, one fold."""
     return listed(
         name="utkface",

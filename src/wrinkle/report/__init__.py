@@ -1,1 +1,1 @@
-"""What a run came to, as one HTML page and as figures that a paper can take."""
+"""Results of runs: tables with published figures, and an HTML page with figures as files."""

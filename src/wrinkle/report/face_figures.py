@@ -1,6 +1,7 @@
-"""Figures of one run's faces and of its network: where it looks, how it sorts faces, where it errs.
+"""Figures of the faces and the network of one run.
 
-The network is that of the first fold that is done, and so are the faces, from its test part.
+The network is that of the first finished fold, and the faces are from the test part of that fold,
+except for `largest_errors`, which takes them from all finished folds.
 """
 
 import numpy as np
@@ -9,9 +10,9 @@ from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
-from wrinkle.evaluation.predictions import Predictions
 from wrinkle.models.base import Prediction
-from wrinkle.report.sources import Run
+from wrinkle.protocols import Fold
+from wrinkle.report.sources import System
 from wrinkle.report.style import canvas
 from wrinkle.serving.explain import store_inputs
 from wrinkle.serving.explainers import (
@@ -24,28 +25,31 @@ from wrinkle.serving.explainers import (
 GALLERY = 8
 WORST = 12
 MAPPED = 1000
-"""Faces that are sorted by their features at most."""
+"""Most faces in the map of features."""
 ENOUGH = 200
-"""Test faces from which on no training faces are needed beside them."""
+"""With fewer test faces than this, the map of features shows training faces too."""
 BATCH = 50
 
 
 def spread_out(ages: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
-    """At most `count` of `rows`, evenly over them in the order of their ages."""
+    """At most `count` of `rows`, evenly spaced in the order of their ages."""
     order = rows[np.argsort(ages[rows], kind="stable")]
     count = min(count, len(order))
-    return order[((np.arange(count) + 0.5) * len(order) / count).astype(int)]
+    chosen: np.ndarray = order[((np.arange(count) + 0.5) * len(order) / count).astype(int)]
+    return chosen
 
 
 @torch.inference_mode()
-def looks(run: Run) -> Figure | None:
-    """What a network with regions, maps or patches looks at in faces of its test part."""
-    fold, model = run.fold(run.results[0].fold), run.model
+def attention(system: System) -> Figure | None:
+    """The regions, attention maps or patches of a network that has them, on test faces."""
+    run, model, fold = system.run, system.model, _first_fold(system)
+    if run is None or run.store is None or fold is None or model is None:
+        return None
     many = has_gallery(model)
-    if run.store is None or fold is None or not (many or has_own_figure(model)):
+    if not (many or has_own_figure(model)):
         return None
     rows = spread_out(run.store.ages, fold.test, GALLERY if many else 1)
-    pixels, points, ages = store_inputs(run.store, rows, run.spec)
+    pixels, points, ages = store_inputs(run.store, rows, system.spec)
     if many:
         return explain_many(model, pixels, ages, model.predict(pixels, points).age)
     found = model.predict_all(pixels, points)
@@ -53,28 +57,31 @@ def looks(run: Run) -> Figure | None:
 
 
 @torch.inference_mode()
-def features(run: Run, rows: np.ndarray) -> np.ndarray:
-    """(N, d): what the network's own classifier is given of each face."""
+def features(system: System, rows: np.ndarray) -> np.ndarray:
+    """The input of the network's final classifier for rows of the run's store, (N, d)."""
+    run, model = system.run, system.model
+    assert run is not None
     assert run.store is not None
+    assert model is not None
     kept: list[torch.Tensor] = []
-    hook = run.model.head.register_forward_pre_hook(
-        lambda _, given: kept.append(given[0].flatten(1))
-    )
+    hook = model.head.register_forward_pre_hook(lambda _, given: kept.append(given[0].flatten(1)))
     try:
-        for start in range(0, len(rows), BATCH):
-            part = rows[start : start + BATCH]
-            pixels, points, _ = store_inputs(run.store, part, run.spec)
-            run.model(pixels, points)
+        for first in range(0, len(rows), BATCH):
+            part = rows[first : first + BATCH]
+            pixels, points, _ = store_inputs(run.store, part, system.spec)
+            model(pixels, points)
     finally:
         hook.remove()
     return torch.cat(kept).float().numpy()
 
 
-def feature_map(run: Run) -> Figure | None:
-    """t-SNE of the features of test faces, coloured by age; where they are few, of training faces
-    as well, drawn smaller (van der Maaten, Hinton, JMLR 2008)."""
-    fold = run.fold(run.results[0].fold)
-    if run.store is None or fold is None:
+def feature_map(system: System) -> Figure | None:
+    """t-SNE (van der Maaten, Hinton, JMLR 2008) of the features of test faces, coloured by age.
+
+    Where there are few test faces, training faces are added as smaller dots.
+    """
+    run, fold = system.run, _first_fold(system)
+    if run is None or run.store is None or fold is None:
         return None
     ages = run.store.ages
     test = spread_out(ages, fold.test, MAPPED)
@@ -83,7 +90,7 @@ def feature_map(run: Run) -> Figure | None:
     rows = np.concatenate([test, train])
     if len(rows) < 5:
         return None
-    found = features(run, rows)
+    found = features(system, rows)
     small = PCA(min(50, *found.shape), random_state=0).fit_transform(found)
     perplexity = min(30.0, (len(rows) - 1) / 4)
     places = TSNE(2, init="pca", perplexity=perplexity, random_state=0).fit_transform(small)
@@ -99,9 +106,10 @@ def feature_map(run: Run) -> Figure | None:
     return figure
 
 
-def largest_errors(run: Run, predictions: Predictions) -> Figure | None:
-    """The faces whose age is missed by most, with both ages."""
-    if run.store is None:
+def largest_errors(system: System) -> Figure | None:
+    """The test faces with the largest errors, with true and predicted age."""
+    run, predictions = system.run, system.predictions
+    if run is None or run.store is None:
         return None
     place = {name: row for row, name in enumerate(run.store.columns["name"].to_pylist())}
     error = np.abs(predictions.predicted - predictions.actual)
@@ -113,7 +121,11 @@ def largest_errors(run: Run, predictions: Predictions) -> Figure | None:
         name = predictions.rows["name"][int(index)].as_py()
         panel.imshow(run.store.image(place[name]))
         panel.set_title(
-            f"{predictions.actual[index]:.0f} years\nsays {predictions.predicted[index]:.0f}",
+            f"true {predictions.actual[index]:.0f}\npredicted {predictions.predicted[index]:.0f}",
             fontsize=8,
         )
     return figure
+
+
+def _first_fold(system: System) -> Fold | None:
+    return None if system.run is None else system.run.fold(system.run.results[0].fold)

@@ -1,4 +1,4 @@
-"""Which figures a report has, with what is said of each."""
+"""Which figures a report has, with their titles and captions."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -9,15 +9,19 @@ from matplotlib.figure import Figure
 
 from wrinkle.evaluation.scores import Score
 from wrinkle.report import figures
-from wrinkle.report.face_figures import feature_map, largest_errors, looks
+from wrinkle.report.face_figures import attention, feature_map, largest_errors
 from wrinkle.report.sources import System
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """A figure: its file's name, title and caption, and how it is made; None: there is none.
+class ReportFigure:
+    """A figure of a report.
 
-    shown_as: what the page shows of it; pictures as SVG would weigh megabytes.
+    Attributes:
+        name: of its files.
+        title, caption: on the page.
+        make: draws it; None where there is nothing to draw.
+        shown_as: its format on the page. Photographs as SVG would take megabytes.
     """
 
     name: str
@@ -27,104 +31,111 @@ class Drawing:
     shown_as: Literal["svg", "webp"] = "svg"
 
 
-FACES = ("looks", "largest_errors")
+FACES = ("attention", "largest_errors")
 """Figures of a run that show faces."""
-INTERVALS = "Bars: 95 % of 2,000 bootstrap samples, drawn by person where people are known."
+INTERVALS = (
+    "Bars: 95 % intervals from 2,000 bootstrap samples, which draw people where they are known."
+)
 
 
-def of_all(systems: Sequence[System], scores: Sequence[Sequence[Score]]) -> Iterator[Drawing]:
-    """Figures in which all systems stand beside one another.
+def of_all(systems: Sequence[System], scores: Sequence[Sequence[Score]]) -> Iterator[ReportFigure]:
+    """Figures that show all systems.
 
-    scores: of each system, `wrinkle.evaluation.scores.score`.
+    Args:
+        scores: `wrinkle.evaluation.scores.score` of each system.
     """
-    systems = [shown(system) for system in systems]
+    systems = [with_legend_name(system) for system in systems]
     names = [system.name for system in systems]
-    yield Drawing(
+    yield ReportFigure(
         "cumulative_scores",
         "Cumulative scores",
-        "CS(v): the share of faces whose age is missed by at most v years.",
+        "CS(v): the share of faces with an error of at most v years.",
         partial(figures.cumulative_scores, systems),
     )
-    yield Drawing(
+    yield ReportFigure(
         "predicted_against_true",
-        "Predicted against true age",
-        "Every dot is a face; black: the mean prediction at each age; dashed: no error.",
+        "Predicted and true age",
+        "Each dot is a face. Black: the mean prediction at each true age. Dashed: no error.",
         partial(figures.predicted_against_true, systems),
     )
     for column in ("age", "gender", "group"):
         if figures.present(scores, column):
-            yield Drawing(
+            yield ReportFigure(
                 f"errors_by_{column}",
                 f"Errors by {column}",
-                f"Below each value the number of {names[0]}'s faces. {INTERVALS}",
+                f"Below each label: the number of faces of {names[0]}. {INTERVALS}",
                 partial(figures.errors_by, scores, names, column),
             )
     having = [k for k, system in enumerate(systems) if system.predictions.interval is not None]
     if having:
-        yield Drawing(
+        yield ReportFigure(
             "coverage",
             "Coverage of the intervals",
-            "Each interval should hold the age of 90 % of the faces. What it promises, it promises "
-            f"over all faces, not for each part of them. {INTERVALS}",
+            "The share of faces whose age is within the 90 % interval. Calibration promises 90 % "
+            f"over all faces, not for each group of them. {INTERVALS}",
             partial(figures.coverage, [scores[k] for k in having], [names[k] for k in having]),
         )
     if any(system.run for system in systems):
-        yield Drawing(
+        yield ReportFigure(
             "training_curves",
-            "Training",
-            "Thin lines are folds, thick ones their mean. Losses of different kinds are not "
+            "Training curves",
+            "Thin lines: folds. Thick lines: their mean. Values of different losses are not "
             "comparable.",
             partial(figures.training_curves, [s for s in systems if s.run]),
         )
     if any(system.run and system.run.results[0].classifiers for system in systems):
-        yield Drawing(
+        yield ReportFigure(
             "classifiers",
-            "Every classifier",
-            "Test MAE of each classifier that a network has; the coloured one is its answer. "
-            "Bars: deviation over folds.",
+            "All classifiers of a network",
+            "Test MAE of each classifier. Orange: the one that gives the network's age. Error "
+            "bars: sample standard deviation over folds.",
             partial(figures.classifiers, systems),
         )
 
 
-def shown(system: System) -> System:
-    """By a name that stands in legends, where Matplotlib leaves out what begins with _."""
+def with_legend_name(system: System) -> System:
+    """The system with a name that a legend shows: Matplotlib hides names that start with "_"."""
     return replace(system, name=f"\u200b{system.name}") if system.name[0] == "_" else system
 
 
-def of_run(system: System, pictures: bool) -> Iterator[Drawing]:
-    """Figures of one run; those that show faces only with `pictures`."""
+def of_run(system: System, pictures: bool) -> Iterator[ReportFigure]:
+    """Figures of one run.
+
+    Args:
+        pictures: whether figures that show faces are among them.
+    """
     run = system.run
     assert run is not None
     if run.store is None:
         return
     slug = system.name.replace("/", "--")
-    system = shown(system)
+    system = with_legend_name(system)
     first = run.results[0].fold
-    yield Drawing(
+    yield ReportFigure(
         f"{slug}-ages",
         "Ages",
-        f"Ages of the faces that train in fold {first}, and of all that test.",
+        f"Ages of the training faces of fold {first}, and of the test faces of all finished folds.",
         partial(figures.age_histograms, run),
     )
-    yield Drawing(
+    yield ReportFigure(
         f"{slug}-features",
         "Features",
-        f"t-SNE of what the last layer is given of test faces of fold {first}. Small dots, if "
-        "any: training faces.",
-        partial(feature_map, run),
+        f"t-SNE of the input of the final classifier, for test faces of fold {first}. Small dots, "
+        "if any: training faces.",
+        partial(feature_map, system),
     )
     if pictures:
-        yield Drawing(
+        yield ReportFigure(
             f"{slug}-{FACES[0]}",
-            "Where it looks",
+            "Regions, attention maps or patches",
             f"Test faces of fold {first}.",
-            partial(looks, run),
+            partial(attention, system),
             shown_as="webp",
         )
-        yield Drawing(
+        yield ReportFigure(
             f"{slug}-{FACES[1]}",
             "Largest errors",
-            "Test faces of all folds that are done. Labels may be wrong, too.",
-            partial(largest_errors, run, system.predictions),
+            "Test faces of all finished folds. Some labels may be wrong.",
+            partial(largest_errors, system),
             shown_as="webp",
         )

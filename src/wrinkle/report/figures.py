@@ -1,4 +1,4 @@
-"""Figures of systems beside one another. Each takes systems and returns a Matplotlib figure."""
+"""Figures that compare systems, as Matplotlib figures."""
 
 from collections.abc import Sequence
 
@@ -9,11 +9,12 @@ from matplotlib.ticker import MaxNLocator
 
 from wrinkle.evaluation.predictions import INTERVAL
 from wrinkle.evaluation.scores import Score
-from wrinkle.report.sources import Run, System
+from wrinkle.report.sources import System
 from wrinkle.report.style import canvas, colour
+from wrinkle.runs.reader import History, Run
 
 FURTHEST = 15
-"""Years: where curves of cumulative scores end."""
+"""Years: the end of the curves of cumulative scores."""
 
 
 def cumulative_scores(systems: Sequence[System]) -> Figure:
@@ -30,7 +31,7 @@ def cumulative_scores(systems: Sequence[System]) -> Figure:
 
 
 def predicted_against_true(systems: Sequence[System]) -> Figure:
-    """A panel for each system: every face a dot, the diagonal, and the mean of each true age."""
+    """One panel per system: each face as a dot, the mean at each true age, and the diagonal."""
     columns = min(len(systems), 3)
     rows = -(-len(systems) // columns)
     figure, panels = canvas(2.6 * columns, 2.7 * rows, rows, columns, squeeze=False)
@@ -44,7 +45,7 @@ def predicted_against_true(systems: Sequence[System]) -> Figure:
         ages, code = np.unique(np.floor(actual), return_inverse=True)
         means = np.bincount(code, predicted) / np.bincount(code)
         axes.plot(ages, means, color="black", lw=1, label="mean")
-        axes.plot([0, oldest], [0, oldest], color="grey", lw=1, ls="--", label="right")
+        axes.plot([0, oldest], [0, oldest], color="grey", lw=1, ls="--", label="no error")
         axes.set(xlim=(0, oldest), ylim=(0, oldest), aspect="equal")
         axes.set(xlabel="true age", ylabel="predicted age", title=system.name)
     panels.flat[0].legend(loc="upper left")
@@ -54,9 +55,10 @@ def predicted_against_true(systems: Sequence[System]) -> Figure:
 
 
 def errors_by(scores: Sequence[Sequence[Score]], names: Sequence[str], column: str) -> Figure:
-    """MAE and bias of each system by one label, with 95 % intervals, and how many faces there are.
+    """MAE and bias of each system by one label, with 95 % intervals and the number of faces.
 
-    scores: of each system, `wrinkle.evaluation.scores.score`.
+    Args:
+        scores: `wrinkle.evaluation.scores.score` of each system.
     """
     values = present(scores, column)
     figure, (above, below) = canvas(max(5.2, 0.62 * len(values) + 0.6), 4.2, 2, 1, sharex=True)
@@ -75,7 +77,7 @@ def errors_by(scores: Sequence[Sequence[Score]], names: Sequence[str], column: s
 
 
 def coverage(scores: Sequence[Sequence[Score]], names: Sequence[str]) -> Figure:
-    """The share of ages within each system's 90 % intervals, over all faces and by every label."""
+    """Share of ages within each system's 90 % intervals, over all faces and by each label."""
     values = [(row.column, row.value) for rows in scores for row in rows]
     values = sorted(dict.fromkeys(values), key=values.index)
     figure, axes = canvas(max(5.2, 0.3 * len(values) + 1.2), 3.2)
@@ -95,7 +97,7 @@ def coverage(scores: Sequence[Sequence[Score]], names: Sequence[str]) -> Figure:
 
 
 def age_histograms(run: Run) -> Figure:
-    """Ages that train, in the first fold that is done, and ages that test in any of them."""
+    """Ages of the training part of the first finished fold, and of all test parts."""
     assert run.store is not None
     ages = run.store.ages
     folds = [fold for fold in map(run.fold, (r.fold for r in run.results)) if fold]
@@ -112,8 +114,8 @@ def age_histograms(run: Run) -> Figure:
 
 
 def training_curves(systems: Sequence[System]) -> Figure:
-    """Loss and, where anything validates, validation MAE over the epochs: thin lines folds, thick
-    ones their mean."""
+    """Loss and, where there is a validation part, validation MAE by epoch: folds as thin lines,
+    their mean as a thick line."""
     histories = [list(system.run.history.values()) if system.run else [] for system in systems]
     rows = [row for runs in histories for history in runs for row in history]
     labels = {"loss": "loss", "validation_mae": "validation MAE, years"}
@@ -130,7 +132,7 @@ def training_curves(systems: Sequence[System]) -> Figure:
 
 def curves(
     axes: Axes,
-    histories: Sequence[list[dict[str, float | None]]],
+    histories: Sequence[History],
     quantity: str,
     shade: str,
     name: str,
@@ -152,7 +154,7 @@ def curves(
 
 
 def classifiers(systems: Sequence[System]) -> Figure:
-    """MAE of every classifier of each run that has several, with the deviation over its folds."""
+    """MAE of each classifier of the networks that have several, with the deviation over folds."""
     having = [s for s in systems if s.run and s.run.results[0].classifiers]
     figure, panels = canvas(3.6 * len(having), 3.4, 1, len(having), squeeze=False)
     for axes, system in zip(panels.flat, having, strict=True):
@@ -177,7 +179,7 @@ def whiskers(
     quantity: str,
     name: str,
 ) -> None:
-    """A dot with its interval for each value that a system has."""
+    """A dot with its interval for each value of a label that a system has."""
     found = {row.value: getattr(row, quantity) for row in rows if row.column == column}
     at = [place + shift(number, count) for place, v in enumerate(values) if v in found]
     numbers = np.array([found[v] for v in values if v in found], float).reshape(-1, 3)
@@ -186,12 +188,12 @@ def whiskers(
 
 
 def present(scores: Sequence[Sequence[Score]], column: str) -> list[str]:
-    """The values of a label that any system has, ages in their order."""
+    """The values of a label in any system, ages in ascending order."""
     values = [row.value for rows in scores for row in rows if row.column == column]
     unique = list(dict.fromkeys(values))
     return sorted(unique, key=lambda v: int(v.split("–")[0])) if column == "age" else unique
 
 
 def shift(number: int, count: int) -> float:
-    """How far to the side one of `count` dots stands, so that none hides another."""
+    """Sideways shift of one of `count` dots, so that none hides another."""
     return (number - (count - 1) / 2) * min(0.12, 0.6 / count)

@@ -1,4 +1,4 @@
-"""The page: tables and figures of systems, put into one HTML file that asks nobody for anything."""
+"""The report: one HTML file of tables and figures that needs no network and no other file."""
 
 import base64
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,15 +19,16 @@ from wrinkle.evaluation.predictions import in_common
 from wrinkle.evaluation.scores import Score, clusters, score
 from wrinkle.evaluation.uncertainty import Comparison, Estimate, compare
 from wrinkle.files import replace_file
+from wrinkle.models import AgeModel
 from wrinkle.models.cost import costs
-from wrinkle.report.figure_list import FACES, Drawing, of_all, of_run
-from wrinkle.report.sources import Run, System
+from wrinkle.report.figure_list import FACES, ReportFigure, of_all, of_run
+from wrinkle.report.sources import System
 from wrinkle.report.style import STYLE, saved
-from wrinkle.runs.reader import start
+from wrinkle.runs.reader import History, Run, start
 
 PAGE = "report.html"
 BROAD = 5.6
-"""Inches: what is broader is moved sideways on a phone, not shrunk."""
+"""Inches: wider figures scroll sideways on a phone instead of shrinking."""
 
 
 def write_report(
@@ -35,12 +36,18 @@ def write_report(
 ) -> Path:
     """Write `folder`/report.html, and its figures as `folder`/figures/NAME.svg and .pdf.
 
-    The first system is the one that others are compared with. command: what makes the report
-    again. pictures: whether faces are shown. A former report there is replaced. Returns the page.
+    An earlier report in the folder is replaced.
+
+    Args:
+        systems: the others are compared with the first one.
+        command: that makes the report again.
+        pictures: whether faces are shown.
+
+    Returns:
+        The path of the page.
 
     Raises:
-        WrinkleError: two systems have one name, a model file is damaged, the folder cannot be
-            written.
+        WrinkleError: two systems have the same name, or the folder cannot be written.
     """
     names = [system.name for system in systems]
     for name in names:
@@ -48,9 +55,9 @@ def write_report(
             raise WrinkleError(f"two systems are called {name}: give one of them another name")
     scores = [score(system.predictions) for system in systems]
     shared = list(of_all(systems, scores))
-    own = {s.name: list(of_run(s, pictures)) for s in systems if s.run}
+    own = {system.name: list(of_run(system, pictures)) for system in systems if system.run}
     clear(folder)
-    drawn = draw([*shared, *(drawing for each in own.values() for drawing in each)], folder)
+    drawn = draw([*shared, *(figure for each in own.values() for figure in each)], folder)
     content = {
         "version": __version__,
         "command": command,
@@ -59,10 +66,10 @@ def write_report(
         "figures": [drawn[each.name] for each in shared if each.name in drawn],
         "scores": list(zip(names, scores, strict=True)),
         "runs": [
-            about(s.name, s.run)
-            | {"figures": [drawn[each.name] for each in own[s.name] if each.name in drawn]}
-            for s in systems
-            if s.run
+            about(system, system.run, system.model)
+            | {"figures": [drawn[each.name] for each in own[system.name] if each.name in drawn]}
+            for system in systems
+            if system.run and system.model
         ],
     }
     replace_file(folder / PAGE, render(content).encode())
@@ -81,30 +88,30 @@ def render(content: dict[str, Any]) -> str:
 
 
 def clear(folder: Path) -> None:
-    """Take away a former report's page and its pictures of faces, which this one may not show."""
+    """Remove an earlier report's page and its pictures of faces, which this one may not show."""
     (folder / PAGE).unlink(missing_ok=True)
-    for name in FACES:
+    for name in (*FACES, "looks"):  # the name of "attention" in earlier versions
         for file in (folder / "figures").glob(f"*-{name}.*"):
             file.unlink()
 
 
-def draw(drawings: Iterable[Drawing], folder: Path) -> dict[str, dict[str, Any]]:
-    """Make every figure and write it; name → title, caption and the picture as a data address."""
+def draw(figures: Iterable[ReportFigure], folder: Path) -> dict[str, dict[str, Any]]:
+    """Draw and write every figure; name → title, caption and the picture as a data URL."""
     drawn = {}
-    for drawing in tqdm(list(drawings), "figures", unit="figure", disable=None):
+    for each in tqdm(list(figures), "figures", unit="figure", disable=None):
         with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
-            figure = drawing.make()
+            figure = each.make()
             if figure is None:
                 continue
-            forms = {form: saved(figure, form) for form in {"svg", "pdf", drawing.shown_as}}
+            forms = {form: saved(figure, form) for form in {"svg", "pdf", each.shown_as}}
         for form in ("svg", "pdf"):
-            replace_file(folder / "figures" / f"{drawing.name}.{form}", forms[form])
-        kind = {"svg": "svg+xml", "webp": "webp"}[drawing.shown_as]
-        shown = base64.b64encode(forms[drawing.shown_as]).decode()
-        drawn[drawing.name] = {
-            "name": drawing.name,
-            "title": drawing.title,
-            "caption": drawing.caption,
+            replace_file(folder / "figures" / f"{each.name}.{form}", forms[form])
+        kind = {"svg": "svg+xml", "webp": "webp"}[each.shown_as]
+        shown = base64.b64encode(forms[each.shown_as]).decode()
+        drawn[each.name] = {
+            "name": each.name,
+            "title": each.title,
+            "caption": each.caption,
             "address": f"data:image/{kind};base64,{shown}",
             "width": f"{figure.get_figwidth():.1f}",
             "broad": figure.get_figwidth() > BROAD,
@@ -113,7 +120,7 @@ def draw(drawings: Iterable[Drawing], folder: Path) -> dict[str, dict[str, Any]]
 
 
 def summary(system: System, row: Score) -> dict[str, Any]:
-    """A line of the first table."""
+    """The system's row in the first table. row: its score over all faces."""
     run = system.run
     found: dict[str, Any] = {"name": system.name, "row": row, "run": run, "epsilon": None}
     deviation = system.predictions.rows["age_deviation"].to_numpy().astype(float)
@@ -124,14 +131,14 @@ def summary(system: System, row: Score) -> dict[str, Any]:
     if run is not None:
         mae = [result.mae for result in run.results]
         found["folds"] = len(mae)
-        found["of"] = len(run.folds) if run.folds else None
+        found["of"] = run.fold_count
         found["mean"] = float(np.mean(mae))
         found["deviation"] = float(np.std(mae, ddof=1)) if len(mae) > 1 else None
     return found
 
 
 def compared(systems: Sequence[System]) -> dict[str, Any]:
-    """Every other system against the first on the faces that both have."""
+    """Every other system compared with the first, on the faces that both have."""
     first = systems[0]
     rows: list[tuple[str, int, Comparison | None]] = []
     for system in systems[1:]:
@@ -145,16 +152,16 @@ def compared(systems: Sequence[System]) -> dict[str, Any]:
     return {"first": first.name, "rows": rows}
 
 
-def about(name: str, run: Run) -> dict[str, Any]:
-    """What a run is: its network's cost, its data and their terms, what it took, its command."""
-    provenance = run.header["provenance"]
-    dataset = DATASETS.get(provenance["data"] or "")
+def about(system: System, run: Run, model: AgeModel) -> dict[str, Any]:
+    """A run's network and its cost, its data and their terms, its training time and command."""
+    provenance = system.header["provenance"]
+    dataset = DATASETS.get(provenance["data"]) if provenance["data"] in DATASETS.names() else None
     return {
-        "name": name,
+        "name": system.name,
         "run": run,
-        "costs": costs(run.model),
-        "model": run.header["model"]["name"],
-        "input": run.header["input"]["size"],
+        "costs": costs(model),
+        "model": system.header["model"]["name"],
+        "input": system.header["input"]["size"],
         "dataset": dataset,
         "data": provenance["data"],
         "pictures": provenance["pictures"],
@@ -166,14 +173,14 @@ def about(name: str, run: Run) -> dict[str, Any]:
 
 
 def pictures_of(run: Run) -> Iterator[int]:
-    """How many pictures each fold that is done trained on."""
+    """Number of training pictures of each finished fold; 0 where the store is missing."""
     for result in run.results:
         fold = run.fold(result.fold)
         yield len(fold.train) if fold else 0
 
 
-def seconds(history: Sequence[dict[str, float | None]], pictures: int) -> float:
-    """What a fold's epochs took, by the speed that each of them noted."""
+def seconds(history: History, pictures: int) -> float:
+    """Training time of a fold, from the speed of each of its epochs."""
     return sum(pictures / (row["images_per_second"] or np.inf) for row in history)
 
 
@@ -182,7 +189,7 @@ def years(estimate: Estimate) -> Markup:
 
 
 def signed(estimate: Estimate) -> Markup:
-    """Of what may lie on either side of 0."""
+    """A figure that may be above or below 0, with its sign."""
     value, low, high = (f"{number:+.2f}".replace("-", "−") for number in estimate)
     return with_interval(value, f"{low} … {high}")
 

@@ -1,4 +1,4 @@
-"""Figures in one style, and as files that are the same whenever they are made."""
+"""The style of figures, and figures as files that do not depend on the date."""
 
 import io
 from typing import Any
@@ -7,7 +7,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")
-"""Okabe and Ito's, told apart by those who see fewer colours."""
+"""Okabe and Ito's palette, for all kinds of colour vision."""
 STYLE: dict[str, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -21,7 +21,7 @@ STYLE: dict[str, Any] = {
     "svg.hashsalt": "wrinkle",
 }
 DPI = 150
-"""Of what is drawn in pixels within a figure: pictures, and dots by the thousand."""
+"""Of parts of a figure that are drawn as pixels: photographs, and thousands of dots."""
 
 
 def colour(number: int) -> str:
@@ -31,7 +31,7 @@ def colour(number: int) -> str:
 def canvas(
     width: float, height: float, rows: int = 1, columns: int = 1, **options: Any
 ) -> tuple[Figure, Any]:
-    """A figure in inches, and its axes, in the report's style."""
+    """A figure of a size in inches, and its axes, in the style of the report."""
     with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
         figure = Figure((width, height), layout="constrained")
         axes = figure.subplots(rows, columns, **options)
@@ -39,7 +39,7 @@ def canvas(
 
 
 def saved(figure: Figure, form: str) -> bytes:
-    """A figure as a file that is the same whenever it is made."""
+    """A figure as the content of a file that does not depend on the date."""
     file = io.BytesIO()
     date = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form)
     figure.savefig(file, format=form, dpi=DPI, metadata=date)

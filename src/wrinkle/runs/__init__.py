@@ -1,1 +1,1 @@
-"""What a run is: its recipe, its folder, and what finished runs say."""
+"""What a run is: its recipe, its folder, and the reader of finished runs."""

@@ -1,11 +1,11 @@
-"""What lies in `runs/<recipe name>/`, for whoever reads it: training itself, tables, reports.
+"""What the folder of a run, `runs/<recipe name>/`, holds.
 
-recipe.yaml      the recipe as it was run, with the command
-run.json         command, fingerprint of the data, integrity in a line
-integrity.csv    what training and test share
-results.csv, .md the folds that are done
-FOLD/            a fold: model.safetensors, history.csv, tensorboard/, and when it is done
-                 result.json and predictions.csv; until then state.safetensors
+recipe.yaml       the recipe as it was run, with the command
+run.json          command, fingerprint of the data, and what training and test share, in one line
+integrity.csv     what training and test share, in full
+results.csv, .md  the finished folds
+FOLD/             one fold: model.safetensors, history.csv and tensorboard/; result.json and
+                  predictions.parquet once it is finished, state.safetensors until then
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import Any
 MODEL_FILE = "model.safetensors"
 STATE_FILE = "state.safetensors"
 RESULT_FILE = "result.json"
-PREDICTIONS_FILE = "predictions.csv"
+PREDICTIONS_FILE = "predictions.parquet"
 HISTORY_FILE = "history.csv"
 RECIPE_FILE = "recipe.yaml"
 RUN_FILE = "run.json"
@@ -25,9 +25,16 @@ LEAKS_FILE = "integrity.csv"
 
 @dataclass(frozen=True)
 class Result:
-    """One fold's test part: pictures, mean absolute error in years, share [0, 1] within 5 years.
+    """Scores on the test part of one fold.
 
-    classifiers: the MAE of each of the model's classifiers, where it has several.
+    Attributes:
+        fold: its name.
+        n: number of pictures.
+        mae: mean absolute error, years.
+        cs5: share of the pictures, in [0, 1], with an error of at most 5 years.
+        validation_mae: years; None where the fold has no validation part.
+        epochs: how many were trained.
+        classifiers: name → MAE in years of each classifier, where the network has several.
     """
 
     fold: str
@@ -40,11 +47,11 @@ class Result:
 
 
 def read_result(folder: Path) -> Result:
-    """The result of a fold that is done."""
+    """The result in the folder of a finished fold."""
     return Result(**json.loads((folder / RESULT_FILE).read_text(encoding="utf-8")))
 
 
 def read_note(root: Path) -> dict[str, Any]:
-    """What a run's folder says of the run: command, data, integrity."""
+    """`run.json` in the folder of a run: command, data, integrity."""
     note: dict[str, Any] = json.loads((root / RUN_FILE).read_text(encoding="utf-8"))
-    return {"integrity": "People and pictures in training and test were not looked for.", **note}
+    return {"integrity": "People and pictures in training and test were not compared.", **note}

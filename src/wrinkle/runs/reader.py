@@ -1,114 +1,129 @@
-"""A run's finished folds, as one row of a comparison: what its folder in `runs/` says."""
+"""The one reader of finished runs: the folder of a run → `Run`."""
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+import csv
+import shlex
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
-import pyarrow as pa
+import yaml
 
-from wrinkle.datasets.csv_files import read_table
-from wrinkle.datasets.store import LABELS, SCHEMA, Store
+from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
-from wrinkle.evaluation.predictions import Predictions
-from wrinkle.evaluation.scores import CUMULATIVE, clusters, known_people
-from wrinkle.evaluation.uncertainty import Estimate, estimates
-from wrinkle.models import create_model
-from wrinkle.protocols import Protocol, get_protocol
+from wrinkle.evaluation.prediction_files import read_predictions
+from wrinkle.evaluation.predictions import Predictions, pooled
+from wrinkle.protocols import Fold, Protocol, get_protocol
+from wrinkle.protocols.fold import limited
 from wrinkle.runs.folder import (
+    HISTORY_FILE,
+    MODEL_FILE,
     PREDICTIONS_FILE,
     RECIPE_FILE,
     RESULT_FILE,
+    STATE_FILE,
     Result,
     read_note,
     read_result,
 )
 from wrinkle.runs.recipe import Recipe, load_recipe
 
-
-class OverFolds(NamedTuple):
-    """Mean over folds and sample deviation between them, None of a single fold."""
-
-    mean: float
-    deviation: float | None
+History = list[dict[str, float | None]]
+"""Of each epoch: epoch, loss, validation_mae (None: not validated), images_per_second."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What the finished folds of a run say.
+    """A run of `wrinkle train` with at least one finished fold.
 
-    data: fingerprint of the pictures and labels it was made on. integrity: what training and test
-    share. done: names of the finished folds.
-    folds: how many there are in all, None where only the store can tell and is not here.
-    mae, cs5, epsilon: over all tested pictures at once, with 95 % intervals, NaN where there is one
-    person; years, per cent, and the ε-error, None where labels have no deviation.
-    drawn: what the bootstrap draws.
+    Attributes:
+        folder: where it is.
+        recipe: as it was run, overrides included.
+        protocol: that split its store.
+        command: trains all of its folds.
+        data: fingerprint of the pictures and labels that it was trained on.
+        integrity: what training and test parts share, in words.
+        results: of the finished folds, in order.
+        predictions: for the test parts of the finished folds, one after the other.
+        history: fold → its epochs; empty where the file is missing.
+        store: that it was tested on; None where it is missing or holds other pictures or ages now.
+        folds: all folds of the protocol, with the rows that the run takes of them; None without a
+            store.
     """
 
     folder: Path
     recipe: Recipe
     protocol: Protocol
+    command: str
     data: str
     integrity: str
-    done: tuple[str, ...]
-    folds: int | None
-    pictures: int
-    mae: Estimate
-    mae_over_folds: OverFolds
-    cs5: Estimate
-    cs5_over_folds: OverFolds
-    epsilon: Estimate | None
-    drawn: str
-    parameters: int
+    results: list[Result]
+    predictions: Predictions
+    history: dict[str, History]
+    store: Store | None
+    folds: list[Fold] | None
+
+    @property
+    def fold_count(self) -> int | None:
+        """Number of folds, finished or not; None where only the missing store could tell."""
+        return len(self.folds) if self.folds else len(self.protocol.sizes) or None
+
+    def fold(self, name: str) -> Fold | None:
+        """The rows of a fold; None without a store."""
+        return next((fold for fold in self.folds or [] if fold.name == name), None)
+
+    @property
+    def model_file(self) -> Path:
+        """Of the first finished fold."""
+        return self.folder / self.results[0].fold / MODEL_FILE
 
 
-def read_run(folder: Path) -> Run:
-    """The finished folds in `runs/<recipe name>/`.
+def read_run(folder: Path, store: Path | None = None) -> Run:
+    """Read the finished folds in `runs/<recipe name>/`.
 
-    Where the recipe's store is at hand, it says who is who, for the bootstrap, and how many folds
-    there are. WrinkleError, one line, when no fold is finished or a file is damaged.
+    Args:
+        store: in place of the one that the recipe names.
+
+    Raises:
+        WrinkleError: the folder holds no run, no fold is finished, or a file is damaged.
     """
+    if not (folder / RECIPE_FILE).is_file():
+        raise WrinkleError(f"{folder} holds no run: give a folder such as runs/utkface/dhaa")
     recipe = load_recipe(folder / RECIPE_FILE)
     protocol = get_protocol(recipe.data.protocol)
     try:
-        note = read_note(folder)
-        data, integrity = note["data"], note["integrity"]
-        results = results_of(folder)
-        names, numbers = predictions_of(folder, results)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise WrinkleError(f"{folder} is damaged ({error}): train it again") from None
-    if not results:
-        raise WrinkleError(f"still training, no fold finished: {folder}")
-    actual, predicted = numbers.T
-    store = store_of(recipe.data.store, dict(zip(names, actual.tolist(), strict=True)))
-    tested = Predictions(recipe.name, _labels(names, actual, store), predicted)
-    mae, cs5, epsilon = _estimates(tested)
-    n, maes, shares = (np.array([getattr(r, f) for r in results]) for f in ("n", "mae", "cs5"))
-    scores = 100 * shares
+        note, results = read_note(folder), _results(folder)
+        if not results:
+            raise WrinkleError(f"{folder}: no fold is finished yet ({_progress(folder, recipe)})")
+        predictions = pooled([_predictions(folder / result.fold, result) for result in results])
+        command, data, integrity = _command(note["command"]), note["data"], note["integrity"]
+        history = {r.fold: _history(folder / r.fold / HISTORY_FILE) for r in results}
+    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
+        reason = str(error).partition("\n")[0]
+        raise WrinkleError(f"{folder} is damaged ({reason}): train it again") from None
+    tested_on = _matching_store(store or recipe.data.store, predictions)
+    folds = None
+    if tested_on is not None:
+        row_of = {name: row for row, name in enumerate(tested_on.columns["name"].to_pylist())}
+        rows = [row_of[name] for name in predictions.rows["name"].to_pylist()]
+        predictions = replace(predictions, rows=tested_on.columns.take(rows))
+        every = protocol.folds(tested_on.columns)
+        folds = [limited(fold, recipe.data.limit, recipe.training.seed) for fold in every]
     return Run(
-        folder=folder,
-        recipe=recipe,
-        protocol=protocol,
-        data=data,
-        integrity=integrity,
-        done=tuple(result.fold for result in results),
-        folds=_fold_count(protocol, store),
-        pictures=int(n.sum()),
-        # Predictions are rounded, results are not.
-        mae=mae._replace(value=float(n @ maes / n.sum())),
-        mae_over_folds=_over_folds(maes),
-        cs5=cs5._replace(value=float(n @ scores / n.sum())),
-        cs5_over_folds=_over_folds(scores),
-        epsilon=epsilon,
-        drawn=_drawn(tested, recipe, store),
-        parameters=_parameters(recipe),
+        folder,
+        recipe,
+        protocol,
+        command,
+        data,
+        integrity,
+        results,
+        replace(predictions, system=recipe.name),
+        history,
+        tested_on,
+        folds,
     )
 
 
 def start(recipe: Recipe) -> str:
-    """Where a recipe's weights come from, in words."""
+    """Which weights a recipe starts from, in words."""
     own = {"none": "from scratch", "imagenet": "ImageNet"}.get(recipe.init, recipe.init)
     if recipe.first is None:
         return own
@@ -116,93 +131,61 @@ def start(recipe: Recipe) -> str:
     return f"{own}; first stage {recipe.first.name} ({epochs} epochs, {start(recipe.first)})"
 
 
-def results_of(folder: Path) -> list[Result]:
-    """Of the folds that are done."""
+def _results(folder: Path) -> list[Result]:
+    """Of the finished folds, fold 2 before fold 10."""
     names = [path.parent.name for path in folder.glob(f"*/{RESULT_FILE}")]
-    # 2 comes before 10.
     return [
         read_result(folder / name) for name in sorted(names, key=lambda name: (len(name), name))
     ]
 
 
-def predictions_of(folder: Path, results: list[Result]) -> tuple[list[str], np.ndarray]:
-    """Names of the tested pictures of all folds, and (N, 2): their age and what was predicted."""
-    names: list[str] = []
-    numbers: list[tuple[float, float]] = []
-    for result in results:
-        path = folder / result.fold / PREDICTIONS_FILE
-        lines = [cells for _, cells in read_table(path, ("name", "age", "predicted"))]
-        if len(lines) != result.n:
-            raise ValueError(f"{path} has {len(lines)} pictures, {RESULT_FILE} {result.n}")
-        names += [cells["name"] for cells in lines]
-        numbers += [(float(cells["age"]), float(cells["predicted"])) for cells in lines]
-    if not np.isfinite(numbers).all():
-        raise ValueError("a prediction is not a number")
-    return names, np.array(numbers, np.float64).reshape(-1, 2)
+def _predictions(folder: Path, result: Result) -> Predictions:
+    """For the test part of one fold. Earlier versions wrote them as CSV, rounded."""
+    path = folder / PREDICTIONS_FILE
+    earlier = path.with_suffix(".csv")
+    found = read_predictions(earlier if earlier.is_file() and not path.is_file() else path)
+    if len(found.predicted) != result.n:
+        raise ValueError(f"{path} has {len(found.predicted)} pictures, {RESULT_FILE} {result.n}")
+    return found
 
 
-def store_of(path: str | Path, ages: dict[str, float]) -> Store | None:
-    """The store that was tested on; None where it is gone or holds other pictures or ages now."""
+def _matching_store(path: str | Path, tested: Predictions) -> Store | None:
+    """The store, if it is there and holds the tested pictures with the same ages."""
     try:
         store = Store(path)
     except WrinkleError:
         return None
     held = dict(zip(store.columns["name"].to_pylist(), store.ages.tolist(), strict=True))
-    # Predictions hold ages with six digits.
-    same = all(math.isclose(held.get(name, -1), age, rel_tol=1e-5) for name, age in ages.items())
+    names, ages = (tested.rows[column].to_pylist() for column in ("name", "age"))
+    same = all(held.get(name) == age for name, age in zip(names, ages, strict=True))
     return store if same else None
 
 
-def unlabelled(names: Sequence[str], ages: Sequence[float]) -> pa.Table:
-    """A store's columns for pictures of which no more is known than their ages."""
-    known = {"name": names, "age": ages}
-    columns = [
-        pa.array(known.get(name, [None] * len(names)), SCHEMA.field(name).type) for name in LABELS
-    ]
-    return pa.table(columns, LABELS)
+def _command(command: str) -> str:
+    """The command that trains all folds, without where wrinkle was installed."""
+    program, *words = shlex.split(command)
+    if program.endswith(("wrinkle", "wrinkle/__main__.py")):
+        program = "wrinkle"
+    if "--folds" in words:
+        place = words.index("--folds")
+        del words[place : place + 2]
+    return shlex.join([program, *words])
 
 
-def _labels(names: list[str], actual: np.ndarray, store: Store | None) -> pa.Table:
-    """The store's rows of `names`, as often as they stand there."""
-    if store is None:
-        return unlabelled(names, actual.tolist())
-    place = {name: row for row, name in enumerate(store.columns["name"].to_pylist())}
-    return store.columns.take([place[name] for name in names])
+def _progress(folder: Path, recipe: Recipe) -> str:
+    """How far a run without a result is, in words."""
+    for file in sorted(folder.glob(f"*/{STATE_FILE}")):
+        epochs = len(_history(file.with_name(HISTORY_FILE)))
+        return f"fold {file.parent.name} has trained {epochs} of {recipe.training.epochs} epochs"
+    return f"nothing is trained; run `wrinkle train` to go on with {recipe.name}"
 
 
-def _estimates(tested: Predictions) -> tuple[Estimate, Estimate, Estimate | None]:
-    """MAE in years, CS(5) in per cent and ε-error."""
-    error = np.abs(tested.predicted - tested.actual)
-    deviation = tested.rows["age_deviation"].to_numpy().astype(float)  # NaN: there is none
-    known = deviation > 0
-    epsilon = -np.expm1(-0.5 * (error / np.where(known, deviation, 1)) ** 2)
-    values = np.stack([error, 100 * (error <= CUMULATIVE), epsilon], 1)
-    members = np.stack([np.ones(len(error), bool), np.ones(len(error), bool), known], 1)
-    # Where folds overlap, a picture is tested again and again: it is drawn with all its errors.
-    drawn = clusters(tested)
-    found = estimates(values, members, drawn)
-    if len(set(drawn)) == 1:
-        found = [Estimate(each.value, math.nan, math.nan) for each in found]
-    return found[0], found[1], found[2] if known.any() else None
-
-
-def _over_folds(values: np.ndarray) -> OverFolds:
-    deviation = float(values.std(ddof=1)) if len(values) > 1 else None
-    return OverFolds(float(values.mean()), deviation)
-
-
-def _fold_count(protocol: Protocol, store: Store | None) -> int | None:
-    if store is not None:
-        return len(protocol.folds(store.columns))
-    return len(protocol.sizes) or None
-
-
-def _drawn(tested: Predictions, recipe: Recipe, store: Store | None) -> str:
-    if store is None:
-        return f"pictures ({recipe.data.store} is not here, or has changed)"
-    return "pictures (nobody is known)" if known_people(tested) is None else "people"
-
-
-def _parameters(recipe: Recipe) -> int:
-    fields = {**recipe.model.fields, "input_size": recipe.input.size}
-    return sum(p.numel() for p in create_model(recipe.model.name, **fields).parameters())
+def _history(file: Path) -> History:
+    """The epochs of a fold; empty where none is finished or the file is missing."""
+    if not file.is_file():
+        return []
+    with file.open(newline="", encoding="utf-8") as lines:
+        return [
+            {name: float(cell) if cell else None for name, cell in row.items()}
+            for row in csv.DictReader(lines)
+        ]

@@ -19,6 +19,7 @@ from wrinkle.faces.decode import count_pixels, decode
 from wrinkle.faces.detectors import Detection, create_detector
 from wrinkle.faces.input import InputSpec
 from wrinkle.inference.conformal import Calibration
+from wrinkle.inference.device import choose_device
 from wrinkle.inference.intervals import central_interval, probability_at_least
 from wrinkle.inference.prepared import prepare_for_inference
 from wrinkle.models.base import AgeModel
@@ -203,22 +204,6 @@ class AgeEstimator:
             for (_, matrix), (_, face) in zip(cropped, faces, strict=True)
         ]
         return self.spec(crops, np.stack(points), self.device)
-
-
-def choose_device(name: str | None) -> torch.device:
-    """The device of that name, or the best there is.
-
-    Raises:
-        WrinkleError: unknown, or not on this machine.
-    """
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError, ImportError):
-        raise WrinkleError(f"no device {name!r} on this machine: try --device cpu") from None
-    return device
 
 
 def _read(source: Picture) -> Prediction:

@@ -25,6 +25,12 @@ class Total(torch.autograd.Function):
         return Total.forward(ctx, gradients[0])
 
 
+def total(x: Tensor) -> Tensor:
+    """Sum of a tensor over all processes, with its gradient."""
+    summed: Tensor = Total.apply(x)  # type: ignore[no-untyped-call]
+    return summed
+
+
 class SharedBatchNorm2d(nn.BatchNorm2d):
     """BatchNorm2d whose training statistics are those of all processes' pictures together."""
 
@@ -36,12 +42,13 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
         count = wide.new_tensor(wide.numel() / wide.shape[1])
         dist.all_reduce(count)
         # Sums of squares about the mean, not of raw squares: those cancel badly.
-        mean = Total.apply(wide.sum((0, 2, 3))) / count
+        mean = total(wide.sum((0, 2, 3))) / count
         centred = wide - mean[:, None, None]
-        variance = Total.apply(centred.square().sum((0, 2, 3))) / count
+        variance = total(centred.square().sum((0, 2, 3))) / count
         self._remember(mean.detach(), variance.detach() * count / (count - 1))
-        y = centred * (variance + self.eps).rsqrt()[:, None, None]
-        return (y * self.weight[:, None, None] + self.bias[:, None, None]).to(x.dtype)
+        y: Tensor = centred * (variance + self.eps).rsqrt()[:, None, None]
+        y = y * self.weight[:, None, None] + self.bias[:, None, None]
+        return y.to(x.dtype)
 
     @torch.no_grad()
     def _remember(self, mean: Tensor, variance: Tensor) -> None:

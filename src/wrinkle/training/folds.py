@@ -17,8 +17,8 @@ from accelerate import Accelerator
 from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
 from wrinkle.evaluation.metrics import cumulative_score, mean_absolute_error
+from wrinkle.evaluation.prediction_files import write_predictions
 from wrinkle.evaluation.predictions import Predictions
-from wrinkle.evaluation.predictions import to_csv as predictions_csv
 from wrinkle.faces.input import InputSpec
 from wrinkle.files import replace_file
 from wrinkle.inference.conformal import LEAST_FACES, calibrate
@@ -114,7 +114,7 @@ def train_fold(
     accelerator: Accelerator,
     first: Path | None = None,
 ) -> None:
-    """Train one fold, then test the kept model and write predictions.csv and result.json.
+    """Train one fold, then test the kept model and write predictions.parquet and result.json.
 
     first: model file of the recipe's first stage, where it has one.
     """
@@ -137,7 +137,7 @@ def test_fold(
     recipe: Recipe, store: Store, fold: Fold, folder: Path, accelerator: Accelerator
 ) -> Result:
     """Calibrate the model file in `folder` on the fold's validation part, test it on the test part;
-    writes predictions.csv."""
+    writes predictions.parquet."""
     model, header = load_model(folder / MODEL_FILE, accelerator.device)
     training = recipe.training
     predict = partial(
@@ -167,9 +167,16 @@ def test_fold(
         amend(folder / MODEL_FILE, folder / MODEL_FILE, calibration=calibration.to_header())
         interval = calibration.interval(distributions[:, 0], model_ages, predicted=every[:, 0])
     names = list(model.classifiers)
-    tested = Predictions(recipe.name, store.columns.take(fold.test), every[:, 0], interval)
-    others = dict(zip(names[1:], every.T[1:], strict=True))
-    replace_file(folder / PREDICTIONS_FILE, predictions_csv(tested, others))
+    tested = Predictions(
+        recipe.name,
+        store.columns.take(fold.test),
+        every[:, 0],
+        interval,
+        dict(zip(names[1:], every.T[1:], strict=True)),
+        distributions[:, 0],
+        model_ages,
+    )
+    write_predictions(folder / PREDICTIONS_FILE, tested)
     actual = tested.actual
     provenance = header["provenance"]
     return Result(

@@ -3,17 +3,15 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import yaml
 
 from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
 from wrinkle.files import read_tensors, replace_file
+from wrinkle.inference.provenance import learned
 from wrinkle.models.pretrained import start_file
-from wrinkle.protocols import Fold, Protocol, get_protocol
-from wrinkle.protocols.fold import limited
+from wrinkle.protocols import Fold, Protocol
 from wrinkle.protocols.integrity import check_people, find_leaks, leaks_csv, summary
 from wrinkle.runs.folder import LEAKS_FILE, RUN_FILE, read_note
 
@@ -52,30 +50,3 @@ def check_start(init: str, store: Store, folds: Sequence[Fold]) -> None:
                 f"that fold {fold.name} tests, such as {store.columns['name'][int(seen[0])]}: "
                 "start from a model of other data, or of this fold's own training part"
             )
-
-
-def learned(
-    provenance: dict[str, Any], store: Store, parts: Sequence[str] = ("train", "validation")
-) -> np.ndarray:
-    """Rows of the store that a model was trained or chosen by, as far as its file says so.
-
-    parts: of the fold that it was trained on. Nothing for a model of other data, or of a folder of
-    somebody's that may be any; what the model started from is not looked into.
-    """
-    nothing = np.zeros(0, np.int64)
-    data = provenance.get("data")
-    if data != store.info.get("dataset"):
-        return nothing
-    if provenance.get("fingerprint", None if data == "folder" else store.fingerprint) != (
-        store.fingerprint
-    ):
-        return nothing
-    try:
-        folds = get_protocol(provenance["split"]).folds(store.columns)
-    except WrinkleError:  # the same dataset, but other pictures of it, which cannot be split so
-        return nothing
-    recipe = yaml.safe_load(provenance.get("recipe", "{}"))
-    limit = recipe.get("data", {}).get("limit")
-    seed = recipe.get("training", {}).get("seed", 0)
-    mine = [limited(fold, limit, seed) for fold in folds if fold.name == provenance["fold"]]
-    return np.unique(np.concatenate([nothing, *(getattr(f, p) for f in mine for p in parts)]))

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from tests.conftest import EXAMPLES
-from tests.curation.annotators.service import Service
+from tests.curation.annotators.local_service import Service
 from wrinkle.curation.annotators import Crop
-from wrinkle.curation.faces import Rules, records
+from wrinkle.curation.config import FaceRules
+from wrinkle.curation.stages.faces import face_rows
 from wrinkle.faces.decode import decode
 from wrinkle.faces.detectors import create_detector
 
@@ -17,7 +18,7 @@ PORTRAITS = sorted(EXAMPLES.glob("*.jpg"))
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No keys, proxies or files of whoever runs the tests."""
+    """Without keys, proxies and files of the user who runs the tests."""
     for name in ("FACEPP_API_KEY", "FACEPP_API_SECRET"):
         monkeypatch.delenv(name, raising=False)
     for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "REGION", "PROFILE"):
@@ -42,17 +43,17 @@ def elsewhere() -> Iterator[Service]:
 
 @pytest.fixture(scope="session")
 def crops() -> list[Crop]:
-    """The faces of the examples, cut out as the stage `faces` does."""
+    """The faces of the examples, cropped as the stage `faces` does."""
     images = [decode(path) for path in PORTRAITS]
     found = create_detector()(images)
-    rows = [next(records("p", *each, Rules())) for each in zip(images, found, strict=True)]
+    rows = [next(face_rows("p", *each, FaceRules())) for each in zip(images, found, strict=True)]
     points = [np.array(row["key_points"], np.float32).reshape(5, 2) for row in rows]
     return [Crop(row["image"], each) for row, each in zip(rows, points, strict=True)]
 
 
 @pytest.fixture
 def loud() -> Iterator[None]:
-    """Every logger that there is at DEBUG, and without filters; afterwards as before."""
+    """All loggers at DEBUG and without filters, restored afterwards."""
     names = [None, *logging.root.manager.loggerDict]
     loggers = [logging.getLogger(name) for name in names]
     before = [(logger.level, list(logger.filters)) for logger in loggers]
@@ -63,3 +64,8 @@ def loud() -> Iterator[None]:
     for logger, (level, filters) in zip(loggers, before, strict=True):
         logger.setLevel(level)
         logger.filters[:] = filters
+
+
+def bad_crops(crops: list[Crop]) -> list[Crop]:
+    """A crop that is not a picture, and one that is cut short."""
+    return [Crop(b"<html>", crops[0].key_points), Crop(crops[0].image[:500], crops[0].key_points)]

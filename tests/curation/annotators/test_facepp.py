@@ -7,10 +7,11 @@ from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
+from benchmarks.local_web import Route, answer, redirect
 
-from tests.curation.annotators.service import CROP, Service, hang_up, reply
-from tests.curation.web import Clock, Route, answer, redirect
-from wrinkle.curation.annotators import AnnotatorError, Crop, create_annotator, facepp
+from tests.curation.annotators.local_service import CROP, Service, hang_up, reply
+from tests.curation.fetching import Clock
+from wrinkle.curation.annotators import ANNOTATORS, AnnotatorError, Crop, facepp
 from wrinkle.curation.annotators.facepp import FacePP
 from wrinkle.errors import WrinkleError
 
@@ -41,7 +42,7 @@ def refused(status: int, message: str) -> Route:
     return reply({"time_used": 3, "error_message": message, "request_id": number}, status)
 
 
-CROWDED = refused(403, "CONCURRENCY_LIMIT_EXCEEDED")
+BUSY = refused(403, "CONCURRENCY_LIMIT_EXCEEDED")
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +74,7 @@ def test_asks_as_documented(service: Service, asks: FacePP) -> None:
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_of_several_faces_the_crops_own(service: Service, asks: FacePP, turned: bool) -> None:
+def test_the_crops_own_face_of_several(service: Service, asks: FacePP, turned: bool) -> None:
     faces = [face(7, left=180, top=0, side=200), face(30), face(60, left=110, top=110, side=40)]
     service.replies = [reply(found(*faces[:: -1 if turned else 1]))]
     assert asks.annotate([CROP])[0].age == 30
@@ -97,22 +98,24 @@ def test_no_age(service: Service, asks: FacePP, faces: list[dict], detail: str) 
 @pytest.mark.parametrize(
     "trouble",
     [
-        CROWDED,
+        BUSY,
         refused(500, "INTERNAL_ERROR"),
         answer(b"<html>Bad Gateway</html>", 502),
         answer(b"slow down", 429),
         hang_up,
     ],
 )
-def test_passing_trouble(service: Service, asks: FacePP, clock: Clock, trouble: Route) -> None:
+def test_temporary_errors_are_tried_again(
+    service: Service, asks: FacePP, clock: Clock, trouble: Route
+) -> None:
     service.replies = [trouble, trouble, trouble, reply(found(face(21)))]
     assert asks.annotate([CROP])[0].age == 21
     ranges = zip(clock.slept, facepp.BACK_OFF, strict=True)
     assert all(0.5 * usual <= slept <= 1.5 * usual for slept, usual in ranges)
 
 
-@pytest.mark.parametrize("trouble", [CROWDED, refused(500, "INTERNAL_ERROR"), hang_up])
-def test_lasting_trouble(service: Service, asks: FacePP, trouble: Route) -> None:
+@pytest.mark.parametrize("trouble", [BUSY, refused(500, "INTERNAL_ERROR"), hang_up])
+def test_errors_that_stay(service: Service, asks: FacePP, trouble: Route) -> None:
     service.replies = [trouble]
     with pytest.raises(AnnotatorError, match=r"^facepp gives no answer \(.*\): .*$") as caught:
         asks.annotate([CROP])
@@ -159,7 +162,7 @@ def test_a_slow_answer(service: Service, asks: FacePP, monkeypatch: pytest.Monke
         (answer(b"[" * 100_000), "form that is not understood"),
     ],
 )
-def test_no_more_questions(service: Service, asks: FacePP, refusal: Route, why: str) -> None:
+def test_fatal_errors(service: Service, asks: FacePP, refusal: Route, why: str) -> None:
     service.replies = [refusal]
     with pytest.raises(AnnotatorError) as caught:
         asks.annotate([CROP])
@@ -170,7 +173,9 @@ def test_no_more_questions(service: Service, asks: FacePP, refusal: Route, why: 
     assert len(service.heard) == 1
 
 
-def test_no_redirect_takes_the_keys(service: Service, elsewhere: Service, asks: FacePP) -> None:
+def test_keys_are_not_sent_after_a_redirect(
+    service: Service, elsewhere: Service, asks: FacePP
+) -> None:
     for status in (302, 307):
         there = f"{elsewhere.url}/facepp/v3/detect"
         service.replies = [answer(status=status, location=there)]
@@ -189,7 +194,7 @@ def test_no_redirect_takes_the_keys(service: Service, elsewhere: Service, asks: 
         (answer(b"Request Entity Too Large", 413), False),
     ],
 )
-def test_a_bad_picture_costs_itself(
+def test_a_bad_picture_gets_a_label_without_an_age(
     service: Service, asks: FacePP, refusal: Route, raw: bool
 ) -> None:
     service.replies = [refusal, reply(found(face(21)))]
@@ -201,7 +206,7 @@ def test_a_bad_picture_costs_itself(
     assert good.age == 21
 
 
-def test_questions_keep_their_distance(service: Service, clock: Clock) -> None:
+def test_requests_are_spaced(service: Service, clock: Clock) -> None:
     asks = FacePP(service.url, 2.0, now=clock.now, sleep=clock.sleep)
     service.replies = [reply(found(face(21)))]
     asks.annotate([CROP, CROP, CROP])
@@ -212,7 +217,7 @@ def test_questions_keep_their_distance(service: Service, clock: Clock) -> None:
 def test_a_missing_key(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     monkeypatch.setenv(missing, " ")
     with pytest.raises(WrinkleError, match=f"set {missing}$"):
-        create_annotator("facepp")
+        ANNOTATORS.create("facepp")
 
 
 @pytest.mark.parametrize(
@@ -220,7 +225,7 @@ def test_a_missing_key(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
 )
 def test_keys_are_sent_to_https_only(base: str) -> None:
     with pytest.raises(WrinkleError, match="give https://HOST"):
-        create_annotator("facepp", base=base)
+        ANNOTATORS.create("facepp", {"base": base})
 
 
 def echo(status: int) -> Route:
@@ -249,7 +254,7 @@ def test_keys_appear_nowhere(
         service.replies = [one]
         said += map(repr, asks.annotate([CROP]))
     plain = answer(f"<p>{KEY}:{SECRET}".encode())
-    for one in (echo(401), echo(403), echo(500), CROWDED, hang_up, plain, redirect(f"/{KEY}")):
+    for one in (echo(401), echo(403), echo(500), BUSY, hang_up, plain, redirect(f"/{KEY}")):
         service.replies = [one]
         with pytest.raises(AnnotatorError) as caught:
             asks.annotate([CROP])

@@ -1,16 +1,15 @@
 import base64
 import json
 import logging
-import sys
 import time
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
+from benchmarks.local_web import Route, answer
 
-from tests.curation.annotators.service import CROP, Service, hang_up, reply
-from tests.curation.web import Route, answer
-from wrinkle.curation.annotators import AnnotatorError, Crop, create_annotator, rekognition
+from tests.curation.annotators.local_service import CROP, Service, hang_up, reply
+from wrinkle.curation.annotators import ANNOTATORS, AnnotatorError, Crop, rekognition
 from wrinkle.curation.annotators.rekognition import Rekognition
 from wrinkle.errors import WrinkleError
 
@@ -46,7 +45,7 @@ def refused(code: str, message: str, status: int = 400) -> Route:
     return reply(body, status, content_type="application/x-amz-json-1.1")
 
 
-CROWDED = refused("ProvisionedThroughputExceededException", "Provisioned rate exceeded")
+THROTTLED = refused("ProvisionedThroughputExceededException", "Provisioned rate exceeded")
 
 
 @pytest.fixture(autouse=True)
@@ -85,7 +84,7 @@ def test_asks_as_documented(service: Service, asks: Rekognition) -> None:
     assert body == {"Attributes": ["AGE_RANGE"]}
 
 
-def test_what_it_said_is_kept(service: Service, asks: Rekognition) -> None:
+def test_the_raw_answer_is_kept(service: Service, asks: Rekognition) -> None:
     service.replies = [found(face(20, 29))]
     (kept,) = json.loads(asks.annotate([CROP])[0].raw)["FaceDetails"]
     assert kept == {k: face()[k] for k in ("AgeRange", "BoundingBox", "Confidence")}
@@ -100,7 +99,7 @@ def test_without_a_session(service: Service, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_of_several_faces_the_crops_own(service: Service, asks: Rekognition, turned: bool) -> None:
+def test_the_crops_own_face_of_several(service: Service, asks: Rekognition, turned: bool) -> None:
     faces = [face(2, 8, left=0.7, top=0.0, side=0.9), face(), face(60, 66, 0.45, 0.45, 0.1)]
     service.replies = [found(*faces[:: -1 if turned else 1])]
     assert asks.annotate([CROP])[0].age == 24.5
@@ -123,14 +122,14 @@ def test_no_age(service: Service, asks: Rekognition) -> None:
 @pytest.mark.parametrize(
     "trouble",
     [
-        CROWDED,
+        THROTTLED,
         refused("ThrottlingException", "Rate exceeded"),
         refused("InternalServerError", "Amazon Rekognition experienced a service issue", 500),
         answer(b"<html>Unavailable</html>", 503),
         hang_up,
     ],
 )
-def test_passing_and_lasting_trouble(
+def test_temporary_errors_are_tried_again(
     service: Service, asks: Rekognition, slept: list[float], trouble: Route
 ) -> None:
     service.replies = [trouble, trouble, trouble, found(face())]
@@ -172,7 +171,7 @@ def test_a_service_that_is_not_there() -> None:
         (found({"AgeRange": {"Low": 3, "High": 4}}), "form that is not understood"),
     ],
 )
-def test_no_more_questions(service: Service, asks: Rekognition, refusal: Route, why: str) -> None:
+def test_fatal_errors(service: Service, asks: Rekognition, refusal: Route, why: str) -> None:
     service.replies = [refusal]
     with pytest.raises(AnnotatorError) as caught:
         asks.annotate([CROP])
@@ -185,7 +184,9 @@ def test_no_more_questions(service: Service, asks: Rekognition, refusal: Route, 
 @pytest.mark.parametrize(
     "code", ["InvalidImageFormatException", "ImageTooLargeException", "InvalidParameterException"]
 )
-def test_a_bad_picture_costs_itself(service: Service, asks: Rekognition, code: str) -> None:
+def test_a_bad_picture_gets_a_label_without_an_age(
+    service: Service, asks: Rekognition, code: str
+) -> None:
     service.replies = [refused(code, "Request has invalid image format"), found(face())]
     text, bad, good = asks.annotate([Crop(b"<html>", CROP.key_points), CROP, CROP])
     assert (text.age, bad.age, good.age) == (None, None, 24.5)
@@ -202,7 +203,7 @@ def test_a_bad_picture_costs_itself(service: Service, asks: Rekognition, code: s
         ("AWS_REGION", "give its region, or set AWS_REGION$"),
     ],
 )
-def test_the_environment_only(
+def test_keys_come_from_the_environment_only(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, missing: str, why: str
 ) -> None:
     profile = f"aws_access_key_id={KEY}\naws_secret_access_key={SECRET}\nregion=us-west-2\n"
@@ -211,10 +212,10 @@ def test_the_environment_only(
     (tmp_path / ".aws" / "config").write_text(f"[default]\n{profile}")
     monkeypatch.delenv(missing)
     with pytest.raises(WrinkleError, match=why):
-        create_annotator("rekognition")
+        ANNOTATORS.create("rekognition")
 
 
-def test_no_profile_leads_elsewhere(
+def test_profiles_are_ignored(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, service: Service, elsewhere: Service
 ) -> None:
     (tmp_path / ".aws").mkdir()
@@ -237,19 +238,19 @@ def test_no_profile_leads_elsewhere(
         ({"region": "no region/"}, "'no region/'"),
     ],
 )
-def test_nonsense(fields: dict, why: str) -> None:
+def test_wrong_fields(fields: dict, why: str) -> None:
     with pytest.raises(WrinkleError, match=rf"^annotator rekognition: .*{why}.*$"):
-        create_annotator("rekognition", **fields)
+        ANNOTATORS.create("rekognition", fields)
 
 
 def test_without_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "boto3", None)
-    with pytest.raises(WrinkleError, match=r"pip install 'wrinkle\[rekognition\]'"):
-        create_annotator("rekognition")
+    monkeypatch.setattr("wrinkle.errors._installed", lambda package: package != "boto3")
+    with pytest.raises(WrinkleError, match=r"boto3 is missing: .*\[rekognition\]"):
+        ANNOTATORS.create("rekognition")
 
 
 def echo(handler: BaseHTTPRequestHandler) -> None:
-    """Says what was to be signed, as the real service does where the signature is wrong."""
+    """Repeats the signed text, as the real service does if the signature is wrong."""
     headers = handler.headers
     signed = f"x-amz-security-token:{headers['x-amz-security-token']}\n{headers['authorization']}"
     refused("InvalidSignatureException", f"'POST\n/\n\n{signed} {SECRET}'")(handler)
@@ -276,7 +277,7 @@ def test_keys_appear_nowhere(
         service.replies = [one]
         said += map(repr, asks.annotate([CROP]))
     unknown = answer(f"<p>{KEY}:{SECRET}:{TOKEN}".encode())
-    for one in (echo, CROWDED, hang_up, unknown, answer(status=307, location=f"/{TOKEN}")):
+    for one in (echo, THROTTLED, hang_up, unknown, answer(status=307, location=f"/{TOKEN}")):
         service.replies = [one]
         with pytest.raises(AnnotatorError) as caught:
             asks.annotate([CROP])

@@ -28,7 +28,7 @@ def test_labels_are_in_the_path(tmp_path):
     assert rows[2].path == root / "39" / "112" / "7-0.jpg"
 
 
-def test_foreign_folders_are_dropped(tmp_path):
+def test_other_folders_are_dropped(tmp_path):
     foreign = {
         "old/111/1-0.jpg": "impossible age",
         "180/111/1-0.jpg": "impossible age",

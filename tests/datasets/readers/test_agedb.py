@@ -40,7 +40,7 @@ def test_names_that_are_not_unicode_are_those_of_published_lists(tmp_path):
     assert [entry.name for entry in dropped] == ["hВ.jpg"]
 
 
-def test_foreign_names_and_impossible_ages(tmp_path):
+def test_other_names_and_impossible_ages(tmp_path):
     foreign = [
         "OliviaHussey_31_f.jpg",
         "1_A_B_31_f.jpg",

@@ -39,7 +39,7 @@ def test_accents_taken_apart_by_a_file_system_are_put_together(tmp_path):
     assert row.path.name == apart
 
 
-def test_foreign_names_and_impossible_ages(tmp_path):
+def test_other_names_and_impossible_ages(tmp_path):
     foreign = ["Robin_Williams_0001.jpg", "53_0001.jpg", "53_Robin_Williams.jpg", "-5_A_B_0001.jpg"]
     rows, dropped = read_dataset("cacd", _write(tmp_path, NAMES[0], "530_A_B_0001.jpg", *foreign))
     assert [row.name for row in rows] == [NAMES[0]]

@@ -3,7 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wrinkle.datasets.readers.fgnet import five_points, read
+from wrinkle.datasets.dataset import five_points
+from wrinkle.datasets.readers.fgnet import FGNet
 from wrinkle.errors import WrinkleError
 
 POINTS = np.arange(136, dtype=np.float32).reshape(68, 2) + 0.25
@@ -26,7 +27,7 @@ def _pts(points: np.ndarray) -> str:
 
 def test_names_and_points_meet_whatever_their_case(tmp_path):
     root = _tree(tmp_path, ["001A43a.JPG", "082A00.JPG"], {"001a43A.pts": _pts(POINTS)})
-    rows, dropped = read(root)
+    rows, dropped = FGNet().read(root)
     assert dropped == []
     assert [(row.name, row.person, row.age) for row in rows] == [
         ("images/001A43a.JPG", "001", 43.0),
@@ -40,35 +41,35 @@ def test_names_and_points_meet_whatever_their_case(tmp_path):
 @pytest.mark.parametrize(
     "text", ["", "no braces", _pts(POINTS[:67]), _pts(POINTS).replace("0.25", "x", 1), "\x00{\n}"]
 )
-def test_broken_points_cost_the_points_only(tmp_path, text):
-    rows, dropped = read(_tree(tmp_path, ["001A02.JPG"], {"001a02.pts": text}))
+def test_damaged_points_drop_only_the_points(tmp_path, text):
+    rows, dropped = FGNet().read(_tree(tmp_path, ["001A02.JPG"], {"001a02.pts": text}))
     assert len(rows) == 1
     assert rows[0].landmarks is None
     assert dropped == []
 
 
-def test_foreign_files_are_dropped(tmp_path):
-    rows, dropped = read(_tree(tmp_path, ["001A02.JPG", "Thumbs.db", "1A2.JPG"], {}))
+def test_other_files_are_dropped(tmp_path):
+    rows, dropped = FGNet().read(_tree(tmp_path, ["001A02.JPG", "Thumbs.db", "1A2.JPG"], {}))
     assert len(rows) == 1
     assert [entry.name for entry in dropped] == ["images/1A2.JPG", "images/Thumbs.db"]
 
 
 def test_wrong_layout(tmp_path):
     with pytest.raises(WrinkleError, match="expected folders 'images' and 'points'"):
-        read(tmp_path)
+        FGNet().read(tmp_path)
     with pytest.raises(WrinkleError, match="001A02"):
-        read(_tree(tmp_path, [], {}))
+        FGNet().read(_tree(tmp_path, [], {}))
 
 
 def test_five_points_of_many_faces():
-    five = five_points(np.stack([POINTS, POINTS + 1]))
+    five = five_points(np.stack([POINTS, POINTS + 1]), FGNet.key_points)
     assert five.shape == (2, 5, 2)
     np.testing.assert_array_equal(five[0, :, 0], [62.25, 72.25, 134.25, 96.25, 108.25])
 
 
 @pytest.mark.data
 def test_the_real_one(data_root):
-    rows, dropped = read(data_root / "fgnet")
+    rows, dropped = FGNet().read(data_root / "fgnet")
     assert len(rows) == 1002
     assert dropped == []
     assert len({row.name for row in rows}) == 1002
@@ -81,8 +82,10 @@ def test_the_real_one(data_root):
 @pytest.mark.data
 def test_the_order_of_the_real_landmarks(data_root):
     """Left eye left of right eye, nose tip below the eyes' line, the mouth below the tip."""
-    landmarks = np.stack([row.landmarks for row in read(data_root / "fgnet")[0]])
-    left, right, nose, mouth_left, mouth_right = np.moveaxis(five_points(landmarks), 1, 0)
+    landmarks = np.stack([row.landmarks for row in FGNet().read(data_root / "fgnet")[0]])
+    left, right, nose, mouth_left, mouth_right = np.moveaxis(
+        five_points(landmarks, FGNet.key_points), 1, 0
+    )
     across = right - left
     down = np.stack([-across[:, 1], across[:, 0]], axis=1)  # y grows downwards
     assert (across[:, 0] > 0).all()
@@ -90,7 +93,7 @@ def test_the_order_of_the_real_landmarks(data_root):
     assert (((nose - left) * down).sum(1) > 0).all()
     # One broad smile has its corners above the tip of a lowered nose.
     assert ((((mouth_left + mouth_right) / 2 - nose) * down).sum(1) > 0).sum() == 1001
-    # A pupil lies inside the box of its eye's corners and lids.
+    # A pupil is inside the box of its eye's corners and lids.
     for first, pupil in ((27, 31), (32, 36)):
         eye = landmarks[:, first : first + 4]
         inside = (eye.min(1) <= landmarks[:, pupil]) & (landmarks[:, pupil] <= eye.max(1))

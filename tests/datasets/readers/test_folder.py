@@ -65,7 +65,7 @@ def test_the_csv_file_itself_and_absolute_paths(album, tmp_path_factory):
         ("a.jpg,5,1,robot", "unknown gender"),
     ],
 )
-def test_a_bad_line_costs_itself_and_is_named(album, line, reason):
+def test_a_bad_line_is_dropped_and_named(album, line, reason):
     _write(album, f"path,age,age_deviation,gender\nb.png,6,1,male\n{line}\n")
     rows, dropped = read_dataset("folder", album)
     assert [row.name for row in rows] == ["b.png"]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from wrinkle import errors
 from wrinkle.datasets import read_dataset
 from wrinkle.errors import WrinkleError
 
@@ -120,7 +121,7 @@ def test_the_papers_cleaning(tmp_path, changes, reason):
     assert [(d.name, d.reason) for d in dropped] == [("imdb/02/b.jpg", reason)]
 
 
-def test_missing_pictures_and_names_met_again(tmp_path):
+def test_missing_pictures_and_repeated_names(tmp_path):
     root = write(tmp_path, "imdb", entry(), entry(full_path="02/b.jpg"), entry())
     (root / "02" / "b.jpg").unlink()
     rows, dropped = read_dataset("imdb_wiki", root)
@@ -140,13 +141,13 @@ def test_a_file_cut_short_anywhere(tmp_path):
     content = file.read_bytes()
     for length in [*range(0, len(content), 13), len(content) - 1]:
         file.write_bytes(content[:length])
-        assert f"{file} is not a whole MATLAB file" in _refusal(tmp_path)
+        assert f"{file} is not a complete MATLAB file" in _refusal(tmp_path)
 
 
 def test_a_flipped_bit_is_one_line_or_harmless(tmp_path):
     file = write(tmp_path, "imdb", entry()) / "imdb.mat"
     content, random = file.read_bytes(), np.random.default_rng(0)
-    refusals = []
+    messages = []
     for place in random.integers(0, len(content), 200):
         flipped = bytearray(content)
         flipped[place] ^= 1 << random.integers(8)
@@ -154,9 +155,9 @@ def test_a_flipped_bit_is_one_line_or_harmless(tmp_path):
         try:
             read_dataset("imdb_wiki", tmp_path)
         except WrinkleError as error:
-            refusals.append(str(error))
-    assert len(refusals) > 50
-    assert not any("\n" in message for message in refusals)
+            messages.append(str(error))
+    assert len(messages) > 50
+    assert not any("\n" in message for message in messages)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +170,7 @@ def test_a_flipped_bit_is_one_line_or_harmless(tmp_path):
     ],
 )
 def test_other_fields_are_one_line(tmp_path, fields):
-    assert "is not a whole MATLAB file" in _refusal(write(tmp_path, "imdb", entry(), **fields))
+    assert "is not a complete MATLAB file" in _refusal(write(tmp_path, "imdb", entry(), **fields))
 
 
 def test_other_structs_and_other_files(tmp_path):
@@ -178,7 +179,7 @@ def test_other_structs_and_other_files(tmp_path):
     assert "with the struct imdb" in _refusal(tmp_path)
     newer = b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM"
     (tmp_path / "imdb.mat").write_bytes(newer.ljust(512, b"\0"))
-    assert "is not a whole MATLAB file, version 5" in _refusal(tmp_path)
+    assert "is not a complete MATLAB file, version 5" in _refusal(tmp_path)
 
 
 class Payload:
@@ -188,12 +189,12 @@ class Payload:
 
 def test_nothing_is_unpickled(tmp_path):
     (tmp_path / "imdb.mat").write_bytes(pickle.dumps(Payload()))
-    assert "is not a whole MATLAB file" in _refusal(tmp_path)
+    assert "is not a complete MATLAB file" in _refusal(tmp_path)
 
 
 def test_without_scipy_it_says_how_to_get_it(tmp_path, monkeypatch):
     write(tmp_path, "imdb", entry())
-    monkeypatch.setitem(sys.modules, "scipy.io", None)
+    monkeypatch.setattr(errors, "missing_packages", lambda extra: ["scipy"])
     assert "pip install 'wrinkle[matlab]'" in _refusal(tmp_path)
 
 

@@ -87,14 +87,14 @@ def test_three_releases(tmp_path, files, expected):
     assert {(row.source, row.person, row.gender) for row in rows} == {("lap2015", None, None)}
 
 
-def test_a_part_without_labels_is_said_once(tmp_path):
+def test_a_part_without_labels_is_one_entry(tmp_path):
     files = {name: text for name, text in LAP2015.items() if name != "Test.csv"}
     rows, dropped = read_dataset("lap2015", _write(tmp_path, files))
     assert len(rows) == 3
     assert [(entry.name, entry.reason) for entry in dropped] == [("test", "part without labels")]
 
 
-def test_a_file_without_its_folder_costs_its_lines(tmp_path):
+def test_lines_of_a_missing_folder_are_dropped(tmp_path):
     files = {name: text for name, text in LAP2015.items() if not name.startswith("Test/")}
     rows, dropped = read_dataset("lap2015", _write(tmp_path, files))
     assert len(rows) == 3
@@ -117,7 +117,7 @@ def test_a_file_without_its_folder_costs_its_lines(tmp_path):
         ("000001.jpg,36,4,1,4", "same name twice"),
     ],
 )
-def test_a_bad_line_costs_itself_and_is_named(tmp_path, line, reason):
+def test_a_bad_line_is_dropped_and_named(tmp_path, line, reason):
     text = f"{HEADING}000001.jpg,36,8,1,9\n{line}\n"
     _write(tmp_path, {**APPA_REAL, "train/000001.jpg": None, "gt_avg_train.csv": text})
     rows, dropped = read_dataset("lap2015", tmp_path)

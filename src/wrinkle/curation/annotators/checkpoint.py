@@ -6,19 +6,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wrinkle.curation.annotators.label import Crop, Label
+from wrinkle.curation.annotators import ANNOTATORS, Crop, Label
 from wrinkle.errors import ImageError
 from wrinkle.faces.decode import decode
 from wrinkle.faces.detectors.detection import Detection
 from wrinkle.serving.estimator import AgeEstimator
 
 
+@ANNOTATORS.named("wrinkle")
 class Checkpoint:
-    """A network straight on the crops: nothing is detected a second time.
+    """A wrinkle model, run on the crops without another detection.
 
     Args:
         model: a packaged model's name, or a model file.
-        device: cpu, cuda, cuda:1, mps; the GPU if there is one when None.
+        device: cpu, cuda, cuda:1, mps; None: the GPU if there is one.
 
     Raises:
         WrinkleError: no such model or device, or a damaged file.
@@ -27,11 +28,10 @@ class Checkpoint:
     local = True
 
     def __init__(self, model: str = "default", device: str | None = None) -> None:
-        self.name = f"wrinkle:{model}"
         self._estimator = AgeEstimator.load(model, device)
 
     def annotate(self, crops: Sequence[Crop]) -> list[Label]:
-        """See `Annotator`; ages are as `AgeEstimator` has them, but for the crops' resampling."""
+        """See `Annotator`; ages are those of `AgeEstimator` up to the crops' resampling."""
         labels: list[Label] = []
         batch = 8 if self._estimator.device.type == "cpu" else 64  # as `AgeEstimator` does
         for start in range(0, len(crops), batch):
@@ -40,13 +40,15 @@ class Checkpoint:
 
     @torch.inference_mode()
     def _batch(self, crops: Sequence[Crop]) -> list[Label]:
-        seen = [self._input(crop) for crop in crops]
-        usable = [each for each in seen if not isinstance(each, str)]
+        inputs = [self._input(crop) for crop in crops]
+        usable = [each for each in inputs if not isinstance(each, str)]
         ages = iter(self._ages(usable))
-        return [Label(None, each) if isinstance(each, str) else Label(next(ages)) for each in seen]
+        return [
+            Label(None, each) if isinstance(each, str) else Label(next(ages)) for each in inputs
+        ]
 
     def _input(self, crop: Crop) -> tuple[Tensor, Tensor] | str:
-        """What the network sees of a crop, a batch of one; or why it cannot be used."""
+        """The network's input for a crop, a batch of one; or why it cannot be used."""
         points = np.asarray(crop.key_points, np.float32)
         if not np.isfinite(points).all():
             return "its key points are not numbers"

@@ -10,6 +10,7 @@ import numpy as np
 import requests
 from pydantic import BaseModel, Field, ValidationError
 
+from wrinkle.curation.annotators import ANNOTATORS
 from wrinkle.curation.annotators.label import (
     ANOTHER_FACE,
     NO_AGE,
@@ -19,28 +20,28 @@ from wrinkle.curation.annotators.label import (
     Label,
     own_face,
 )
-from wrinkle.curation.annotators.service import SECONDS, Keys, checked_base
-from wrinkle.curation.turns import Turns
+from wrinkle.curation.annotators.service_keys import SECONDS, Keys, checked_base
+from wrinkle.curation.web.rate_limit import RateLimit
 from wrinkle.settings import NotNegative
 
 KEY, SECRET = "FACEPP_API_KEY", "FACEPP_API_SECRET"
 BACK_OFF = (1.0, 4.0, 12.0)
-"""Seconds before the second try and those after it, times 0.5 to 1.5 by chance."""
+"""Seconds before the second and later tries, times a random factor of 0.5 to 1.5."""
 BAD_PICTURE = ("IMAGE_ERROR_UNSUPPORTED_FORMAT", "INVALID_IMAGE_SIZE", "IMAGE_FILE_TOO_LARGE")
 
 
+@ANNOTATORS.named("facepp")
 class FacePP:
-    """Asks Face++, with the keys FACEPP_API_KEY and FACEPP_API_SECRET of the environment.
+    """Asks Face++, with the keys FACEPP_API_KEY and FACEPP_API_SECRET from the environment.
 
     Args:
-        base: another endpoint, such as https://api-cn.faceplusplus.com; keys are for one of them.
-        interval: seconds from one request to the next; a key is granted so many a second.
+        base: another endpoint, such as https://api-cn.faceplusplus.com; a key is for one of them.
+        interval: seconds from one request to the next; a key allows so many per second.
 
     Raises:
         WrinkleError: a key is missing, or the base is not https.
     """
 
-    name = "facepp"
     local = False
 
     def __init__(
@@ -51,35 +52,35 @@ class FacePP:
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        self._keys = Keys(self.name, (KEY, SECRET))
-        self._base = checked_base(self.name, base)
+        self._keys = Keys("facepp", (KEY, SECRET))
+        self._base = checked_base("facepp", base)
         self._interval = interval
-        self._turns = Turns(now, sleep)
+        self._rate_limit = RateLimit(now, sleep)
         self._session = requests.Session()
 
     def annotate(self, crops: Sequence[Crop]) -> list[Label]:
-        """See `Annotator`. AnnotatorError after four tries in vain."""
+        """See `Annotator`. AnnotatorError after four failed tries."""
         return [self._annotate(crop) for crop in crops]
 
     def _annotate(self, crop: Crop) -> Label:
-        trouble = ""
+        problem = ""
         for pause in (*BACK_OFF, None):
-            self._turns.take(self._base, self._interval)
+            self._rate_limit.wait(self._base, self._interval)
             status, text = self._post(crop.image)
             message = _message(text)
             if status == 200 and not message:
                 return self._label(text, crop.key_points)
-            trouble = self._keys.line(f"HTTP {status}: {message or text}" if status else text)
-            if not _may_pass(status, message):
-                return self._refusal(status, message, trouble, text)
+            problem = self._keys.line(f"HTTP {status}: {message or text}" if status else text)
+            if not _is_temporary(status, message):
+                return self._refusal(status, message, problem, text)
             if pause is not None:
-                self._turns.hold(self._base, pause * random.uniform(0.5, 1.5))
+                self._rate_limit.pause(self._base, pause * random.uniform(0.5, 1.5))
         raise AnnotatorError(
-            f"facepp gives no answer ({trouble}): run again later, or with a longer interval"
+            f"facepp gives no answer ({problem}): run again later, or with a longer interval"
         )
 
     def _post(self, image: bytes) -> tuple[int, str]:
-        """Status and text of the answer; 0 and the kind of trouble where there is none."""
+        """Status and text of the answer; 0 and the kind of error if there is none."""
         form = {
             "api_key": self._keys[KEY],  # in the body, since addresses are logged
             "api_secret": self._keys[SECRET],
@@ -93,18 +94,19 @@ class FacePP:
         except requests.RequestException as error:
             return 0, type(error).__name__
 
-    def _refusal(self, status: int, message: str, trouble: str, text: str) -> Label:
-        """The label of a picture that is refused, or AnnotatorError where all would be."""
+    def _refusal(self, status: int, message: str, problem: str, text: str) -> Label:
+        """The label of a picture that is refused; AnnotatorError if every picture would be."""
         if message.startswith(BAD_PICTURE) or status == 413:
-            return Label(None, f"the picture is refused: {trouble}", message and self._raw(text))
+            return Label(None, f"the picture is refused: {problem}", message and self._raw(text))
         if status == 401:
             what = f"{KEY} and {SECRET} do not fit each other, or are not for {self._base}"
         elif message.startswith("AUTHORIZATION_ERROR"):
-            what = f"the key may not be used ({trouble}): see your account"
+            what = f"the key may not be used ({problem}): see your account"
         elif 300 <= status < 400:
-            what = f"{self._base} redirects elsewhere, where keys are not sent: give the right base"
+            what = f"{self._base} redirects to another server, which must not get the keys:"
+            what += " give the right base"
         else:
-            what = f"a refusal that is not about the picture ({trouble}): see {self._base}"
+            what = f"a refusal that is not about the picture ({problem}): see {self._base}"
         raise AnnotatorError(f"facepp: {what}", fatal=True)
 
     def _label(self, text: str, key_points: np.ndarray) -> Label:
@@ -150,7 +152,7 @@ class _Rectangle(BaseModel):
 
 class _Face(BaseModel):
     face_rectangle: _Rectangle
-    attributes: _Attributes | None = None  # five faces have some
+    attributes: _Attributes | None = None  # only the five largest faces have some
 
 
 class _Answer(BaseModel):
@@ -158,7 +160,7 @@ class _Answer(BaseModel):
 
 
 def _message(text: str) -> str:
-    """The error_message of an answer; empty where it has none."""
+    """The error_message of an answer; empty if it has none."""
     try:
         answer = json.loads(text)
     except (ValueError, RecursionError):  # some errors come as plain text
@@ -166,6 +168,6 @@ def _message(text: str) -> str:
     return str(answer.get("error_message", "")) if isinstance(answer, dict) else ""
 
 
-def _may_pass(status: int, message: str) -> bool:
-    crowded = status == 429 or message.startswith("CONCURRENCY_LIMIT_EXCEEDED")
-    return status == 0 or status >= 500 or crowded
+def _is_temporary(status: int, message: str) -> bool:
+    too_many = status == 429 or message.startswith("CONCURRENCY_LIMIT_EXCEEDED")
+    return status == 0 or status >= 500 or too_many

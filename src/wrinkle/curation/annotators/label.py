@@ -1,4 +1,4 @@
-"""What an annotator is shown, and what it says."""
+"""What an annotator gets, and what it returns."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +15,11 @@ NO_AGE = "a face, but no age"
 
 @dataclass(frozen=True)
 class Crop:
-    """One face, cut out as `wrinkle.curation.faces` does.
+    """One face, as the stage `faces` crops it.
 
-    image: JPEG, square. key_points: (5, 2) float32 in the crop's pixels.
+    Attributes:
+        image: JPEG, square.
+        key_points: (5, 2) float32 in the crop's pixels.
     """
 
     image: bytes
@@ -26,10 +28,12 @@ class Crop:
 
 @dataclass(frozen=True)
 class Label:
-    """What an annotator says of one crop, for good: it need not be asked again.
+    """An annotator's final answer for one crop: it is not asked again.
 
-    age: years; None: it has none to give. detail: why, in one line. raw: the service's own answer
-    as JSON, without a key in it; empty for models.
+    Attributes:
+        age: years; None if it sees no age.
+        detail: why not, in one line.
+        raw: a service's own answer as JSON, without a key in it; empty for models.
     """
 
     age: float | None
@@ -38,9 +42,11 @@ class Label:
 
 
 class AnnotatorError(WrinkleError):
-    """No answer now: nothing is to be recorded, the face is to be asked again in the next run.
+    """No answer now: nothing is recorded, and the next run asks again.
 
-    fatal: no other face would get an answer either, a wrong key say; stop asking this annotator.
+    Args:
+        line: what is wrong and what to do.
+        fatal: whether every other face would fail too, for example with a wrong key.
     """
 
     def __init__(self, line: str, fatal: bool = False) -> None:
@@ -49,39 +55,40 @@ class AnnotatorError(WrinkleError):
 
 
 class Annotator(Protocol):
-    """Gives ages to crops.
+    """Estimates ages of crops.
 
-    name: unique among those of one configuration. local: True for a model on this machine, which
-    likes batches; False for a service, to be asked one face at a time.
+    Attributes:
+        local: True for a model on this machine, which gets batches; False for a service, which is
+            asked for one face at a time.
     """
 
-    name: str
     local: bool
 
     def annotate(self, crops: Sequence[Crop]) -> list[Label]:
-        """A label for each crop; a bad crop costs itself.
+        """A label for each crop; a bad crop gets a label without an age.
 
         Raises:
-            AnnotatorError: of services; of several crops none gets a label then.
+            AnnotatorError: a service has no answer; none of several crops gets a label then.
         """
         ...
 
 
 def own_face(boxes: np.ndarray, key_points: np.ndarray) -> int | None:
-    """Which of the faces that were found in a crop is the one it was made for.
+    """Which of the faces found in a crop is the one that the crop shows.
 
-    It holds most of the key points; among equals the largest is taken.
+    The one that contains most of the key points; the largest of several.
 
     Args:
         boxes: (N, 4): x1, y1, x2, y2 in the crop's pixels.
         key_points: (5, 2) in the crop's pixels.
 
     Returns:
-        Its number; None where no box holds three key points: somebody else's face at the border.
+        Its index; None if no box contains three key points: only other faces were found.
     """
     boxes = np.asarray(boxes, np.float64).reshape(-1, 1, 4)
     within = (key_points >= boxes[..., :2]) & (key_points <= boxes[..., 2:])
-    held = within.all(-1).sum(-1)
-    if not len(held) or held.max() < 3:
+    contained = within.all(-1).sum(-1)
+    if not len(contained) or contained.max() < 3:
         return None
-    return int(np.lexsort((np.prod(boxes[:, 0, 2:] - boxes[:, 0, :2], -1), held))[-1])
+    areas = np.prod(boxes[:, 0, 2:] - boxes[:, 0, :2], -1)
+    return int(np.lexsort((areas, contained))[-1])

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 
+from wrinkle.curation.annotators import ANNOTATORS
 from wrinkle.curation.annotators.label import (
     ANOTHER_FACE,
     NO_AGE,
@@ -22,8 +23,8 @@ from wrinkle.curation.annotators.label import (
     Label,
     own_face,
 )
-from wrinkle.curation.annotators.service import SECONDS, Keys, checked_base
-from wrinkle.errors import ImageError, WrinkleError
+from wrinkle.curation.annotators.service_keys import SECONDS, Keys, checked_base
+from wrinkle.errors import ImageError, WrinkleError, require
 from wrinkle.faces.decode import picture_size
 
 KEY, SECRET, TOKEN = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"
@@ -32,42 +33,42 @@ TRIES = 4
 BAD_PICTURE = (
     "ImageTooLargeException",
     "InvalidImageFormatException",
-    "InvalidParameterException",  # so a picture of less than 80 pixels is called
+    "InvalidParameterException",  # for a picture of less than 80 pixels
     "ValidationException",
 )
 UNKNOWN_FORM = (
     "rekognition answers in a form that is not understood: see whether a newer wrinkle reads it"
 )
-CROWDED = ("ThrottlingException", "ProvisionedThroughputExceededException")
+THROTTLED = ("ThrottlingException", "ProvisionedThroughputExceededException")
 
 
+@ANNOTATORS.named("rekognition")
 class Rekognition:
     """Asks Amazon Rekognition; the age is the middle of its range.
 
-    Keys are AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if need be, AWS_SESSION_TOKEN of the
-    environment; neither the files of ~/.aws nor a machine's own role are looked at.
+    Keys are AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if needed, AWS_SESSION_TOKEN from the
+    environment; the files in ~/.aws and a machine's own role are not used.
 
     Args:
-        region: such as eu-west-1; AWS_REGION of the environment when None.
-        base: stands in for the region's own https://HOST.
+        region: such as eu-west-1; None: AWS_REGION from the environment.
+        base: replaces the region's own https://HOST.
 
     Raises:
         WrinkleError: the extra, a key or the region is missing.
     """
 
-    name = "rekognition"
     local = False
 
     def __init__(self, region: str | None = None, base: str | None = None) -> None:
-        self._keys = Keys(self.name, (KEY, SECRET), (TOKEN,))
+        self._keys = Keys("rekognition", (KEY, SECRET), (TOKEN,))
         region = region or os.environ.get(REGION)
         if not region:
             raise WrinkleError(f"annotator rekognition: give its region, or set {REGION}")
-        url = None if base is None else checked_base(self.name, base)
+        url = None if base is None else checked_base("rekognition", base)
         self._client, self._errors = _connect(self._keys, region, url)
 
     def annotate(self, crops: Sequence[Crop]) -> list[Label]:
-        """See `Annotator`. AnnotatorError after four tries in vain."""
+        """See `Annotator`. AnnotatorError after four failed tries."""
         return [self._annotate(crop) for crop in crops]
 
     def _annotate(self, crop: Crop) -> Label:
@@ -91,21 +92,21 @@ class Rekognition:
         return Label((years.Low + years.High) / 2, raw=raw) if years else Label(None, NO_AGE, raw)
 
     def _ask(self, image: bytes) -> dict[str, Any] | Label:
-        """The answer, or the label of a picture that is refused; else AnnotatorError."""
+        """The answer, or the label of a picture that is refused; AnnotatorError otherwise."""
         try:
             answer = self._client.detect_faces(Image={"Bytes": image}, Attributes=["AGE_RANGE"])
         except self._errors.ClientError as error:
             response = error.response
         except self._errors.BotoCoreError as error:
-            trouble = type(error).__name__
+            problem = type(error).__name__
             raise AnnotatorError(
-                f"rekognition gives no answer ({trouble}): run again later"
+                f"rekognition gives no answer ({problem}): run again later"
             ) from None
-        except Exception:  # botocore trusts that the answer is as its model says
+        except Exception:  # botocore assumes that the answer has the documented form
             raise AnnotatorError(UNKNOWN_FORM, fatal=True) from None
         else:
             return dict(answer)
-        return self._refusal(response)  # here, as the error itself may repeat the token
+        return self._refusal(response)  # outside `except`: the error may contain the token
 
     def _refusal(self, response: dict[str, Any]) -> Label:
         said = response.get("Error", {})
@@ -115,7 +116,7 @@ class Rekognition:
         if code in BAD_PICTURE:
             raw = json.dumps({"Code": code, "Message": self._keys.line(str(said.get("Message")))})
             return Label(None, f"the picture is refused: {line}", raw)
-        if code in CROWDED or status >= 500 or status == 429:
+        if code in THROTTLED or status >= 500 or status == 429:
             raise AnnotatorError(f"rekognition gives no answer ({line}): run again later")
         raise AnnotatorError(
             f"rekognition refuses ({line}): see {KEY}, {SECRET}, what they permit, and the region",
@@ -129,7 +130,7 @@ class _AgeRange(BaseModel):
 
 
 class _Box(BaseModel):
-    """In parts of the picture's width and height."""
+    """As fractions of the picture's width and height."""
 
     Left: float
     Top: float
@@ -153,15 +154,12 @@ class _Answer(BaseModel):
 
 def _connect(keys: Keys, region: str, base: str | None) -> tuple[Any, Any]:
     """A client, and botocore's module of exceptions."""
-    try:
-        import boto3
-        import botocore.config
-        import botocore.exceptions
-        import botocore.session
-    except ImportError:
-        raise WrinkleError(
-            "annotator rekognition needs an extra: pip install 'wrinkle[rekognition]'"
-        ) from None
+    require("rekognition")
+    import boto3
+    import botocore.config
+    import botocore.exceptions
+    import botocore.session
+
     # Name → (in a file, in the environment, default, conversion): no profile, and empty files.
     nowhere = (None, None, os.devnull, None)
     core = botocore.session.Session(
@@ -189,5 +187,5 @@ def _connect(keys: Keys, region: str, base: str | None) -> tuple[Any, Any]:
 
 
 def _no_details(record: logging.LogRecord) -> bool:
-    """botocore's DEBUG log has every request's headers, and so the session token."""
+    """Drops botocore's DEBUG messages: they have every request's headers with the token."""
     return record.levelno > logging.DEBUG

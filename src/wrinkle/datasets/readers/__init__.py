@@ -1,1 +1,1 @@
-"""Readers: files on disk → rows. One file per dataset."""
+"""One file per dataset. The registry imports them all; see `wrinkle.datasets.dataset`."""

@@ -1,10 +1,10 @@
-"""AFAD, the Asian Face Age Dataset: more than 160,000 faces of Asian people, ages from 15 on; and
-AFAD-Lite, 60,000 of them, ages 18 to 39.
+"""AFAD, the Asian Face Age Dataset, and AFAD-Lite, a part of it.
 
     AFAD-Full/18/111/1234-0.jpg   18 years old; 111 male, 112 female; picture 1234, face 0 in it
 
-Cut-out faces from selfies on a social network, many of them small. There are no identities: faces
-of one number have one age and often both genders, so it is the number of a photograph.
+The pictures are faces cropped from selfies on a social network, many of them small. There are no
+identities: faces with the same number have one age and often both genders, so it is the number of a
+photograph.
 
 Source: Niu, Zhou, Wang, Gao, Hua, "Ordinal Regression with Multiple Output CNN for Age Estimation",
 CVPR 2016.
@@ -14,24 +14,39 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from wrinkle.datasets.csv_files import jpegs
-from wrinkle.datasets.rows import Dropped, Row, parse_age, sort_out
+from wrinkle.datasets.dataset import DATASETS, Dataset
+from wrinkle.datasets.rows import Dropped, Row, parse_age, separate
 from wrinkle.errors import WrinkleError
 
 GENDERS = {"111": "male", "112": "female"}
 
 
-def read(root: Path) -> tuple[list[Row], list[Dropped]]:
-    """Rows of the pictures in `root`/AGE/111 and `root`/AGE/112, named so: 18/111/1234-0.jpg.
+@DATASETS.named("afad")
+class AFAD(Dataset):
+    """The folders AGE/111 and AGE/112."""
 
-    Pictures in folders of another name are dropped. WrinkleError when there is no picture of AFAD.
-    """
-    rows, dropped = sort_out(_pictures(root))
-    if not rows:
-        raise WrinkleError(
-            f"{root} is not AFAD: expected pictures as in 18/111/1234-0.jpg (age, 111 male or 112"
-            " female) in it; name the folder AFAD-Full or AFAD-Lite itself"
-        )
-    return rows, dropped
+    description = (
+        "AFAD: more than 160,000 faces of Asian people, ages from 15, with gender; AFAD-Lite:"
+        " 60,000, ages 18–39"
+    )
+    terms = "academic research only"
+    obtain = "https://afad-dataset.github.io/ (folder AFAD-Full or AFAD-Lite)"
+
+    def read(self, root: Path) -> tuple[list[Row], list[Dropped]]:
+        """Rows of the pictures named like 18/111/1234-0.jpg.
+
+        Pictures in folders with other names are dropped.
+
+        Raises:
+            WrinkleError: there is no picture of AFAD.
+        """
+        rows, dropped = separate(_pictures(root))
+        if not rows:
+            raise WrinkleError(
+                f"{root} is not AFAD: expected pictures as in 18/111/1234-0.jpg (age, 111 male or"
+                " 112 female) in it; name the folder AFAD-Full or AFAD-Lite itself"
+            )
+        return rows, dropped
 
 
 def _pictures(root: Path) -> Iterator[Row | Dropped]:

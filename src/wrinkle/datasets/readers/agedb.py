@@ -2,8 +2,8 @@
 
     11706_OliviaHussey_31_f.jpg   picture 11706, Olivia Hussey, 31 years old, f female, m male
 
-The number alone tells a picture: 131 names hold an accented letter, which programs unpack to
-different ones. Three people's names end in a blank on some pictures, which is taken away.
+Only the number identifies a picture: 131 names contain an accented letter, which programs unpack
+differently. Three people's names end in a blank on some pictures; it is removed.
 
 Source: Moschoglou et al., "AgeDB: the first manually collected, in-the-wild age database", CVPR
 workshops 2017.
@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from wrinkle.datasets.csv_files import inner, jpegs
-from wrinkle.datasets.rows import Dropped, Row, parse_age, sort_out
+from wrinkle.datasets.dataset import DATASETS, Dataset
+from wrinkle.datasets.rows import Dropped, Row, parse_age, separate
 from wrinkle.errors import WrinkleError
 
 GENDERS = {"m": "male", "f": "female"}
@@ -24,19 +25,29 @@ _NAME = re.compile(
 )
 
 
-def read(root: Path) -> tuple[list[Row], list[Dropped]]:
-    """Rows of the pictures in `root`/AgeDB, or in `root` itself; a row's name is the file's.
+@DATASETS.named("agedb")
+class AgeDB(Dataset):
+    """The folder AgeDB."""
 
-    Pictures that are not named so, or with an impossible age, are dropped. WrinkleError when there
-    is no picture of AgeDB.
-    """
-    rows, dropped = sort_out(_pictures(inner(root, "AgeDB")))
-    if not rows:
-        raise WrinkleError(
-            f"{root} is not AgeDB: expected pictures named like 11706_OliviaHussey_31_f.jpg in it,"
-            " or in its folder AgeDB"
-        )
-    return rows, dropped
+    description = "AgeDB: 16,488 pictures of 567 well-known people, ages 1–101, with gender"
+    terms = "non-commercial research only"
+    obtain = "https://ibug.doc.ic.ac.uk/resources/agedb/ (AgeDB.zip; its authors give the password)"
+
+    def read(self, root: Path) -> tuple[list[Row], list[Dropped]]:
+        """Rows of the pictures in `root`/AgeDB, or in `root` itself; a row's name is the file's.
+
+        Pictures with other names or an impossible age are dropped.
+
+        Raises:
+            WrinkleError: there is no picture of AgeDB.
+        """
+        rows, dropped = separate(_pictures(inner(root, "AgeDB")))
+        if not rows:
+            raise WrinkleError(
+                f"{root} is not AgeDB: expected pictures named like 11706_OliviaHussey_31_f.jpg in"
+                " it, or in its folder AgeDB"
+            )
+        return rows, dropped
 
 
 def _pictures(folder: Path) -> Iterator[Row | Dropped]:
@@ -60,10 +71,10 @@ def _pictures(folder: Path) -> Iterator[Row | Dropped]:
 
 
 def _text(name: str) -> str:
-    """`name`, or what it says in code page 866 where its bytes are not UTF-8.
+    """`name`, decoded with code page 866 where its bytes are not UTF-8.
 
-    Some programs unpack the archive's bytes as they are. The page is the wrong one (é becomes В),
-    but that of published lists.
+    Some programs write the archive's bytes unchanged. The page is the wrong one (é becomes В), but
+    published lists use it.
     """
     try:
         name.encode()

@@ -4,7 +4,7 @@
     anna/2019.jpg,34,,anna,female,
     guests/7.png,51.5,3.2,,,
 
-path           the picture, below the CSV file's own folder (or an absolute path)
+path           the picture, relative to the CSV file's own folder (or an absolute path)
 age            years, 0–120, fractions allowed
 age_deviation  optional: the label's standard deviation in years, where several people guessed
 person         optional: any name; by-person protocols keep a person's pictures together
@@ -20,6 +20,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from wrinkle.datasets.csv_files import read_table
+from wrinkle.datasets.dataset import DATASETS, Dataset
 from wrinkle.datasets.rows import MAX_AGE, Dropped, Row, parse_age, parse_deviation
 from wrinkle.errors import WrinkleError
 
@@ -27,32 +28,47 @@ _REQUIRED = ("path", "age")
 _GENDERS = ("female", "male")
 
 
-def read(root: Path) -> tuple[list[Row], list[Dropped]]:
-    """Rows of the CSV file `root`, or of the one CSV file in the folder `root`.
+@DATASETS.named("folder")
+class Folder(Dataset):
+    """A folder with one CSV file."""
 
-    Lines with an unknown picture, an impossible age, deviation or gender are dropped, each with its
-    line number. A picture listed again with the same age is dropped once, with another age wholly.
-    WrinkleError when there is not exactly one CSV file, it lacks a column, or it is not UTF-8 text.
-    """
-    file = _find_csv(root)
-    rows: dict[str, list[Row]] = defaultdict(list)
-    dropped = []
-    for number, cells in read_table(file, _REQUIRED):
-        row = _parse(cells, number, file.parent)
-        if isinstance(row, Row):
-            rows[row.name].append(row)
-        else:
-            dropped.append(row)
-    kept = []
-    for name, same in rows.items():
-        ages = {row.age for row in same}
-        if len(ages) > 1:
-            detail = "listed with ages " + ", ".join(f"{age:g}" for age in sorted(ages))
-            dropped += [Dropped(name, "conflicting duplicate labels", detail)] * len(same)
-        else:
-            kept.append(same[0])
-            dropped += [Dropped(name, "duplicate", "listed more than once")] * (len(same) - 1)
-    return kept, dropped
+    description = "your own pictures with a CSV file of path, age and optional columns"
+    terms = "for you to find out: ask whoever took the pictures and whoever is in them"
+    obtain = (
+        "a folder with one CSV file in it; columns path, age[, age_deviation, person, gender,"
+        " group]"
+    )
+
+    def read(self, root: Path) -> tuple[list[Row], list[Dropped]]:
+        """Rows of the CSV file `root`, or of the one CSV file in the folder `root`.
+
+        Lines with an unknown picture, an impossible age, deviation or gender are dropped, each with
+        its line number. A picture that is listed twice is kept once if its ages agree, else not at
+        all.
+
+        Raises:
+            WrinkleError: there is not exactly one CSV file, it lacks a column, or it is not UTF-8
+                text.
+        """
+        file = _find_csv(root)
+        rows: dict[str, list[Row]] = defaultdict(list)
+        dropped = []
+        for number, cells in read_table(file, _REQUIRED):
+            row = _parse(cells, number, file.parent)
+            if isinstance(row, Row):
+                rows[row.name].append(row)
+            else:
+                dropped.append(row)
+        kept = []
+        for name, same in rows.items():
+            ages = {row.age for row in same}
+            if len(ages) > 1:
+                detail = "listed with ages " + ", ".join(f"{age:g}" for age in sorted(ages))
+                dropped += [Dropped(name, "conflicting duplicate labels", detail)] * len(same)
+            else:
+                kept.append(same[0])
+                dropped += [Dropped(name, "duplicate", "listed more than once")] * (len(same) - 1)
+        return kept, dropped
 
 
 def _find_csv(root: Path) -> Path:

@@ -6,8 +6,8 @@ for non-commercial use.
     Album2/009055_0M54.JPG         subject 009055, picture 0, male, 54 years old
 
 Without the CSV file, age and gender are taken from the names and the race is unknown. Where both
-speak, the file does: of three pictures the name gives the other gender. Nobody has made the labels
-agree: 34 people have pictures under two genders or two races.
+are given, the CSV file is used: three pictures' names have the other gender. Labels are not
+consistent: 34 people have pictures with two genders or two races.
 
 Source: Ricanek, Tesafaye, "MORPH: A Longitudinal Image Database of Normal Adult Age-Progression",
 FG 2006.
@@ -19,7 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from wrinkle.datasets.csv_files import inner, jpegs, read_table
-from wrinkle.datasets.rows import Dropped, Row, parse_age, sort_out
+from wrinkle.datasets.dataset import DATASETS, Dataset
+from wrinkle.datasets.rows import Dropped, Row, parse_age, separate
 from wrinkle.errors import WrinkleError
 
 GENDERS = {"M": "male", "F": "female"}
@@ -30,27 +31,43 @@ _NAME = re.compile(
 _COLUMNS = ("race", "gender", "age", "photo")
 
 
-def read(root: Path) -> tuple[list[Row], list[Dropped]]:
-    """Rows of the photographs that the CSV file in `root` lists, or of all in `root`/Album2.
+@DATASETS.named("morph2")
+class Morph2(Dataset):
+    """The folder Album2 and the CSV file beside it."""
 
-    A row's name is the bare file name and its person the first six digits, as published split lists
-    have them. Lines with an unknown picture, a foreign name or an impossible age are dropped.
-    WrinkleError when there are several CSV files, the one lacks a column, or there is neither a CSV
-    file nor a photograph.
-    """
-    tables = sorted(root.glob("*.csv"))
-    if len(tables) > 1:
-        names = ", ".join(table.name for table in tables[:3])
-        raise WrinkleError(
-            f"{root} holds several CSV files ({names}): leave only morph_2008_nonCommercial.csv"
-        )
-    rows, dropped = sort_out(_listed(tables[0]) if tables else _named(inner(root, "Album2")))
-    if not rows and not tables:
-        raise WrinkleError(
-            f"{root} is not MORPH Album 2: expected morph_2008_nonCommercial.csv and the folder"
-            " Album2 with photographs named like 009055_0M54.JPG"
-        )
-    return rows, dropped
+    description = (
+        "MORPH Album 2: 55,134 police photographs of 13,617 people, ages 16–77, with gender and"
+        " race"
+    )
+    terms = "non-commercial research, by the university's licence; the people were under arrest"
+    obtain = (
+        "University of North Carolina Wilmington, https://uncw.edu/oic/tech/morph.html (folder"
+        " Album2 and morph_2008_nonCommercial.csv beside it)"
+    )
+
+    def read(self, root: Path) -> tuple[list[Row], list[Dropped]]:
+        """Rows of the photographs that the CSV file in `root` lists, or of all in `root`/Album2.
+
+        A row's name is the bare file name and its person the first six digits, as in published
+        split lists. Lines with an unknown picture, another name or an impossible age are dropped.
+
+        Raises:
+            WrinkleError: there are several CSV files, the one lacks a column, or there is neither a
+                CSV file nor a photograph.
+        """
+        tables = sorted(root.glob("*.csv"))
+        if len(tables) > 1:
+            names = ", ".join(table.name for table in tables[:3])
+            raise WrinkleError(
+                f"{root} has several CSV files ({names}): keep only morph_2008_nonCommercial.csv"
+            )
+        rows, dropped = separate(_listed(tables[0]) if tables else _named(inner(root, "Album2")))
+        if not rows and not tables:
+            raise WrinkleError(
+                f"{root} is not MORPH Album 2: expected morph_2008_nonCommercial.csv and the folder"
+                " Album2 with photographs named like 009055_0M54.JPG"
+            )
+        return rows, dropped
 
 
 def _listed(table: Path) -> Iterator[Row | Dropped]:
@@ -74,7 +91,9 @@ def _row(path: Path, age: str, gender: str, group: str | None, where: str) -> Ro
     match = _NAME.fullmatch(path.name)
     years = parse_age(age)
     if match is None:
-        return Dropped(path.name, "not a name of MORPH", f"{where}expected 009055_0M54.JPG, say")
+        return Dropped(
+            path.name, "not a name of MORPH", f"{where}expected a name like 009055_0M54.JPG"
+        )
     if years is None:
         return Dropped(path.name, "impossible age", f"{where}{age!r}")
     return Row(

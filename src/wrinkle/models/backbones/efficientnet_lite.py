@@ -81,7 +81,7 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels, H, W) → (B, out_channels, ⌈H / stride⌉, ⌈W / stride⌉)."""
-        y = self.relu(self.bn0(self.expand_conv(x))) if self.expands else x
+        y: Tensor = self.relu(self.bn0(self.expand_conv(x))) if self.expands else x
         y = self.relu(self.bn1(self.depthwise_conv(y)))
         y = self.bn2(self.project_conv(y))
         return x + y if self.residual else y

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from wrinkle.layers import crop_patches, patch_boxes, patch_maps
+from wrinkle.layers import crop_patches, patch_maps
 from wrinkle.models.adpf import AttentionNet, FusionNet
 from wrinkle.models.base import Prediction
 from wrinkle.serving.explainers.drawing import (
@@ -31,8 +31,8 @@ def ranked(
     """
     pixels = pixels.to(model.ages.device)
     maps, scales = model.ranked_maps(pixels), model.ranked_scales()
-    boxes = model.find_patches(pixels) if maps is None else patch_boxes(maps, pixels.shape[-1])
-    return boxes.cpu(), None if maps is None else maps.cpu(), scales
+    boxes = model.find_patches(pixels).cpu()
+    return boxes, None if maps is None else maps.cpu(), scales
 
 
 @explain_face.register

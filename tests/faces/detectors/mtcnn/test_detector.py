@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from wrinkle.datasets.readers.fgnet import five_points, read
+from wrinkle.datasets.dataset import five_points
+from wrinkle.datasets.readers.fgnet import FGNet
 from wrinkle.faces.decode import decode
 from wrinkle.faces.detectors import Detection
 from wrinkle.faces.detectors.mtcnn import MTCNN
@@ -130,13 +131,13 @@ def test_a_crowd(detector, photographs):
 @pytest.mark.data
 @pytest.mark.slow
 def test_fgnet_is_found_at_the_hand_placed_eyes(detector, data_root):
-    rows, _ = read(data_root / "fgnet")
+    rows, _ = FGNet().read(data_root / "fgnet")
     errors = []
     for start in range(0, len(rows), 16):
         part = rows[start : start + 16]
         for row, faces in zip(part, detector([decode(row.path) for row in part]), strict=True):
             assert row.landmarks is not None
-            eyes = five_points(row.landmarks)[:2]
+            eyes = five_points(row.landmarks, FGNet.key_points)[:2]
             errors.append(_eye_error(faces[0], eyes) if faces else np.inf)
     assert len(errors) == 1002
     assert np.mean(np.array(errors) < 0.5) >= 0.99

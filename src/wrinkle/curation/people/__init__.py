@@ -1,0 +1,1 @@
+"""Ages by people: a Label Studio project, and what its answers say."""

@@ -1,0 +1,1 @@
+"""Fetching pictures from the web: public addresses only, slowly, within limits."""

@@ -1,0 +1,72 @@
+"""Calibrate the intervals of a model on faces of known age."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from wrinkle.datasets.store import Store
+from wrinkle.errors import WrinkleError
+from wrinkle.evaluation.evaluate_store import predict
+from wrinkle.inference.conformal import Calibration, calibrate
+from wrinkle.inference.device import choose_device
+from wrinkle.inference.provenance import Split, learned, split_rows
+from wrinkle.models.file import amend, load_model
+from wrinkle.models.packaged import model_file
+
+
+class CalibratedModel(NamedTuple):
+    """What `calibrate_model` wrote, and the mean width in years of the 90 % intervals that it gives
+    the calibration faces."""
+
+    calibration: Calibration
+    mean_width: float
+
+
+def calibrate_model(
+    model: str | Path,
+    store: str | Path | Store,
+    out: str | Path,
+    *,
+    split: Split = "validation",
+    protocol: str | None = None,
+    fold: str | None = None,
+    device: str | None = None,
+    batch: int = 64,
+    workers: int = 1,
+) -> CalibratedModel:
+    """Calibrate a model's intervals and write the model to a new file.
+
+    The intervals hold for faces like the ones used here (split conformal calibration, see
+    `wrinkle.inference.conformal`).
+
+    Args:
+        model: a packaged model's name or a model file.
+        store: a file made by `wrinkle prepare`, or an opened one, at least 50 faces.
+        out: the new model file; it may be the old one.
+        split, protocol, fold, device, batch, workers: as for `wrinkle.evaluation.evaluate`.
+
+    Raises:
+        WrinkleError: the model was trained on some of the faces, there are too few, or as for
+            `evaluate`.
+    """
+    faces = store if isinstance(store, Store) else Store(store)
+    source = model_file(model)
+    network, header = load_model(source, choose_device(device))
+    provenance = header["provenance"]
+    rows = split_rows(faces, split, protocol, fold, provenance)
+    trained = np.isin(rows, learned(provenance, faces, ["train"])).sum()
+    if trained:
+        raise WrinkleError(
+            f"{model} was trained on {trained:,} of these {len(rows):,} faces, where its errors "
+            "are too small: calibrate on others, such as --split validation"
+        )
+    found = predict(str(model), network, header, faces, rows, device, batch, workers)
+    assert found.distribution is not None
+    assert found.ages is not None
+    part = "all faces" if split == "all" else f"{split} part"
+    data = f"{part} of {faces.path.name}"
+    calibration = calibrate(found.distribution, found.ages, found.actual, data, found.predicted)
+    amend(source, out, calibration=calibration.to_header())
+    ends = calibration.interval(found.distribution, found.ages, predicted=found.predicted)
+    return CalibratedModel(calibration, float(np.diff(ends, axis=1).mean()))

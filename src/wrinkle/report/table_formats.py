@@ -1,0 +1,195 @@
+"""Tables as Markdown, LaTeX and CSV."""
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+
+from wrinkle.evaluation.uncertainty import Estimate
+from wrinkle.report.published import Published
+from wrinkle.report.run_scores import OverFolds, RunScores
+from wrinkle.report.table import Table
+from wrinkle.runs.reader import Run, start
+
+WORDS = ("method", "start", "source")
+"""Left-aligned columns; the others hold numbers."""
+NAMED = 3
+"""Most finished folds that are named where others are missing."""
+LATEX = {
+    "\\": r"\textbackslash{}",
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "ε": r"$\varepsilon$",
+    "–": "--",
+}
+SHOWN = (
+    *("method", "MAE", "MAE over folds", "CS(5) %", "CS(5) % over folds", "ε-error", "pictures"),
+    *("folds", "start", "epochs", "seed", "parameters", "source"),
+)
+"""Columns of Markdown and LaTeX tables; empty ones are left out."""
+PEOPLE = {True: "shared", False: "apart", None: "unknown"}
+COLUMNS = (
+    *("protocol", "people", "data", "kind", "method", "start", "limit", "epochs", "seed"),
+    *("folds_done", "folds", "pictures"),
+    *("mae", "mae_low", "mae_high", "mae_mean", "mae_deviation"),
+    *("cs5", "cs5_low", "cs5_high", "cs5_mean", "cs5_deviation"),
+    *("epsilon", "epsilon_low", "epsilon_high"),
+    *("parameters", "drawn", "run", "paper", "where", "note"),
+)
+"""Columns of the CSV file; all are always there."""
+
+
+def markdown(tables: Sequence[Table]) -> str:
+    """A heading, a table and a list of notes for each table."""
+    parts = []
+    for table in tables:
+        head, rows = _shown(table)
+        lines = [f"| {' | '.join(_markdown_cell(c) for c in row)} |" for row in (head, *rows)]
+        rule = "|".join("---" if name in WORDS else "---:" for name in head)
+        lines.insert(1, f"|{rule}|")
+        notes = "\n".join(f"- {note}" for note in table.notes)
+        parts += [f"### {table.title}", table.about, "\n".join(lines), notes]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def latex(tables: Sequence[Table]) -> str:
+    r"""A `table` environment for each, notes in the caption. Needs `\usepackage{booktabs}`."""
+    return "\n".join(map(_latex, tables))
+
+
+def to_csv(tables: Sequence[Table]) -> str:
+    """One row per method of all tables, plain numbers; MAE in years, CS(5) in per cent."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for table in tables:
+        writer.writerows(map(_run_record, table.runs))
+        writer.writerows(_published_record(table, row) for row in table.published)
+    return text.getvalue()
+
+
+def _latex(table: Table) -> str:
+    head, rows = _shown(table)
+    first, *lines = [" & ".join(map(_latex_text, row)) + r" \\" for row in (head, *rows)]
+    if table.runs and table.published:
+        lines.insert(len(table.runs), r"\midrule")
+    about = f"{table.title}: {table.about}." if table.about else f"{table.title}."
+    caption = " ".join([about, *table.notes])
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\centering\footnotesize",
+            rf"\caption{{{_latex_text(caption)}}}",
+            rf"\begin{{tabular}}{{{''.join('l' if name in WORDS else 'r' for name in head)}}}",
+            *(r"\toprule", first, r"\midrule", *lines, r"\bottomrule"),
+            *(r"\end{tabular}", r"\end{table}", ""),
+        ]
+    )
+
+
+def _latex_text(text: str) -> str:
+    return "".join(LATEX.get(character, character) for character in text)
+
+
+def _markdown_cell(text: str) -> str:
+    return text.replace("|", r"\|")
+
+
+def _shown(table: Table) -> tuple[list[str], list[list[str]]]:
+    """Headings and cells, without empty columns."""
+    rows = [*map(_run_cells, table.runs), *map(_published_cells, table.published)]
+    head = [name for name in SHOWN if any(row.get(name) for row in rows)]
+    return head, [[row.get(name) or "–" for name in head] for row in rows]
+
+
+def _run_cells(scores: RunScores) -> dict[str, str]:
+    recipe = scores.run.recipe
+    limit = recipe.data.limit
+    reduced = f" (reduced: {limit:,} pictures per part)" if limit else ""
+    return {
+        "method": recipe.name + reduced,
+        "MAE": _figure(scores.mae, 3),
+        "MAE over folds": _spread(scores.mae_over_folds, 3),
+        "CS(5) %": _figure(scores.cs5, 1),
+        "CS(5) % over folds": _spread(scores.cs5_over_folds, 1),
+        "ε-error": "" if scores.epsilon is None else _figure(scores.epsilon, 3),
+        "pictures": f"{len(scores.run.predictions.predicted):,}",
+        "folds": _folds(scores.run),
+        "start": start(recipe),
+        "epochs": str(recipe.training.epochs),
+        "seed": str(recipe.training.seed),
+        "parameters": f"{scores.parameters / 1e6:.2f} M",
+        "source": "ours",
+    }
+
+
+def _published_cells(row: Published) -> dict[str, str]:
+    figures = {"MAE": row.mae, "CS(5) %": row.cs5, "ε-error": row.epsilon}
+    return {
+        "method": row.method,
+        **{name: str(value) for name, value in figures.items() if value is not None},
+        "start": row.start,
+        "source": f"published: {row.paper}, {row.where}",
+    }
+
+
+def _run_record(scores: RunScores) -> dict[str, object]:
+    run, recipe = scores.run, scores.run.recipe
+    record: dict[str, object] = {
+        "protocol": run.protocol.name,
+        "people": PEOPLE[run.protocol.shares_people],
+        "data": recipe.data.store,
+        "kind": "ours",
+        "method": recipe.name,
+        "start": start(recipe),
+        "limit": recipe.data.limit,
+        "epochs": recipe.training.epochs,
+        "seed": recipe.training.seed,
+        "folds_done": len(run.results),
+        "folds": run.fold_count,
+        "pictures": len(run.predictions.predicted),
+        "parameters": scores.parameters,
+        "drawn": scores.drawn,
+        "run": run.folder,
+    }
+    for name, estimate in (("mae", scores.mae), ("cs5", scores.cs5), ("epsilon", scores.epsilon)):
+        if estimate is not None:
+            values = ["" if math.isnan(value) else f"{value:.4f}" for value in estimate]
+            record |= dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
+    for name, (mean, deviation) in (("mae", scores.mae_over_folds), ("cs5", scores.cs5_over_folds)):
+        record[f"{name}_mean"] = f"{mean:.4f}"
+        record[f"{name}_deviation"] = "" if deviation is None else f"{deviation:.4f}"
+    return record
+
+
+def _published_record(table: Table, row: Published) -> dict[str, object]:
+    protocol = table.protocol
+    return {
+        "protocol": protocol.name if protocol else " ".join(row.protocols),
+        "people": PEOPLE[protocol.shares_people] if protocol else "",
+        "data": row.dataset,
+        "kind": "published",
+        **{name: getattr(row, name) for name in ("method", "start", "mae", "cs5", "epsilon")},
+        **{name: getattr(row, name) for name in ("paper", "where", "note")},
+    }
+
+
+def _figure(estimate: Estimate, digits: int) -> str:
+    value, low, high = (f"{each:.{digits}f}" for each in estimate)
+    return value if math.isnan(estimate.low) else f"{value} ({low}–{high})"
+
+
+def _spread(over_folds: OverFolds, digits: int) -> str:
+    mean, deviation = over_folds
+    return "" if deviation is None else f"{mean:.{digits}f} ± {deviation:.{digits}f}"
+
+
+def _folds(run: Run) -> str:
+    done = [result.fold for result in run.results]
+    if len(done) == run.fold_count:
+        return str(len(done))
+    count = "?" if run.fold_count is None else run.fold_count
+    names = f" ({', '.join(done)})" if len(done) <= NAMED else ""
+    return f"{len(done)} of {count} folds{names}"

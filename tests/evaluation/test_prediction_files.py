@@ -1,0 +1,165 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.evaluation.test_predictions import rows
+from wrinkle.errors import WrinkleError
+from wrinkle.evaluation.prediction_files import read_predictions, write_predictions
+from wrinkle.evaluation.predictions import Predictions
+
+RANDOM = np.random.default_rng(0)
+PREDICTED = 50 * RANDOM.random(4)
+FULL = Predictions(
+    "x",
+    rows(),
+    PREDICTED,
+    np.stack([PREDICTED - np.pi, PREDICTED + np.e], 1),
+    {"G-1": RANDOM.random(4), "age": RANDOM.random(4)},
+    RANDOM.dirichlet(np.ones(5), 4).astype(np.float32),
+    np.array([16.0, 17, 18, 20, 25.5]),
+)
+
+
+def test_parquet_keeps_everything(tmp_path: Path) -> None:
+    path = tmp_path / "sys.parquet"
+    write_predictions(path, FULL)
+    assert sorted(tmp_path.iterdir()) == [path]
+    for again in (read_predictions(path, rows()), read_predictions(path)):
+        assert again.system == "sys"
+        assert again.rows["name"].to_pylist() == list("abcd")
+        assert again.actual.tolist() == [10, 11, 12, 13]
+        for field in ("predicted", "interval", "distribution", "ages"):
+            np.testing.assert_array_equal(getattr(again, field), getattr(FULL, field))
+        assert list(again.classifiers) == ["G-1", "age"]
+        for name, ages in FULL.classifiers.items():
+            np.testing.assert_array_equal(again.classifiers[name], ages)
+
+
+def test_other_programs_read_the_parquet_file(tmp_path: Path) -> None:
+    path = tmp_path / "sys.parquet"
+    write_predictions(path, FULL)
+    frame = pd.read_parquet(path)
+    assert [*frame.columns] == [
+        *("name", "age", "predicted", "low", "high", "classifier.G-1", "classifier.age"),
+        "distribution",
+    ]
+    np.testing.assert_array_equal(np.stack(frame["distribution"]), FULL.distribution)
+    write_predictions(path, Predictions("x", rows(), PREDICTED))
+    frame = pd.read_parquet(path)
+    assert frame["low"].isna().all()
+    assert "distribution" not in frame
+    plain = read_predictions(path)
+    assert (plain.interval, plain.distribution, plain.ages) == (None, None, None)
+
+
+def test_csv_is_rounded_but_for_the_labels(tmp_path: Path) -> None:
+    path = tmp_path / "sys.csv"
+    labels = rows().set_column(1, "age", pa.array([10, 11.25, 23.4, 1 / 3], pa.float32()))
+    exact = replace(FULL, rows=labels, predicted=np.array([10.5, 11.125, 12, 13.00049]))
+    write_predictions(path, replace(exact, interval=np.array([[8.0, 12]] * 4)))
+    assert path.read_text().splitlines()[:2] == [
+        "name,age,predicted,low,high,G-1,age",
+        f"a,10,10.500,8.000,12.000,{FULL.classifiers['G-1'][0]:.3f},"
+        f"{FULL.classifiers['age'][0]:.3f}",
+    ]
+    write_predictions(path, replace(exact, classifiers={}))
+    again = read_predictions(path)
+    assert again.rows["age"].equals(labels["age"])
+    assert again.predicted.tolist() == [10.5, 11.125, 12, 13]
+    np.testing.assert_allclose(again.interval, FULL.interval, atol=5e-4)
+
+
+def test_parquet_files_of_other_programs(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.parquet"
+    pq.write_table(pa.table({"predicted": [20, 30], "name": ["c", "a"], "more": [None, 3]}), path)
+    found = read_predictions(path, rows())
+    assert found.rows["name"].to_pylist() == ["a", "c"]
+    assert found.predicted.tolist() == [30, 20]
+    with pytest.raises(WrinkleError, match=r"theirs\.parquet lacks the column age"):
+        read_predictions(path)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"name": ["a"], "age": [3]}, "lacks the column predicted"),
+        ({"name": [], "predicted": []}, "holds no predictions"),
+        ({"name": ["a", "z"], "predicted": [1, 2]}, "row 1: the store has no picture 'z'"),
+        ({"name": ["a", "a"], "predicted": [1, 2]}, "row 1: 'a' occurs twice"),
+        ({"name": ["a", "b"], "predicted": [1, None]}, "row 1: predicted is nan"),
+        ({"name": ["a"], "predicted": ["old"]}, "damaged or not"),
+        (
+            {"name": ["a", "b"], "predicted": [1, 2], "low": [0, 1.0], "high": [2, None]},
+            "row 1: hi",
+        ),
+    ],
+)
+def test_a_bad_parquet_file_is_one_line(
+    tmp_path: Path, columns: dict[str, list], message: str
+) -> None:
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table(columns), path)
+    with pytest.raises(WrinkleError, match=message) as caught:
+        read_predictions(path, rows())
+    assert str(path) in str(caught.value)
+
+
+def test_damaged_parquet_files(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    with pytest.raises(WrinkleError, match="no such file"):
+        read_predictions(path)
+    write_predictions(path, FULL)
+    content = path.read_bytes()
+    for part in (b"", b"text", content[:50], content[:-20]):
+        path.write_bytes(part)
+        with pytest.raises(WrinkleError, match=r"x\.parquet is damaged"):
+            read_predictions(path)
+
+
+@pytest.mark.parametrize("name", ["x.txt", "x", "no/folder/x"])
+def test_other_suffixes_are_not_written(tmp_path: Path, name: str) -> None:
+    with pytest.raises(WrinkleError, match=r"\.csv or \.parquet"):
+        write_predictions(tmp_path / name, FULL)
+
+
+def test_labels_are_the_stores_and_any_order_will_do(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("\ufeffpredicted, name ,age\n20,c,99\n30,a,99\n", "utf-8")
+    found = read_predictions(tmp_path / "x.csv", rows())
+    assert found.rows["name"].to_pylist() == ["a", "c"]
+    assert found.actual.tolist() == [10, 12]
+    assert found.predicted.tolist() == [30, 20]
+    assert found.interval is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name,age\na,3\n", "lacks the column predicted"),
+        ("name,predicted\n", "holds no predictions"),
+        ("name,predicted\na,1\nz,2\n", "line 3: the store has no picture 'z'"),
+        ("name,predicted\na,1\na,2\n", "line 3: 'a' occurs twice"),
+        ("name,predicted\na,nan\n", "line 2: predicted is 'nan', not a number of years"),
+        ("name,predicted\na,\n", "line 2: predicted is '', not a number"),
+        ("name,predicted,low,high\na,1,0,old\n", "line 2: high is 'old'"),
+        ("name,predicted,low,high\na,1,0,2\nb,1,,\n", "line 3: low is '', not a number"),
+    ],
+)
+def test_a_bad_file_is_one_line(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(text)
+    with pytest.raises(WrinkleError, match=message) as caught:
+        read_predictions(path, rows())
+    assert str(path) in str(caught.value)
+
+
+def test_no_text_and_no_file(tmp_path: Path) -> None:
+    with pytest.raises(WrinkleError, match="cannot read"):
+        read_predictions(tmp_path / "none.csv", rows())
+    (tmp_path / "x.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(WrinkleError, match="not UTF-8"):
+        read_predictions(tmp_path / "x.csv", rows())

@@ -1,0 +1,50 @@
+import pytest
+
+from tests.tiny import write_store
+from wrinkle.datasets.store import Store
+from wrinkle.errors import WrinkleError
+from wrinkle.inference.provenance import learned, split_rows
+from wrinkle.protocols import get_protocol
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return Store(write_store(tmp_path_factory.mktemp("drawn") / "drawn.arrow", 60))
+
+
+def test_a_part_of_a_fold(store: Store) -> None:
+    first, second, *_ = get_protocol("random:4").folds(store.columns)
+    own = {"split": "random:4", "fold": "2"}
+    assert len(split_rows(store, "all")) == 60
+    assert split_rows(store, "test", provenance=own).tolist() == second.test.tolist()
+    assert split_rows(store, "train", "random:4", provenance=own).tolist() == second.train.tolist()
+    assert split_rows(store, "test", fold="1", provenance=own).tolist() == first.test.tolist()
+    # Under another protocol the model has no fold of its own.
+    other = get_protocol("random:5").folds(store.columns)
+    rows = split_rows(store, "validation", "random:5", provenance=own)
+    assert rows.tolist() == other[0].validation.tolist()
+    assert split_rows(store, "test", "random:5", "3").tolist() == other[2].test.tolist()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "no protocol"),
+        ({"protocol": "random:4", "fold": "9"}, "no fold '9'; choices: 1, 2, 3, 4"),
+        ({"protocol": "luck"}, "unknown protocol"),
+    ],
+)
+def test_no_such_part(store: Store, options: dict[str, str], message: str) -> None:
+    with pytest.raises(WrinkleError, match=message):
+        split_rows(store, "test", **options)
+
+
+def test_what_a_model_file_says_of_its_training_data(store: Store) -> None:
+    fold = get_protocol("random:4").folds(store.columns)[1]
+    own = {"data": "drawn", "split": "random:4", "fold": "2", "fingerprint": store.fingerprint}
+    assert learned(own, store, ["train"]).tolist() == fold.train.tolist()
+    assert set(learned(own, store)) == {*fold.train.tolist(), *fold.validation.tolist()}
+    reduced = own | {"recipe": "data: {limit: 5}"}
+    assert len(learned(reduced, store, ["train"])) == 5
+    for change in ({"data": "other"}, {"fingerprint": "0"}, {"split": "utkface"}):
+        assert len(learned(own | change, store)) == 0
