@@ -8,10 +8,10 @@ from wrinkle.errors import WrinkleError
 from wrinkle.inference import prepared as inference
 from wrinkle.inference.prepared import PackedConv2d
 from wrinkle.layers import crop_patches, patch_boxes, patch_maps
-from wrinkle.losses import rectified_distribution
-from wrinkle.models import create_model
+from wrinkle.models import Extras, Output, create_model
 from wrinkle.models.adpf import ADPF, AttentionNet
 from wrinkle.models.cost import costs
+from wrinkle.models.heads.rectified import rectified_distribution
 from wrinkle.models.pretrained import fill
 
 SMALL = {"input_size": 64, "width": 4, "channels": 20}
@@ -36,6 +36,14 @@ def pictures(count: int = 2, size: int = 64) -> Tensor:
     return torch.randn(count, 3, size, size)
 
 
+def with_boxes(model: ADPF, images: Tensor, boxes: Tensor) -> Output:
+    """The output for patches at given places (B, n, 4) of the images."""
+    output: Output = model(
+        images, None, Extras({"boxes": boxes}, torch.eye(2, 3).expand(len(images), 2, 3))
+    )
+    return output
+
+
 def test_full_size_is_the_papers() -> None:
     model = create_model("adpf")
     parts = {row.part: row for row in costs(model)}
@@ -58,16 +66,16 @@ def test_multiply_adds_of_attention_by_hand() -> None:
     assert parts["conv2"].multiply_adds == positions * 256 * 500
 
 
-def test_logits_are_fc_of_the_concatenated_weighted_maps() -> None:
+def test_raw_output_is_fc_of_the_concatenated_weighted_maps() -> None:
     net = attention()
     with torch.no_grad():
         net.rmhha.scales.copy_(torch.tensor([1.0, -2.0, 0.5, 3.0, 0.0]))
         output = net(pictures())
-        maps = output.auxiliary["maps"]
-        expected = maps.flatten(1) @ net.fc.weight.T + net.fc.bias
+        maps = output.extra["maps"]
+        expected = maps.flatten(1) @ net.head.fc.weight.T + net.head.fc.bias
     assert maps.shape == (2, 5, 16, 16)
     assert not maps[:, 4].any()
-    torch.testing.assert_close(output.logits, expected)
+    torch.testing.assert_close(output.raw, expected)
 
 
 @pytest.mark.parametrize("heads", [1, 2, 3, 4, 5, 6])
@@ -75,7 +83,7 @@ def test_any_number_of_heads(heads: int) -> None:
     model = whole(heads=heads)
     assert model.patches == heads
     assert model.find_patches(pictures()).shape == (2, heads, 4)
-    assert model(pictures()).logits.shape == (2, 101)
+    assert model(pictures()).raw.shape == (2, 101)
 
 
 def test_stride_8_has_a_quarter_of_the_positions() -> None:
@@ -116,8 +124,8 @@ def test_permuting_the_scales_permutes_the_patches() -> None:
 def test_p1_passes_all_blocks_and_p5_the_last() -> None:
     """Eq. 8: block k reads the concatenation of the stream and of P_k's features."""
     model, images = whole(), pictures()
-    maps = patch_maps(model.find_patches(images))
-    patches = crop_patches(images, maps, 32)
+    boxes = model.find_patches(images)
+    patches = crop_patches(images, patch_maps(boxes), 32)
     with torch.no_grad():
         x = torch.relu(model.bn1(model.conv1(images)))
         x = torch.nn.functional.max_pool2d(x, 3, 2, 1)
@@ -128,11 +136,11 @@ def test_p1_passes_all_blocks_and_p5_the_last() -> None:
             widths.append((x.shape[1], x.shape[-1]))
             assert p.shape == x.shape
             x = model.blocks[k](torch.cat([x, p], 1))
-        expected = model.fc(x.flatten(1))
+        expected = model.head(x.flatten(1))
     assert widths == [(4, 16), (4, 16), (8, 8), (8, 8), (16, 4)]
     assert x.shape[1:] == (32, 2, 2)
-    torch.testing.assert_close(model(images).logits, expected)
-    torch.testing.assert_close(model(images, None, maps).logits, expected)
+    torch.testing.assert_close(model(images).raw, expected)
+    torch.testing.assert_close(with_boxes(model, images, boxes).raw, expected)
 
 
 def test_patches_start_quiet() -> None:
@@ -145,12 +153,12 @@ def test_patches_start_quiet() -> None:
 
 def test_each_patch_matters() -> None:
     model, images = whole(), pictures()
-    maps = patch_maps(model.find_patches(images))
-    expected = model(images, None, maps).logits
+    boxes = model.find_patches(images)
+    expected = with_boxes(model, images, boxes).raw
     for k in range(5):
-        moved = maps.clone()
-        moved[:, k, :, 2] += 0.3
-        assert not torch.allclose(model(images, None, moved).logits, expected, atol=1e-6)
+        shifted = boxes.clone()
+        shifted[:, k] += 0.3
+        assert not torch.allclose(with_boxes(model, images, shifted).raw, expected, atol=1e-6)
 
 
 def test_attention_net_stays_frozen_in_training() -> None:
@@ -158,7 +166,7 @@ def test_attention_net_stays_frozen_in_training() -> None:
     model.train()
     before = {n: t.clone() for n, t in model.attention.state_dict().items()}
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 0.1)
-    model(pictures()).logits.square().mean().backward()
+    model(pictures()).raw.square().mean().backward()
     optimizer.step()
     after = model.attention.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
@@ -168,11 +176,11 @@ def test_attention_net_stays_frozen_in_training() -> None:
 
 
 def test_rectified_softmax_is_eq_9() -> None:
-    net = attention(distribution="rectified")
+    net = attention(head="rectified")
     with torch.no_grad():
-        net.fc.bias.normal_()
-        outputs = net.fc(net.maps(pictures()).flatten(1))
-        found = net.distribution(net(pictures()))
+        net.head.fc.bias.normal_()
+        outputs = net.head.fc(net.maps(pictures()).flatten(1))
+        found = net.head.distribution(net(pictures()).raw)
     torch.testing.assert_close(found, rectified_distribution(outputs), atol=1e-6, rtol=1e-5)
     assert (found < 1e-9).any()
 
@@ -192,37 +200,37 @@ def test_an_attention_nets_weights_are_put_in_its_place() -> None:
 def test_known_patches_of_the_picture_and_its_mirror_give_the_same_prediction() -> None:
     model, images = whole(), pictures()
     points = torch.zeros(2, 5, 2)
-    both = [patch_maps(model.find_patches(each)) for each in (images, images.flip(-1))]
+    both = [model.row_extras(each)["boxes"] for each in (images, images.flip(-1))]
+    extras = {"boxes": torch.stack(both, 1)}
     with torch.no_grad():
         expected = model.predict(images, points)
-        found = model.predict_all(images, points, patches=torch.stack(both, 1))[:, 0]
-        alone = model.predict_all(images, points, mirror=False, patches=torch.stack(both, 1))
+        found = model.predict_all(images, points, extras=extras)
+        alone = model.predict_all(images, points, mirror=False, extras=extras)
         plain = model.predict(images, points, mirror=False)
-    torch.testing.assert_close(found, expected)
-    torch.testing.assert_close(alone[:, 0], plain)
+    for known, own in ((found, expected), (alone, plain)):
+        torch.testing.assert_close(known.distribution[:, 0], own.distribution)
+        torch.testing.assert_close(known.age[:, 0], own.age)
 
 
 def test_bfloat16_blocks_move_ages_little(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inference, "multiplies_bf16", lambda: True)
     model, images, points = whole(), pictures(4), torch.zeros(4, 5, 2)
     with torch.inference_mode():
-        expected = model.expectation(model.predict(images, points))
+        expected = model.predict(images, points).age
         ready = inference.prepare_for_inference(model)
         assert {m.dtype for m in ready.blocks.modules() if isinstance(m, PackedConv2d)} == {
             torch.bfloat16
         }
-        torch.testing.assert_close(
-            model.expectation(ready.predict(images, points)), expected, atol=0.2, rtol=0
-        )
+        torch.testing.assert_close(ready.predict(images, points).age, expected, atol=0.2, rtol=0)
 
 
 @pytest.mark.parametrize(
     ("name", "fields", "line"),
     [
-        ("adpf_attention", {"stride": 2}, "stride is 2; choices: 4, 8"),
+        ("adpf_attention", {"stride": 2}, r"stride is 2; choices: 4\b.* 8"),
         ("adpf_attention", {"input_size": 66}, "input_size is 66; it must be a multiple of 4"),
-        ("adpf_attention", {"attention": "none"}, "attention is 'none'; choices: hybrid, self"),
-        ("adpf", {"distribution": "x"}, "distribution is 'x'; choices: softmax, rectified"),
+        ("adpf_attention", {"attention": "none"}, "attention is 'none'; choices: 'hybrid'.*'self'"),
+        ("adpf", {"head": "x"}, "unknown head 'x'; choices: .*rectified.*softmax"),
         ("adpf", {"heads": 0}, "heads is 0; with 500 channels it is 1 to 500"),
         ("adpf", {"patch_size": 16}, "patch_size 16; at least 32"),
         ("adpf", {"width": 0}, "width is 0"),
@@ -243,9 +251,9 @@ def test_pictures_of_another_size_are_refused() -> None:
 
 def test_patches_say_little_at_first() -> None:
     model, images = whole(), pictures()
-    maps = patch_maps(model.find_patches(images))
+    boxes = model.find_patches(images)
     with torch.no_grad():
-        before = model(images, None, maps).logits
-        moved = model(images, None, maps + 0.2).logits
-        other = model(images.flip(-1), None, maps).logits
+        before = with_boxes(model, images, boxes).raw
+        moved = with_boxes(model, images, boxes + 0.2).raw
+        other = with_boxes(model, images.flip(-1), boxes).raw
     assert 0 < (moved - before).norm() < 0.5 * (other - before).norm()

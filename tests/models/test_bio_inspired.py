@@ -105,7 +105,7 @@ def test_places_are_learned_and_the_same_in_every_face() -> None:
     assert isinstance(model, FixedPatchFusion)
     random = np.random.default_rng(0)
     views = torch.from_numpy(random.random((30, 3, 64, 64), np.float32)).split(16)
-    model.learn_patches(views, random.uniform(0, 80, 30))
+    model.before_training(views, torch.from_numpy(random.uniform(0, 80, 30)))
     boxes = model.find_patches(torch.zeros(3, 3, 64, 64))
     assert torch.equal(boxes[0], boxes[2])
     assert len(np.unique(boxes[0].numpy(), axis=0)) == 5

@@ -35,8 +35,8 @@ def test_dhaa_by_hand(w: int, size: int) -> None:
     assert found["sub_networks.g3"].multiply_adds == sub
     assert found["sub_networks.c1"].multiply_adds == joint
     assert found["fusion.l"].multiply_adds == fusion
-    assert found["sub_classifiers.c3"].multiply_adds == classifier
-    assert found["fc"].multiply_adds == final
+    assert found["sub_heads.GL-3"].multiply_adds == classifier
+    assert found["head"].multiply_adds == final
     total = stem + trunk + 6 * second + 6 * sub + 3 * joint + 3 * fusion + 9 * classifier + final
     assert found["total"].multiply_adds == total
     assert found["total"].parameters == sum(p.numel() for p in model.parameters())

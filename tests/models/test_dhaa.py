@@ -58,8 +58,8 @@ def test_parameters_equal_a_count_by_hand(w: int) -> None:
     assert parameters(model.sub_networks["g1"]) == parameters(model.sub_networks["l3"]) == regional
     assert parameters(model.sub_networks["c2"]) == joint
     assert parameters(model.fusion) == 3 * fusion
-    assert parameters(model.sub_classifiers) == 9 * 129 * 101
-    assert parameters(model.fc) == 385 * 101
+    assert parameters(model.sub_heads) == 9 * 129 * 101
+    assert parameters(model.head) == 385 * 101
     total = trunk + 6 * layer(w, 2 * w) + 6 * regional + 3 * joint + 3 * fusion
     total += 9 * 129 * 101 + 385 * 101
     assert parameters(model) == total
@@ -73,17 +73,30 @@ def test_regions_have_the_papers_size() -> None:
 
 def test_ten_classifiers_in_the_order_of_figure_6() -> None:
     model = small()
-    expected = ("DHAA", *(f"{b}-{k}" for b in ("G", "L", "GL") for k in (1, 2, 3)))
-    assert model.classifiers == expected
+    expected = ["DHAA", *(f"{b}-{k}" for b in ("G", "L", "GL") for k in (1, 2, 3))]
+    assert list(model.classifiers) == expected
     output = model(*faces())
-    assert output.logits.shape == (2, 101)
-    assert output.auxiliary["sub_logits"].shape == (2, 9, 101)
-    distributions = model.distributions(output)
-    assert distributions.shape == (2, 10, 101)
-    torch.testing.assert_close(distributions[:, 0], output.logits.softmax(-1))
-    torch.testing.assert_close(
-        distributions[:, 6], output.auxiliary["sub_logits"][:, 5].softmax(-1)
-    )
+    assert output.raw.shape == (2, 101)
+    assert list(output.sub) == list(model.sub_heads) == expected[1:]
+    assert all(sub.shape == (2, 101) for sub in output.sub.values())
+    every = model.predict_all(*faces(), mirror=False)
+    assert every.distribution.shape == (2, 10, 101)
+    assert every.age.shape == (2, 10)
+    torch.testing.assert_close(every.distribution[:, 0], output.raw.softmax(-1))
+    torch.testing.assert_close(every.distribution[:, 6], output.sub["L-3"].softmax(-1))
+    torch.testing.assert_close(every.age[:, 6], output.sub["L-3"].softmax(-1) @ model.ages)
+
+
+@torch.no_grad()
+def test_each_sub_network_has_its_own_head() -> None:
+    model = small()
+    before = model(*faces())
+    for index, name in enumerate(model.sub_networks):
+        model.sub_networks[name].fc.bias += 1
+        after = model(*faces())
+        changed = [n for n in before.sub if not torch.equal(before.sub[n], after.sub[n])]
+        assert changed == [list(model.sub_heads)[index]]
+        before = after
 
 
 @torch.no_grad()
@@ -111,7 +124,7 @@ def test_forward_is_sections_2_2_to_2_4() -> None:
             joint = torch.cat([cb2[f"g{k}"], cb2[f"l{k}"]], 1)
             features.append(z(branch + k, joint if branch == "c" else cb2[branch + k]))
         h.append(model.fusion[branch].lstm(torch.stack(features, 1))[0].sum(1))
-    torch.testing.assert_close(model(images, points).logits, model.fc(torch.cat(h, 1)))
+    torch.testing.assert_close(model(images, points).raw, model.head(torch.cat(h, 1)))
 
 
 @pytest.mark.parametrize(
@@ -131,22 +144,22 @@ def test_any_subset_of_branches_and_nothing_idle(
     assert list(model.sub_networks) == [f"{b}{k}" for b in subs for k in "123"]
     assert list(model.layer2) == [f"{b}{k}" for b in layer2 for k in "123"]
     output = model(*faces())
-    (output.logits.sum() + output.auxiliary["sub_logits"].square().sum()).backward()
+    (output.raw.sum() + sum(sub.square().sum() for sub in output.sub.values())).backward()
     assert [n for n, p in model.named_parameters() if p.grad is None] == []
-    assert model.fc.in_features == FEATURES * len(subs)
+    assert model.head.fc.in_features == FEATURES * len(subs)
 
 
 def test_other_ablations() -> None:
     images, points = faces()
     plain = small(sub_losses=False)
-    assert plain.classifiers == ("DHAA",)
-    assert plain(images, points).auxiliary == {}
-    assert len(plain.sub_classifiers) == 0
-    assert small(fusion="fc")(images, points).logits.shape == (2, 101)
+    assert list(plain.classifiers) == ["DHAA"]
+    assert plain(images, points).sub == plain(images, points).extra == {}
+    assert len(plain.sub_heads) == 0
+    assert small(fusion="fc")(images, points).raw.shape == (2, 101)
     roi = small(pooling="roi")
     # The same weights, other regions.
     assert parameters(roi) == parameters(small())
-    assert not torch.allclose(roi(images, points).logits, small()(images, points).logits)
+    assert not torch.allclose(roi(images, points).raw, small()(images, points).raw)
 
 
 @pytest.mark.parametrize(
@@ -154,8 +167,8 @@ def test_other_ablations() -> None:
     [
         ({"branches": "global+lokal"}, "unknown branch 'lokal' in 'global.lokal'; choices, joined"),
         ({"branches": ""}, "unknown branch ''"),
-        ({"pooling": "max"}, "pooling is 'max'; choices: arp, roi"),
-        ({"fusion": "gru"}, "fusion is 'gru'; choices: lstm, fc"),
+        ({"pooling": "max"}, "pooling is 'max'; choices: 'arp'.*'roi'"),
+        ({"fusion": "gru"}, "fusion is 'gru'; choices: 'lstm'.*'fc'"),
         ({"width": 0}, "width is 0"),
         ({"input_size": 31}, "input_size is 31"),
     ],
@@ -171,7 +184,7 @@ def test_wrong_fields_are_one_line(fields: dict[str, object], line: str) -> None
         ((2, 3, 64, 64), None, r"by key points: give \(B, 5, 2\)"),
         ((2, 3, 64, 64), (1, 5, 2), r"2 images need key points \(2, 5, 2\), not \(1, 5, 2\)"),
         ((2, 3, 64, 64), (2, 10), r"not \(2, 10\)"),
-        ((2, 3, 64, 64), (2, 21, 2), "21 key points a face"),
+        ((2, 3, 64, 64), (2, 21, 2), "21 key points"),
         ((3, 64, 64), (3, 5, 2), r"\(B, 3, H, W\) of 32 pixels or more, B ≥ 1, not \(3, 64, 64\)"),
         ((2, 1, 64, 64), (2, 5, 2), r"not \(2, 1, 64, 64\)"),
         ((2, 3, 16, 16), (2, 5, 2), r"not \(2, 3, 16, 16\)"),
@@ -190,11 +203,11 @@ def test_wrong_inputs_are_one_line(
 def test_a_mirrored_face_is_predicted_the_same() -> None:
     model, (images, points) = small(), faces()
     mirrored = points[:, [1, 0, 2, 4, 3]] * torch.tensor([-1.0, 1.0])
-    torch.testing.assert_close(
-        model.predict_all(images, points), model.predict_all(images.flip(-1), mirrored)
-    )
+    plain, flipped = model.predict_all(images, points), model.predict_all(images.flip(-1), mirrored)
+    torch.testing.assert_close(plain.distribution, flipped.distribution)
+    torch.testing.assert_close(plain.age, flipped.age)
     wrong = model.predict_all(images.flip(-1), points * torch.tensor([-1.0, 1.0]))
-    assert (wrong - model.predict_all(images, points)).abs().max() > 1e-4
+    assert (wrong.distribution - plain.distribution).abs().max() > 1e-4
 
 
 @torch.no_grad()
@@ -202,7 +215,7 @@ def test_points_that_are_no_face_give_numbers() -> None:
     model, (images, points) = small(), faces()
     points = points.clone()
     points[0] = float("nan")
-    assert model.predict(images, points).isfinite().all()
+    assert all(part.isfinite().all() for part in model.predict(images, points))
     pools = model.pooling.pools
     assert [pools[n].fallbacks.tolist() for n in pools] == [[0, 2]] * 5  # and the mirror picture's
 
@@ -233,7 +246,7 @@ def test_a_resnet_18_fills_the_trunk_and_every_sub_network(tmp_path: object) -> 
         assert torch.equal(after[place], doubled(state["layer3.0.conv1.weight"]))
         place = f"sub_networks.c{k}.layer4.1.bn2.bias"
         assert torch.equal(after[place], state["layer4.1.bn2.bias"])
-    fresh = ("fc.", "fusion.", "sub_classifiers.", "sub_networks.g1.fc", "sub_networks.c3.conv")
+    fresh = ("head.", "fusion.", "sub_heads.", "sub_networks.g1.fc", "sub_networks.c3.conv")
     for name, tensor in before.items():
         if name.startswith(fresh):
             assert torch.equal(after[name], tensor), name
@@ -251,9 +264,9 @@ def test_another_dhaa_is_taken_as_it_is(tmp_path: object) -> None:
     other, path = create_model("dhaa", **SMALL), f"{tmp_path}/dhaa.safetensors"
     save_file(other.state_dict(), path)
     model = small()
-    classifier = model.fc.weight.clone()
+    classifier = model.head.fc.weight.clone()
     load_initial(model, path, classifier=False)
-    assert torch.equal(model.fc.weight, classifier)
+    assert torch.equal(model.head.fc.weight, classifier)
     load_initial(model, path)
     for name, tensor in other.state_dict().items():
         assert torch.equal(model.state_dict()[name], tensor), name
@@ -290,7 +303,7 @@ def test_no_part_below_a_classifier_starts_near_zero() -> None:
     for fusion in ("lstm", "fc"):
         model = create_model("dhaa", fusion=fusion, **SMALL)
         for name, parameter in model.named_parameters():
-            head = name.startswith(("fc.", "sub_classifiers."))
+            head = name.startswith(("head.", "sub_heads."))
             if parameter.ndim == 2:
                 assert (parameter.std().item() < 0.02) == head, name
 
@@ -302,7 +315,7 @@ def test_sub_losses_may_differ_from_those_of_the_start(tmp_path: object) -> None
         save_file(other.state_dict(), path)
         model = small(sub_losses=then)
         load_initial(model, path)
-        for name in ("conv1.weight", "fusion.g.lstm.weight_hh_l0", "fc.weight"):
+        for name in ("conv1.weight", "fusion.g.lstm.weight_hh_l0", "head.fc.weight"):
             assert torch.equal(model.state_dict()[name], other.state_dict()[name])
 
 
@@ -314,7 +327,7 @@ def test_sub_losses_may_differ_from_those_of_the_start(tmp_path: object) -> None
         (torch.zeros(5), r"not \(5,\)"),
         (torch.zeros(5, 2), r"not \(5, 2\)"),
         (torch.zeros(3, 5, 2), r"not \(3, 5, 2\)"),
-        (torch.zeros(2, 7, 2), "7 key points a face"),
+        (torch.zeros(2, 7, 2), "7 key points"),
     ],
 )
 def test_wrong_points_to_predict_with_are_one_line(points: Tensor | None, line: str) -> None:
@@ -328,7 +341,7 @@ def test_one_bad_point_costs_only_the_regions_that_need_it() -> None:
     model, (images, points) = small(), faces()
     points = points.clone()
     points[0, 4] = float("nan")  # a corner of the mouth
-    assert model(images, points).logits.isfinite().all()
+    assert model(images, points).raw.isfinite().all()
     pools = model.pooling.pools
     counted = {name: pools[name].fallbacks.tolist() for name in pools}
     assert counted["l2"] == [0, 0]

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from torch import Tensor
 
+from wrinkle.datasets.augment import Augment
 from wrinkle.datasets.loader import Draw, Faces
 from wrinkle.datasets.store import Store
-from wrinkle.faces.align import face_input
+from wrinkle.faces.input import InputSpec
 from wrinkle.models.dhaa import RegionPooling
 from wrinkle.models.face_regions import REGIONS
-from wrinkle.runs.recipe import Augment
 
 SIZE = 128
 
@@ -20,8 +20,9 @@ def regions(
     store: Store, row: int, epoch: int, **augment: float
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Regions of the picture itself, where the plain picture's features would be; its points."""
-    item = Faces(store, SIZE, 0.8, Augment(**augment) if augment else None)[Draw(epoch, row, 0)]
-    picture = face_input(item.crop[None], item.matrix[None], SIZE, (0, 0, 0), (1, 1, 1))
+    spec = InputSpec(SIZE, 0.8, store.size, (0, 0, 0), (1, 1, 1))
+    item = Faces(store, spec, Augment(**augment) if augment else None)[Draw(epoch, row, 0)]
+    picture = spec.images(item.crop[None], item.matrix[None])
     return RegionPooling("arp", 56, REGIONS)(picture, item.key_points[None]), item.key_points
 
 

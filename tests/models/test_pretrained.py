@@ -23,14 +23,14 @@ def usual_file(classes: int = 1000) -> State:
     generator = torch.Generator().manual_seed(1)
     shapes = create_model("resnet18", max_age=classes - 1).state_dict()
     return OrderedDict(
-        (name, torch.rand(tensor.shape, generator=generator))
+        (name.removeprefix("head."), torch.rand(tensor.shape, generator=generator))
         for name, tensor in shapes.items()
         if not name.endswith("num_batches_tracked")
     )
 
 
 def is_trunk(name: str) -> bool:
-    return not name.startswith("fc.") and not name.endswith("num_batches_tracked")
+    return not name.startswith("head.") and not name.endswith("num_batches_tracked")
 
 
 def assert_filled(model: AgeModel, state: State) -> None:
@@ -47,10 +47,10 @@ def test_usual_file_fills_the_trunk_and_leaves_the_classifier(tmp_path: Path, su
     else:
         save_file(state, path)
     model = create_model("res18_ex")
-    before = model.state_dict()["fc.weight"].clone()
+    before = model.state_dict()["head.fc.weight"].clone()
     load_initial(model, str(path))
     assert_filled(model, state)
-    assert torch.equal(model.state_dict()["fc.weight"], before)
+    assert torch.equal(model.state_dict()["head.fc.weight"], before)
 
 
 def test_classifier_of_the_same_ages_is_taken(tmp_path: Path) -> None:
@@ -58,15 +58,15 @@ def test_classifier_of_the_same_ages_is_taken(tmp_path: Path) -> None:
     save_file(state, tmp_path / "run.safetensors")
     model = create_model("res18_ex")
     load_initial(model, str(tmp_path / "run.safetensors"))
-    assert torch.equal(model.state_dict()["fc.weight"], state["fc.weight"])
-    assert torch.equal(model.state_dict()["fc.bias"], state["fc.bias"])
+    assert torch.equal(model.state_dict()["head.fc.weight"], state["fc.weight"])
+    assert torch.equal(model.state_dict()["head.fc.bias"], state["fc.bias"])
 
 
 def test_a_packaged_model_by_its_name() -> None:
     model = create_model("efficientnet_lite0")
     load_initial(model, "default")
     packaged = load_file(packaged_models()["default"])
-    torch.testing.assert_close(model.state_dict()["fc.weight"], packaged["fc.weight"].float())
+    torch.testing.assert_close(model.state_dict()["head.fc.weight"], packaged["fc.weight"].float())
     assert start_file("default") == packaged_models()["default"]
     assert start_file("mine/default.pth") == Path("mine/default.pth")
     with pytest.raises(WrinkleError, match="another network"):

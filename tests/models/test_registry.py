@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from wrinkle.errors import WrinkleError
@@ -19,13 +21,17 @@ def test_fields_reach_the_entry_point() -> None:
 @pytest.mark.parametrize(
     ("name", "fields", "message"),
     [
-        ("resnt18", {}, "no model 'resnt18'; did you mean 'resnet18'? choices: adpf, adpf_a"),
-        ("zzz", {}, "no model 'zzz'; choices: adpf, adpf_attention"),
-        ("resnet18", {"maxage": 1}, "no field 'maxage'; did you mean 'max_age'? choices: max_age"),
+        ("resnt18", {}, "unknown model 'resnt18'.*'resnet18'.*choices: adpf, adpf_a"),
+        ("zzz", {}, "unknown model 'zzz'; choices: adpf, adpf_attention"),
+        (
+            "resnet18",
+            {"maxage": 1},
+            "resnet18 has no field 'maxage'.*'max_age'.*choices: max_age",
+        ),
         ("res18_ex", {"max_age": 1}, "res18_ex has no field 'max_age'; choices: input_size"),
-        ("resnet18", {"max_age": "80"}, "max_age must be int, not '80'"),
-        ("resnet18", {"max_age": True}, "max_age must be int, not True"),
-        ("efficientnet_lite0", {"dropout": None}, "dropout must be float, not None"),
+        ("resnet18", {"max_age": "80"}, "max_age is '80'.*integer"),
+        ("resnet18", {"max_age": True}, "max_age is True.*integer"),
+        ("efficientnet_lite0", {"dropout": None}, "dropout is None.*number"),
         ("efficientnet_lite0", {"dropout": 1.0}, "dropout is 1.0; it must lie in"),
         ("efficientnet_lite0", {"dropout": float("nan")}, "dropout is nan"),
     ],
@@ -35,5 +41,5 @@ def test_wrong_names_and_fields_give_one_line(
 ) -> None:
     with pytest.raises(WrinkleError) as caught:
         create_model(name, **fields)
-    assert message in str(caught.value)
+    assert re.search(message, str(caught.value))
     assert "\n" not in str(caught.value)

@@ -64,9 +64,9 @@ def test_dropout_acts_in_training_only() -> None:
     images = torch.linspace(-1, 1, 2 * 3 * 32 * 32).reshape(2, 3, 32, 32)
     model = create_model("efficientnet_lite0", dropout=0.5).eval()
     with torch.no_grad():
-        assert torch.equal(model(images).logits, model(images).logits)
+        assert torch.equal(model(images).raw, model(images).raw)
         model.get_submodule("dropout").train()
-        assert not torch.equal(model(images).logits, model(images).logits)
+        assert not torch.equal(model(images).raw, model(images).raw)
 
 
 @pytest.mark.parametrize("size", [112, 224])
@@ -84,4 +84,4 @@ def test_equals_the_port_whose_weights_it_loads(size: int) -> None:
     reference.load_state_dict(torch.load(file, weights_only=True))
     torch.manual_seed(0)
     images = torch.rand(2, 3, size, size) * 2 - 1
-    torch.testing.assert_close(model(images).logits, reference(images), rtol=0, atol=1e-4)
+    torch.testing.assert_close(model(images).raw, reference(images), rtol=0, atol=1e-4)

@@ -15,6 +15,6 @@ def test_prediction_is_the_expectation_of_the_softmax() -> None:
     images = torch.linspace(-1, 1, 3 * 32 * 32).reshape(1, 3, 32, 32)
     with torch.no_grad():
         output = model(images)
-        age = model.expectation(model.distribution(output)).item()
-    weights = [torch.tensor(x, dtype=torch.float64).exp().item() for x in output.logits[0].tolist()]
+        age = model.head.age(output.raw).item()
+    weights = [torch.tensor(x, dtype=torch.float64).exp().item() for x in output.raw[0].tolist()]
     assert abs(age - sum(a * w for a, w in enumerate(weights)) / sum(weights)) < 1e-3

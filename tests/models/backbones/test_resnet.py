@@ -17,8 +17,8 @@ def test_parameter_counts_are_the_published_ones(name: str, parameters: int) -> 
 
 
 def usual_names(counts: tuple[int, ...], convolutions: int, first_shortcut: bool) -> set[str]:
-    """Names in torchvision's files, written down from their layout."""
-    names = {"conv1.weight", "fc.weight", "fc.bias"}
+    """Names in torchvision's files, written down from their layout, but for the final layer's."""
+    names = {"conv1.weight", "head.fc.weight", "head.fc.bias"}
     norms = {"bn1"}
     for layer, count in enumerate(counts, 1):
         for block in range(count):
@@ -92,7 +92,7 @@ def test_a_quarter_of_the_width_is_a_sixteenth_of_the_weights() -> None:
         for w in (64, 16)
     )
     assert full / quarter == pytest.approx(16, rel=0.02)
-    assert create_model("resnet18", width=16).fc.in_features == 128
+    assert create_model("resnet18", width=16).head.fc.in_features == 128
 
 
 def test_no_width_is_one_line() -> None:
