@@ -17,6 +17,7 @@ from wrinkle.errors import WrinkleError
 from wrinkle.evaluation.predictions import Predictions, in_common
 from wrinkle.evaluation.scores import clusters
 from wrinkle.evaluation.uncertainty import compare
+from wrinkle.runs.folder import RESULT_FILE
 from wrinkle.runs.reader import read_run
 
 
@@ -29,6 +30,8 @@ def main() -> None:
     print(f"| recipe | MAE over folds | over all pictures | minus {args.against}'s, 95 % |")
     print("|---|---:|---:|---:|")
     for folder in args.runs:
+        if not any(folder.glob(f"*/{RESULT_FILE}")):
+            continue
         run = read_run(folder)
         means = [result.mae for result in run.results]
         spread = f" ± {np.std(means, ddof=1):.3f}" if len(means) > 1 else ""

@@ -177,7 +177,7 @@ def test_a_removed_person_is_not_searched_for(config: Path, wrinkle: Command) ->
     people = "{source: wikimedia, queries: [Ann Example], people: true, limit: 99}"
     config.write_text(text.replace("sources: [", f"sources: [{people}, "))
     assert wrinkle("curate", "remove", config, "--person", "Ann Example").code == 0
-    done = wrinkle("curate", "run", config)  # and asks nobody
+    done = wrinkle("curate", "run", config)  # without any request
     assert (done.code, done.err) == (0, [])
     assert "Ann Example" not in str(workspace_of(config).table("found").to_pylist())
 

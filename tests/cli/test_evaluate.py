@@ -112,7 +112,7 @@ def test_stores_that_are_none(
         path.write_bytes(content)
         done = wrinkle("evaluate", small_model, path)
         assert done.code == 2
-        assert done.err == [f"wrinkle: {path} is not a whole wrinkle store: prepare it again"]
+        assert done.err == [f"wrinkle: {path} is not a complete wrinkle store: prepare it again"]
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -319,12 +319,12 @@ def test_checkpoints_of_another_model(wrinkle: Command, small_model: Path, tmp_p
     save_model(path, other, {"model": header["model"], **rest})
     assert "not a file of this version's model" in refused(wrinkle, path)
     save_model(path, other, {"model": {"name": "vit", "fields": {}}, **rest})
-    assert "no model 'vit'; choices: adpf, " in refused(wrinkle, path)
+    assert "unknown model 'vit'" in refused(wrinkle, path)
     rest["input"] = {**header["input"], "template": 99}
     save_model(path, other, {"model": {"name": "resnet18", "fields": {}}, **rest})
     assert "aligned by face template 99" in refused(wrinkle, path)
     write_tensors(path, tensors, {"kind": "state"})
-    assert "a wrinkle state file of format 1; this needs a model file" in refused(wrinkle, path)
+    assert "this needs a model file" in refused(wrinkle, path)
 
 
 def test_models_that_are_not_there(wrinkle: Command, tmp_path: Path) -> None:

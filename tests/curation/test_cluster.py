@@ -68,7 +68,7 @@ coarse_label: {{annotators: [{{name: wrinkle}}]}}
 
 @pytest.mark.slow
 def test_two_machines_produce_the_same_rows(tmp_path: Path) -> None:
-    """Two nodes of Ray on this machine, beside an ordinary run."""
+    """Two nodes of Ray on this machine, and a run without a cluster."""
     pytest.importorskip("ray")
     import subprocess
 

@@ -1,4 +1,4 @@
-"""A source and an annotator in a file outside the package."""
+"""A source and an annotator in a file outside the package: those of the page "Extending"."""
 
 import re
 from collections.abc import Iterator
@@ -14,68 +14,47 @@ from wrinkle.curation.sources import SOURCES
 from wrinkle.curation.workspace import Workspace
 from wrinkle.errors import WrinkleError
 
-PLUGIN = """
-from pathlib import Path
-
-from wrinkle.curation.annotators import ANNOTATORS, Label
-from wrinkle.curation.sources import SOURCES, SearchResult, Source
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "extending.md"
+SECTION = PAGE.read_text("utf-8").partition("## Annotator and source of pictures")[2]
 
 
-@SOURCES.named("album")
-class Album(Source):
-    rights = "shared by the family"
-    queries_are_paths = gives_files = True
-
-    def __init__(self, fetcher, /, ending: str = ".png"):
-        self.ending = ending
-
-    def search(self, query):
-        for path in sorted(Path(query).glob(f"*{self.ending}")):
-            yield SearchResult(path.as_uri(), query, "album")
-
-
-@ANNOTATORS.named("constant")
-class Constant:
-    local = True
-
-    def __init__(self, age: float = 30.0):
-        self.age = age
-
-    def annotate(self, crops):
-        return [Label(self.age) for _ in crops]
-"""
-CONFIG = """
-plugins: [{plugin}]
-workspace: ws
-contact: someone@example.org
-collect: {{sources: [{{source: album, queries: ['{folder}'], {source}}}]}}
-coarse_label: {{annotators: [{{name: constant, {annotator}}}]}}
-"""
+def block(language: str) -> str:
+    """The section's first block in this language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", SECTION, re.M | re.S)[0]
 
 
 @pytest.fixture(scope="module")
 def plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path = tmp_path_factory.mktemp("plugin") / "own.py"
-    path.write_text(PLUGIN)
+    path.write_text(block("python"))
     yield path
-    SOURCES._factories.pop("album")
+    SOURCES._factories.pop("family_album")
     ANNOTATORS._factories.pop("constant")
 
 
 def write(
     folder: Path, plugin: Path | str, source: str = "ending: .jpg", annotator: str = "age: 33"
 ) -> Path:
+    """The page's configuration for the example pictures, with other fields."""
+    text = block("yaml")
+    for old, new in {
+        "own.py": str(plugin),
+        "[album]": f"['{EXAMPLES}']",
+        "ending: .jpg": source,
+        "age: 33": annotator,
+    }.items():
+        assert text.count(old) == 1
+        text = text.replace(old, new)
     path = folder / "faces.yaml"
-    fields = {"plugin": plugin, "source": source, "annotator": annotator}
-    path.write_text(CONFIG.format(folder=EXAMPLES, **fields))
+    path.write_text(text)
     return path
 
 
 def test_a_dataset_with_an_own_source_and_annotator(tmp_path: Path, plugin: Path) -> None:
     assert main(["curate", "run", str(write(tmp_path, plugin))]) == 0
-    split = Workspace(tmp_path / "ws").table("split", "age")
+    split = Workspace(tmp_path / "faces").table("split", "age")
     assert split["age"].to_pylist() == [33.0] * 5
-    card = (tmp_path / "ws" / "export" / "card.html").read_text()
+    card = (tmp_path / "faces" / "export" / "card.html").read_text()
     assert "shared by the family" in card
     assert str(EXAMPLES) not in card
 
@@ -83,7 +62,7 @@ def test_a_dataset_with_an_own_source_and_annotator(tmp_path: Path, plugin: Path
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"source": "ending: 3"}, "source album: ending is 3"),
+        ({"source": "ending: 3"}, "source family_album: ending is 3"),
         ({"source": "endings: .jpg"}, "unknown field endings (did you mean ending?)"),
         ({"annotator": "age: old"}, "annotator constant: age is 'old'"),
         ({"annotator": "aeg: 3"}, "no field 'aeg' (did you mean 'age'?)"),

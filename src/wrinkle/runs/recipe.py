@@ -17,6 +17,7 @@ from wrinkle.datasets.augment import Augment, Strength
 from wrinkle.errors import WrinkleError
 from wrinkle.losses import LOSSES
 from wrinkle.models.registry import check_model
+from wrinkle.protocols import get_protocol
 from wrinkle.registry import load_plugins, plugin_entries
 from wrinkle.runs.folder import MODEL_FILE
 from wrinkle.runs.overlays import (
@@ -62,8 +63,14 @@ class Model(NamedPart):
 class Data(Part):
     store: str
     protocol: str
+    """A protocol's name and its whole numbers, such as by-person:5."""
     limit: Count | None = None
     """At most this many rows in each part of a fold: for reduced runs."""
+
+    @model_validator(mode="after")
+    def _protocol_is_registered(self) -> Self:
+        get_protocol(self.protocol)
+        return self
 
 
 class Input(Part):

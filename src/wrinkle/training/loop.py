@@ -29,7 +29,7 @@ from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
 from wrinkle.faces.input import InputSpec
 from wrinkle.inference.predict_store import predict_store
-from wrinkle.models import AgeModel, Head
+from wrinkle.models import AgeModel
 from wrinkle.models.file import save_model
 from wrinkle.protocols import Fold
 from wrinkle.runs.folder import MODEL_FILE
@@ -46,11 +46,11 @@ from wrinkle.training.extras import (
     write_extras,
 )
 from wrinkle.training.log import Log
-from wrinkle.training.network import build_network, create_loss
+from wrinkle.training.network import build_network, create_loss, has_after_epoch
 from wrinkle.training.optim import create_optimizer, learning_rate_factor, set_learning_rate
 from wrinkle.training.state import optimizer_tensors, read_state, restore_optimizer, write_state
 from wrinkle.training.stop import Stopped, StopRequest
-from wrinkle.training.task import Task
+from wrinkle.training.task import Task, step_seed
 
 SHOW_EVERY = 10
 """Steps between reports of the loss: each one waits for the GPU."""
@@ -347,14 +347,3 @@ class Trainer:
                 f"the loss is {loss} in epoch {self.progress.epoch + 1}, step {self.progress.step}:"
                 " lower optimizer.lr, add schedule.warmup_epochs or set training.clip"
             )
-
-
-def has_after_epoch(network: AgeModel) -> bool:
-    """Whether the network or its head defines `after_epoch`."""
-    own = type(network).after_epoch is not AgeModel.after_epoch
-    return own or type(network.head).after_epoch is not Head.after_epoch
-
-
-def step_seed(seed: int, step: int, rank: int) -> int:
-    """Seed of torch's random numbers (dropout) in one step of one process."""
-    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0])

@@ -7,7 +7,7 @@ import torch
 from wrinkle.errors import WrinkleError
 from wrinkle.faces.align import TEMPLATE
 from wrinkle.losses import Loss, Target
-from wrinkle.models import AgeModel, create_model
+from wrinkle.models import AgeModel, Head, create_model
 from wrinkle.models.pretrained import fill, load_initial
 from wrinkle.runs.recipe import Recipe
 
@@ -84,3 +84,9 @@ def _check_first_stage(recipe: Recipe, network: AgeModel) -> None:
     with torch.random.fork_rng():
         trial = create_network(recipe)
         fill(trial, create_network(first).state_dict(), f"the first stage, {first.name},")
+
+
+def has_after_epoch(network: AgeModel) -> bool:
+    """Whether the network or its head defines `after_epoch`."""
+    own = type(network).after_epoch is not AgeModel.after_epoch
+    return own or type(network.head).after_epoch is not Head.after_epoch

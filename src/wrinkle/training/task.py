@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -50,3 +51,8 @@ class Task:
         rows = torch.arange(len(batch.side), device=batch.side.device)
         values = {name: value[rows, batch.side] for name, value in batch.extras.items()}
         return [Extras(values, batch.motion)]
+
+
+def step_seed(seed: int, step: int, rank: int) -> int:
+    """Seed of torch's random numbers (dropout) in one step of one process."""
+    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0])

@@ -282,7 +282,7 @@ def test_keys_appear_nowhere(
         with pytest.raises(AnnotatorError) as caught:
             asks.annotate([CROP])
         said += [str(caught.value), repr(caught.value), str(caught.getrepr(style="native"))]
-    assert sum("[key]" in text for text in said) >= 4  # it was there to be hidden
+    assert sum("[key]" in text for text in said) >= 4  # keys were hidden
     assert any(record.name.startswith("urllib3") for record in caplog.records)
     out, err = capfd.readouterr()
     files = [path.read_text() for path in tmp_path.rglob("*") if path.is_file()]

@@ -91,7 +91,7 @@ def test_an_expired_token_is_renewed(studio: FakeLabelStudio) -> None:
     client.users()
     client.users()
     assert studio.access == 1
-    studio.access = 7  # what was bought is no longer good
+    studio.access = 7  # the short-lived token has expired
     assert client.users()
     assert studio.access == 8
     assert studio.heard[-1] == "Bearer access-8"

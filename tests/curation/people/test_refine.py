@@ -92,7 +92,7 @@ def test_a_push_killed_at_any_step_sends_each_face_once(
         child = context.Process(target=push_and_die, args=(tmp_path, studio.url))
 
         def kill(method: str, path: str, deadly: str = deadly, child: Any = child) -> None:
-            if (method, path) == ("POST", deadly):  # it is done, and nobody learns of it
+            if (method, path) == ("POST", deadly):  # done, but the client gets no answer
                 os.kill(child.pid, signal.SIGKILL)
 
         studio.after = kill
@@ -190,7 +190,7 @@ def test_answers_become_ages(studio: FakeLabelStudio, tmp_path: Path) -> None:
     assert (votes[0]["round"], votes[0]["seconds"]) == (1, 2.5)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z", votes[0]["at"])
     assert [v["age"] for v in votes if v["face"] == "one"] == [50.0, None, None]
-    # Who they are is nobody's business: a number, no mail address.
+    # People are numbers here, without a mail address.
     assert rows(workspace, "people", "person").keys() == {"1", "2", "3", "4", "5"}
     assert not any("@" in str(table.to_pylist()) for table in tables(workspace))
     before = tables(workspace)
@@ -441,7 +441,7 @@ def test_people_answer_on_the_real_server(tmp_path: Path, monkeypatch: pytest.Mo
         for name, account in accounts.items():
             faces = account.label(project["id"], lambda face, name=name: SAID[name][face])
             assert sorted(faces) == FACES
-            if name == "ada":  # nobody has answered yet: the order is ours
+            if name == "ada":  # the first to answer sees our order
                 assert faces == FACES[::-1]
         assert eve.label(project["id"], lambda face: 30.0) == []  # four people are enough
         pull(workspace, settings)

@@ -55,7 +55,7 @@ def test_no_urls_give_no_results():
 
 
 class Watch:
-    """Stands in for `Fetcher.fetch`: when each host was asked, and how many at a time."""
+    """Replaces `Fetcher.fetch`: records when each host was asked, and how many at a time."""
 
     def __init__(self, fetcher: Fetcher, interval: float) -> None:
         self.fetcher, self.interval = fetcher, interval
@@ -167,7 +167,7 @@ def test_closing_ends_the_threads(server):
 
 @pytest.mark.kills
 def test_a_stopped_program_does_not_wait_for_servers(server):
-    """Ctrl-C while a server says nothing for far longer than anybody likes to wait."""
+    """Ctrl-C while a server does not answer for a long time."""
     stop = threading.Event()
     server.routes["/silent.jpg"] = lambda handler: stop.wait(20)
     program = f"""

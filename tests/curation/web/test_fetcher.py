@@ -145,7 +145,7 @@ def test_a_name_that_becomes_private_is_refused(server):
 
 
 def test_a_second_look_up_is_never_used(server, monkeypatch):
-    """The system's own look-up, were anybody to use it after the check, leads elsewhere."""
+    """The system's look-up, if it were used after the check, gives another address."""
     server.routes["/a.jpg"] = answer(JPEG)
     system = socket.getaddrinfo
 

@@ -109,12 +109,12 @@ class Rekognition:
         return self._refusal(response)  # outside `except`: the error may contain the token
 
     def _refusal(self, response: dict[str, Any]) -> Label:
-        said = response.get("Error", {})
-        code = self._keys.line(str(said.get("Code", "")))
-        line = self._keys.line(f"{code}: {said.get('Message', '')}")
+        error = response.get("Error", {})
+        code = self._keys.line(str(error.get("Code", "")))
+        line = self._keys.line(f"{code}: {error.get('Message', '')}")
         status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
         if code in BAD_PICTURE:
-            raw = json.dumps({"Code": code, "Message": self._keys.line(str(said.get("Message")))})
+            raw = json.dumps({"Code": code, "Message": self._keys.line(str(error.get("Message")))})
             return Label(None, f"the picture is refused: {line}", raw)
         if code in THROTTLED or status >= 500 or status == 429:
             raise AnnotatorError(f"rekognition gives no answer ({line}): run again later")

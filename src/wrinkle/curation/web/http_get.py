@@ -52,7 +52,7 @@ def http_get(
             answer = Answer(response.status, _decoded(response.headers))
             return answer if answer.status != 200 else _with_body(answer, response, size)
     except httpcore2.ConnectTimeout:
-        raise FetchError(Status.NO_CONNECTION, "nobody answers there") from None
+        raise FetchError(Status.NO_CONNECTION, "no answer") from None
     except httpcore2.TimeoutException:
         raise FetchError(Status.TOO_SLOW, f"not done in {seconds:g} s", answer) from None
     except (httpcore2.NetworkError, httpcore2.RemoteProtocolError) as error:

@@ -1,0 +1,42 @@
+"""The folder of a run: whether it holds this recipe, and what is written before training."""
+
+import json
+from pathlib import Path
+
+from wrinkle.errors import WrinkleError
+from wrinkle.files import replace_file
+from wrinkle.models.file import PLUGINS_FOLDER
+from wrinkle.runs.folder import RECIPE_FILE, RUN_FILE, read_note
+from wrinkle.runs.recipe import Recipe, load_recipe
+
+
+def check_folder(root: Path, recipe: Recipe, data: str) -> None:
+    """WrinkleError when `root` holds a run of another recipe or of other data."""
+    if not (root / RECIPE_FILE).exists():
+        return
+    old = load_recipe(root / RECIPE_FILE).resolved()
+    new = recipe.resolved()
+    differences = [
+        f"{field} is {old.get(field)!r} there, {new.get(field)!r} here"
+        for field in dict.fromkeys([*new, *old])
+        if old.get(field) != new.get(field) and field.removeprefix("first.") not in Recipe.INERT
+    ]
+    if read_note(root)["data"] != data:
+        differences.append(f"{recipe.data.store} holds other pictures or labels than then")
+    if differences:
+        raise WrinkleError(
+            f"{root} holds a run of another recipe ({'; '.join(differences)}): "
+            "give this one a name of its own (name=...) or remove that folder"
+        )
+
+
+def write_folder(
+    root: Path, recipe: Recipe, data: str, command: str, integrity: str, writer: str
+) -> None:
+    note = {"command": command, "data": data, "integrity": integrity}
+    replace_file(root / RUN_FILE, json.dumps(note).encode(), writer)
+    copies = tuple(f"{PLUGINS_FOLDER}/{Path(file).name}" for file in recipe.plugins)
+    for file, copy in zip(recipe.plugins, copies, strict=True):
+        replace_file(root / copy, Path(file).read_bytes(), writer)
+    recipe = recipe.model_copy(update={"plugins": copies})
+    replace_file(root / RECIPE_FILE, f"# {command}\n{recipe.to_yaml()}".encode(), writer)
