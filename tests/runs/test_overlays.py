@@ -3,13 +3,14 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests import tiny  # noqa: F401  (registers the model)
 from wrinkle.errors import WrinkleError
 from wrinkle.runs.overlays import choices, merged, read_recipe
 from wrinkle.runs.recipe import load_recipe
 
 CHOICES = """
 model: {name: tiny, dropout: 0.1}
-data: {store: a.arrow, protocol: random:2}
+data: {store: a.arrow, protocol: utkface}
 optimizer: {name: sgd, lr: 1.0, weight_decay: 0.1}
 training: {epochs: 10, batch: 8}
 sizes:
@@ -107,8 +108,8 @@ def test_a_start_from_the_run_of_another_choice(system: Path) -> None:
     def start(*overrides: str) -> str:
         return load_recipe(system, ["dataset=b", *overrides]).init
 
-    assert start() == "runs/system/a-full/a/model.safetensors"
-    assert start("size=small", "variant=drop") == ("runs/system/a-small-drop/a/model.safetensors")
+    assert start() == "runs/system/a-full/utkface/model.safetensors"
+    assert start("size=small", "variant=drop") == ("runs/system/a-small-drop/utkface/model.safetensors")
     assert start("init=x.pth") == "x.pth"
     assert start("init={dataset: a, variant: null}", "variant=drop") == start()
     assert start("init={dataset: a, variant: adam}").startswith("runs/system/a-full-adam/")
@@ -120,14 +121,14 @@ def test_a_start_from_another_recipe(system: Path, tmp_path: Path) -> None:
     other.write_text("base: ../system.yaml\ninit: {recipe: ../system.yaml}\nvariants: {drop: }")
     recipe = load_recipe(other, ["variant=drop", "size=small"])
     assert recipe.name == "more/other/a-small-drop"
-    assert recipe.init == "runs/system/a-small/a/model.safetensors"  # its variants are others
+    assert recipe.init == "runs/system/a-small/utkface/model.safetensors"  # its variants are others
     plain = tmp_path / "plain.yaml"
     plain.write_text("base: recipes/more/other.yaml\nsizes: {tall: }\ndatasets: {c: }\n")
     assert load_recipe(plain, ["size=small"]).init.startswith("runs/system/a-small/")
     assert "choices: full, small" in error_of(plain, "size=tall")
     plain.write_text(yaml.safe_dump({**load_recipe(system).model_dump(mode="json"), "name": ""}))
     other.write_text("base: ../system.yaml\ninit: {recipe: ../../plain.yaml}\n")
-    assert load_recipe(other, ["size=small"]).init == "runs/plain/a/model.safetensors"
+    assert load_recipe(other, ["size=small"]).init == "runs/plain/utkface/model.safetensors"
 
 
 def test_a_first_stage_follows_the_choices(system: Path) -> None:
