@@ -157,7 +157,10 @@ class AgeModel(nn.Module):
         return {}
 
     def after_epoch(self, raw: Tensor, ages: Tensor) -> None:
-        """Called after every epoch; see `Head.after_epoch`, to which it is handed on."""
+        """Called after every epoch; see `Head.after_epoch`, to which it is handed on.
+
+        Called for the running average of the weights too, with the same arguments.
+        """
         self.head.after_epoch(raw, ages)
 
     def predict(self, images: Tensor, key_points: Tensor, mirror: bool = True) -> Prediction:

@@ -243,7 +243,8 @@ class Trainer:
         """Validate, keep the model if it is the one to keep, and write all that down."""
         training, progress = self.recipe.training, self.progress
         if self.keeps_raw:
-            self.network.after_epoch(torch.cat(self.raws), torch.cat(self.labels))
+            for network in filter(None, (self.network, self.average)):
+                network.after_epoch(torch.cat(self.raws), torch.cat(self.labels))
             self.raws, self.labels = [], []
         last = progress.epoch + 1 == training.epochs
         score = None
