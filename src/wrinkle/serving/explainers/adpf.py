@@ -6,7 +6,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from wrinkle.layers import crop_patches, patch_maps
-from wrinkle.models.adpf import AttentionNet, FusionNet
+from wrinkle.models.adpf import FusionNet
+from wrinkle.models.attention_net import AttentionNet
 from wrinkle.models.base import Prediction
 from wrinkle.serving.explainers.drawing import (
     TARGET,
