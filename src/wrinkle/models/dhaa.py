@@ -314,7 +314,7 @@ def check_inputs(images: Tensor, key_points: Tensor | None) -> None:
             f"DHAA takes images (B, 3, H, W) of 32 pixels or more, B ≥ 1, not {tuple(images.shape)}"
         )
     if key_points is None:
-        raise WrinkleError("DHAA aligns its regions by key points: give key points (B, 5, 2)")
+        raise WrinkleError("DHAA aligns its regions by key points: give (B, 5, 2)")
     if key_points.shape[:1] != images.shape[:1] or key_points.shape[2:] != (2,):
         raise WrinkleError(
             f"{len(images)} images need key points ({len(images)}, 5, 2), "
