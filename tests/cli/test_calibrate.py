@@ -49,7 +49,7 @@ def test_what_cannot_be_done_is_one_line(
     split = {"data": "folder", "split": "random:4", "fold": "1"}
     amend(small_model, trained, provenance=split | {"fingerprint": Store(sixty).fingerprint})
     for model, store, part, message in (
-        (small_model, example_store, "all", "5 faces are too few to calibrate; 50 at least"),
+        (small_model, example_store, "all", "5 faces are too few to calibrate: give 50"),
         (trained, sixty, "train", "was trained on 24 of these 24 faces"),
         (trained, sixty, "all", "was trained on 24 of these 60 faces"),
     ):

@@ -184,7 +184,9 @@ def test_bad_predictions_are_one_line(
     done = wrinkle("evaluate", path, example_store)
     assert done.err == [f"wrinkle: {path} holds no predictions"]
     both = wrinkle("evaluate", path, path, example_store, "--predictions", tmp_path / "y.csv")
-    assert both.err == ["wrinkle: --predictions writes those of one system: name one"]
+    assert both.err == [
+        "wrinkle: --predictions writes the predictions of one system: name only one"
+    ]
 
 
 def test_predictions_in_full_and_into_a_new_folder(

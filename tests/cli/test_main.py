@@ -134,12 +134,12 @@ def test_a_command_may_have_subcommands(wrinkle: Command, monkeypatch: pytest.Mo
         ),
         (["fly"], r"unknown command 'fly'; choices: calibrate, .*, train"),
         ([""], r"unknown command ''; choices: .*"),
-        (["--jsn"], r"unrecognized arguments: --jsn; `wrinkle --help` explains"),
+        (["--jsn"], r"unrecognized arguments: --jsn; see `wrinkle --help`"),
         (["--", "predict"], r"unknown command '--'; choices: .*"),
-        (["predict"], r".*required: pictures; `wrinkle predict --help` explains"),
+        (["predict"], r".*required: pictures; see `wrinkle predict --help`"),
         (["predict", "x", "--jsn"], r"unrecognized arguments: --jsn; `wrinkle predict .*"),
         (["predict", "x", "--json", "--csv"], r".*not allowed with.*"),
-        (["predict", "x", "--batch", "many"], r".*--batch: invalid whole_number value: 'many'.*"),
+        (["predict", "x", "--batch", "many"], r".*--batch: invalid integer value: 'many'.*"),
         (["predict", "x", "--batch", "0"], r".*--batch: 0 is too small: give 1 or more.*"),
         (["prepare", "lfw", ".", "x"], r"unknown dataset 'lfw'.*choices: .*fgnet.*"),
         (["prepare", "fgnet", ".", "x", "--size", "8"], r".*8 is too small: give 32 or more.*"),
@@ -189,7 +189,7 @@ def test_ctrl_c_says_so(wrinkle: Command, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("wrinkle.cli.datasets.run", stop)
     said: tuple[str, ...] = ()
     assert wrinkle("datasets") == (130, "", ["wrinkle: stopped"])
-    said = ("stopped: run the same command again to go on",)
+    said = ("stopped: run the same command again to continue",)
     assert wrinkle("datasets") == (130, "", [f"wrinkle: {said[0]}"])
 
 

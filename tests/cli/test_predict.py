@@ -175,7 +175,7 @@ def test_files_folders_globs_and_lists(
 def test_an_empty_list(predict: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
     done = predict("-")
-    assert done == (2, "", ["wrinkle: standard input names no picture: give one path a line"])
+    assert done == (2, "", ["wrinkle: standard input names no picture: give one path per line"])
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names of files are text here")

@@ -32,7 +32,7 @@ def test_runs_elsewhere_and_a_file(wrinkle: Command, runs: Path, tmp_path: Path)
     runs.rename(tmp_path / "elsewhere")
     done = wrinkle("table", "drawn.yaml")
     assert done.code == 2
-    assert done.err == ["wrinkle: no run in runs/drawn: `wrinkle train drawn.yaml` makes it"]
+    assert done.err == ["wrinkle: no run in runs/drawn: train it with `wrinkle train drawn.yaml`"]
     options = "--runs", "elsewhere", "--format", "csv"
     shown = wrinkle("table", "drawn.yaml", *options)
     done = wrinkle("table", "drawn.yaml", *options, "--output", "table.csv")

@@ -247,8 +247,8 @@ def test_wrong_shapes_are_one_line(
         (FACE * NAN, 3, "affine", "must be finite"),
         (FACE * 0, 3, "similarity", "not lie on one line"),
         (FACE, 0, "affine", "at least 1 pixel"),
-        (FACE, (3,), "affine", "give a whole number of pixels"),
-        (FACE, 3.5, "affine", "give a whole number of pixels"),
+        (FACE, (3,), "affine", "give an integer"),
+        (FACE, 3.5, "affine", "give an integer"),
         (FACE, 3, "projective", "fit is 'projective'; choices: affine, similarity"),
     ],
 )

@@ -102,7 +102,7 @@ def test_any_pieces_give_the_literal_value_and_gradients(
 ) -> None:
     ours, theirs = operands(b, h, w, c), operands(b, h, w, c)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "CPU_ROOM", room)
+        patch.setattr(module, "CPU_BLOCK", room)
         value = module.attend(*ours)
         value.square().sum().backward()
     expected = literal(*theirs)

@@ -61,5 +61,5 @@ def test_wrong_shapes_are_one_line(shape: tuple[int, ...]) -> None:
 
 
 def test_another_number_of_regions_is_one_line() -> None:
-    with pytest.raises(WrinkleError, match="fusion of 3 regions was given 2"):
+    with pytest.raises(WrinkleError, match="3 regions, not 2"):
         FullyConnectedFusion(4, 6, 3)(torch.zeros(1, 2, 4))

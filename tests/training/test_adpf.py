@@ -206,10 +206,10 @@ def test_predecessor_learns_its_places_from_the_training_part(
 @pytest.mark.parametrize(
     ("overrides", "line"),
     [
-        (["first=null"], "adpf is built upon a trained adpf_attention: name its recipe as `first`"),
+        (["first=null"], "adpf requires a trained adpf_attention: give its recipe as `first`"),
         (["model={name: tiny}"], "tiny is trained in one stage: leave out `first`"),
         (["model.heads=3"], "the first stage, attention, holds another network"),
-        (["first.model={name: tiny}"], "first: tiny is trained there, adpf_attention is needed"),
+        (["first.model={name: tiny}"], "first: its model is tiny; adpf_attention is needed"),
         (["first.data.protocol=random:5"], "first: data.protocol is 'random:5' there"),
         (["first.input.size=64"], "first: input.size is 64 there, 32 here"),
         (["first.training.epochs=none"], "training.epochs is 'none'"),
