@@ -1,10 +1,13 @@
 import itertools
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
 from wrinkle.errors import WrinkleError
+from wrinkle.losses import Loss
+from wrinkle.models import create_model
 from wrinkle.runs.overlays import choices, read_recipe
 from wrinkle.runs.recipe import Recipe, flatten, load_recipe
 
@@ -117,3 +120,24 @@ def test_inert_fields_exist(drawn_recipe: Path) -> None:
 def test_flatten() -> None:
     assert flatten({"a": {"b": {"c": 1}, "d": []}, "e": None}) == {"a.b.c": 1, "a.d": [], "e": None}
     assert yaml.safe_load("1e-3") == "1e-3"  # why numbers are read leniently
+
+
+def test_losses_fit_the_heads_on_the_page_about_training(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "training.md").read_text("utf-8")
+    (text,) = re.findall(r"^```yaml\n(base: .*?)^```", page, re.MULTILINE | re.DOTALL)
+    path = tmp_path / "methods.yaml"
+    path.write_text(text.replace("recipes/", f"{ROOT}/recipes/"), "utf-8")
+    variants = choices(read_recipe(path))["variant"]
+    assert {"dex", "mean_variance", "or_cnn", "coral", "regression"} <= set(variants)
+    for variant in variants:
+        recipe = load_recipe(path, ["size=small", f"variant={variant}"])
+        model = create_model(recipe.model.name, **recipe.model.fields)
+        Loss([term.model_dump() for term in recipe.loss]).check(model)
+
+
+def test_a_head_and_its_loss_can_be_overridden_together() -> None:
+    recipe = load_recipe(
+        ROOT / "recipes" / "efficientnet_lite0.yaml", ["model.head=coral", "loss=[{name: ordinal}]"]
+    )
+    assert recipe.model.fields["head"] == "coral"
+    assert [term.name for term in recipe.loss] == ["ordinal"]
