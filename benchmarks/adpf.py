@@ -21,9 +21,9 @@ import measure
 from wrinkle.faces.align import TEMPLATE
 from wrinkle.inference import prepared as inference
 from wrinkle.inference.prepared import prepare_for_inference
-from wrinkle.layers import patch_boxes, patch_maps
-from wrinkle.losses import attention_net_loss, distribution_loss
-from wrinkle.models import create_model
+from wrinkle.layers import patch_boxes
+from wrinkle.losses import Loss, Target
+from wrinkle.models import AgeModel, Extras, create_model
 from wrinkle.models.adpf import ADPF
 from wrinkle.models.attention_net import AttentionNet
 from wrinkle.training.memory import keep_freed_memory
@@ -49,6 +49,11 @@ def faces(count: int) -> tuple[Tensor, Tensor]:
     return images, torch.tensor(TEMPLATE, dtype=torch.float32).expand(count, 5, 2)
 
 
+def placed(boxes: Tensor) -> Extras:
+    """Boxes (B, n, 4) of the images themselves, as a network takes them."""
+    return Extras({"boxes": boxes}, torch.eye(2, 3).expand(len(boxes), 2, 3))
+
+
 def prediction(batches: list[int], rounds: int) -> None:
     plain = create_model("adpf").eval()
     ours = prepare_for_inference(copy.deepcopy(plain))
@@ -60,7 +65,7 @@ def prediction(batches: list[int], rounds: int) -> None:
         last = images.contiguous(memory_format=torch.channels_last)
         with torch.inference_mode():
             maps = ours.ranked_maps(last)
-            known = patch_maps(patch_boxes(maps, 128))
+            known = placed(patch_boxes(maps, 128))
             tasks: list[Callable[[], object]] = [
                 lambda x=images, p=points: plain.predict(x, p, mirror=False),
                 lambda x=last, p=points: ours.predict(x, p, mirror=False),
@@ -81,20 +86,24 @@ def training(rounds: int, bf16: bool) -> None:
     for model in (attention, fusion):
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     images = faces(TRAINED)[0].contiguous(memory_format=torch.channels_last)
-    age, known = torch.linspace(0, 100, TRAINED), patch_maps(fusion.find_patches(images))
+    target = Target(torch.linspace(0, 100, TRAINED), torch.full((TRAINED,), torch.nan))
+    age_loss = Loss([{"name": "dldl_v2"}])
+    both_losses = Loss([{"name": "dldl_v2"}, {"name": "diversity", "weight": 0.01}])
+    known = placed(fusion.find_patches(images))
 
-    def first() -> None:
+    def step(model: AgeModel, loss: Loss, extras: Extras | None = None) -> None:
         with torch.autocast("cpu", torch.bfloat16, bf16):
-            output = attention(images)
-        maps = output.auxiliary["maps"].float()
-        attention_net_loss(output.logits.float(), age, attention.ages, maps).backward()
+            output = model(images, None, extras)
+        loss(output, target, model)[0].backward()
 
-    def second(patches: Tensor | None) -> None:
-        with torch.autocast("cpu", torch.bfloat16, bf16):
-            output = fusion(images, None, patches)
-        distribution_loss(output.logits.float(), age, fusion.ages).backward()
-
-    a, b, c = measure.in_turn([first, lambda: second(known), lambda: second(None)], rounds)
+    a, b, c = measure.in_turn(
+        [
+            lambda: step(attention, both_losses),
+            lambda: step(fusion, age_loss, known),
+            lambda: step(fusion, age_loss),
+        ],
+        rounds,
+    )
     print(f"\ntraining step of {TRAINED}: AttentionNet {a:.2f} s; ", end="")
     print(f"FusionNet {b:.2f} s, looking for patches in every step {c:.2f} s ({c / b:.2f} ×)")
 

@@ -17,12 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wrinkle.datasets.augment import Augment
 from wrinkle.datasets.loader import Draw, Faces
 from wrinkle.datasets.store import Store
+from wrinkle.faces.input import InputSpec
 from wrinkle.layers import AlignedRegionPooling, RegionOfInterestPooling
 from wrinkle.models.dhaa import VIEW
 from wrinkle.models.face_regions import POINTS, REGIONS, Region, centre, face_points, region_points
-from wrinkle.runs.recipe import Augment
 
 FGNET = {
     "left eye": [31],
@@ -62,7 +63,8 @@ def main() -> None:
 
 def seen(store: Store, augment: Augment) -> tuple[Tensor, Tensor]:
     """(N, 10, 2) points computed from the detector's five, and from the landmarks."""
-    faces = Faces(store, 256, VIEW, augment, seed=0)
+    spec = InputSpec(256, VIEW, store.size, (0, 0, 0), (1, 1, 1))
+    faces = Faces(store, spec, augment, seed=0)
     five, placed = [], []
     for row in range(len(store)):
         landmarks = store.landmarks(row)

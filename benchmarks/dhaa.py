@@ -27,10 +27,11 @@ from torch import Tensor
 
 import measure
 from wrinkle.faces.align import TEMPLATE
+from wrinkle.faces.input import InputSpec
 from wrinkle.inference import prepared as inference
 from wrinkle.inference.predict_store import predict_store
 from wrinkle.inference.prepared import prepare_for_inference
-from wrinkle.losses import dhaa_loss
+from wrinkle.losses import Loss, Target
 from wrinkle.models import AgeModel, create_model
 from wrinkle.models.cost import costs
 from wrinkle.models.dhaa import VIEW
@@ -143,14 +144,14 @@ def training(multiply_adds: int, rounds: int) -> None:
 
 def stepper(model: AgeModel, images: Tensor, points: Tensor, bf16: bool) -> Callable[[], object]:
     optimizer = torch.optim.SGD(model.parameters(), 1e-3, momentum=0.9, nesterov=True)
-    age = torch.linspace(0, 100, len(images))
+    target = Target(torch.linspace(0, 100, len(images)), torch.full((len(images),), torch.nan))
+    loss = Loss([{"name": "cross_entropy"}])
 
     def step() -> None:
         with torch.autocast("cpu", torch.bfloat16, bf16):
             output = model(images, points)
-        subs = output.auxiliary["sub_logits"].float()
         optimizer.zero_grad()
-        dhaa_loss(output.logits.float(), age, model.ages, subs).backward()
+        loss(output, target, model)[0].backward()
         optimizer.step()
 
     return step
@@ -201,10 +202,10 @@ def difference(name: str, path: str, limit: int) -> None:
     model, header = load_model(model_file(name))
     store = Store(path)
     rows = get_protocol(header["provenance"]["split"]).folds(store.columns)[0].test[:limit]
+    spec = InputSpec.from_header(header["input"])
 
     def ages(network: AgeModel) -> np.ndarray:
-        distributions = predict_store(network, header, store, rows, workers=1)
-        return distributions.astype(np.float64) @ np.array(header["ages"])
+        return predict_store(network, spec, store, rows, workers=1).age
 
     plain = ages(model)
     moved = np.abs(ages(prepare_for_inference(model)) - plain)

@@ -21,12 +21,12 @@ from wrinkle.datasets.loader import (
     create_loader,
 )
 from wrinkle.datasets.store import Store
-from wrinkle.faces.align import face_input
-from wrinkle.models import create_model
+from wrinkle.faces.input import InputSpec
 from wrinkle.protocols import get_protocol
 from wrinkle.runs.recipe import Recipe, load_recipe
-from wrinkle.training.loop import create_loss
+from wrinkle.training.network import create_loss, create_network
 from wrinkle.training.optim import create_optimizer
+from wrinkle.training.task import Task
 
 
 def main() -> None:
@@ -36,17 +36,22 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=15)
     args = parser.parse_args()
     recipe = load_recipe(args.recipe, args.overrides)
-    batches, loaded = time_loader(recipe, 4 * args.steps)
-    trained = time_network(recipe, batches, args.steps)
+    network, store = create_network(recipe).train(), Store(recipe.data.store)
+    size, zoom = recipe.input.size, recipe.input.zoom
+    spec = InputSpec(size, zoom, store.size, network.mean, network.std)
+    batches, loaded = time_loader(recipe, store, spec, 4 * args.steps)
+    task = Task(network, create_loss(recipe), spec, bf16=False)
+    trained = time_network(recipe, task, batches, args.steps)
     print(f"loader, 1 worker   {loaded:8.0f} pictures/s")
     print(f"training step      {trained:8.0f} pictures/s, {torch.get_num_threads()} threads")
     print(f"ratio              {loaded / trained:8.1f}")
 
 
-def time_loader(recipe: Recipe, steps: int) -> tuple[list[Item], float]:
-    store = Store(recipe.data.store)
+def time_loader(
+    recipe: Recipe, store: Store, spec: InputSpec, steps: int
+) -> tuple[list[Item], float]:
     fold = get_protocol(recipe.data.protocol).folds(store.columns)[0]
-    faces = Faces(store, recipe.input.size, recipe.input.zoom, recipe.augment)
+    faces = Faces(store, spec, recipe.augment)
     weights = balance_weights(store.ages[fold.train], recipe.training.balance)
     sampler = EpochBatches(fold.train, weights, recipe.training.batch, seed=0)
     loader = iter(create_loader(faces, sampler, 1, torch.device("cpu")))
@@ -60,20 +65,16 @@ def time_loader(recipe: Recipe, steps: int) -> tuple[list[Item], float]:
     return kept, count / (time.perf_counter() - start)
 
 
-def time_network(recipe: Recipe, batches: list[Item], steps: int) -> float:
-    fields = {**recipe.model.fields, "input_size": recipe.input.size}
-    network = create_model(recipe.model.name, **fields).train()
-    network.to(memory_format=torch.channels_last)
+def time_network(recipe: Recipe, task: Task, batches: list[Item], steps: int) -> float:
+    network = task.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = create_optimizer(network, recipe.optimizer)
-    loss = create_loss(recipe.loss, network)
     count = 0
     for step, batch in enumerate(islice(cycle(batches), steps + 2)):
         if step == 2:
             start, count = time.perf_counter(), 0
-        images = face_input(batch.crop, batch.matrix, recipe.input.size, network.mean, network.std)
-        output = network(images, batch.key_points)
+        loss = task(network, batch).loss
         optimizer.zero_grad()
-        loss(output, batch, network.ages).backward()
+        loss.backward()
         optimizer.step()
         count += len(batch.age)
     return count / (time.perf_counter() - start)

@@ -24,8 +24,8 @@ from torch import Tensor
 
 from wrinkle.datasets.loader import Draw, Faces, create_loader, read_batches
 from wrinkle.datasets.store import Store
-from wrinkle.faces.align import face_input, transform, view_matrix
-from wrinkle.layers import patch_boxes
+from wrinkle.faces.align import transform
+from wrinkle.faces.input import InputSpec
 from wrinkle.models import AgeModel, create_model
 from wrinkle.models.adpf import FusionNet
 from wrinkle.models.attention_net import AttentionNet
@@ -49,9 +49,10 @@ def main() -> None:
     for path in args.models:
         model, header = load_model(path)
         name = Path(path).parts[-3] if path.name == "model.safetensors" else path.stem
-        boxes = find(model, header, store)
+        spec = InputSpec.from_header(header["input"])
+        boxes = find(model, spec, store)
         found[name] = boxes
-        print(f"| {name} | {describe(boxes, store, header)} |", flush=True)
+        print(f"| {name} | {describe(boxes, store, spec)} |", flush=True)
     if args.figure:
         draw(found, args.figure)
     if args.time:
@@ -59,36 +60,30 @@ def main() -> None:
             time_of(path, store, args.time)
 
 
-def views(header: dict, store: Store, rows: range) -> list[Tensor]:
+def views(spec: InputSpec, store: Store, rows: range) -> list[Tensor]:
     """Batches of the network's inputs."""
-    view = header["input"]
-    faces = Faces(store, view["size"], view["zoom"])
+    faces = Faces(store, spec)
     draws = [[Draw(0, row, 0) for row in rows[i : i + 64]] for i in range(0, len(rows), 64)]
     loader = create_loader(faces, draws, 0, CPU)
-    return [
-        face_input(item.crop, item.matrix, view["size"], view["mean"], view["std"])
-        for item in read_batches(loader, CPU)
-    ]
+    return [spec.images(item.crop, item.matrix) for item in read_batches(loader, CPU)]
 
 
 @torch.inference_mode()
-def find(model: AgeModel, header: dict, store: Store) -> np.ndarray:
+def find(model: AgeModel, spec: InputSpec, store: Store) -> np.ndarray:
     """(N, n, 4) in [−1, 1], the best patch first."""
-    parts = [locate(model, images) for images in views(header, store, range(len(store)))]
+    parts = [locate(model, images) for images in views(spec, store, range(len(store)))]
     return torch.cat(parts).double().numpy()
 
 
 def locate(model: AgeModel, images: Tensor) -> Tensor:
-    if isinstance(model, FusionNet):
-        return model.find_patches(images)
-    assert isinstance(model, AttentionNet)
-    return patch_boxes(model.maps(images)[:, model.rmhha.ranking()], images.shape[-1])
+    assert isinstance(model, AttentionNet | FusionNet)
+    return model.find_patches(images)
 
 
-def describe(boxes: np.ndarray, store: Store, header: dict) -> str:
+def describe(boxes: np.ndarray, store: Store, spec: InputSpec) -> str:
     sides = np.sqrt((boxes[..., 2:] - boxes[..., :2]).prod(-1)) / 2
     middles = (boxes[..., 2:] + boxes[..., :2]) / 4
-    on_face, at_random = shares(boxes, store, header)
+    on_face, at_random = shares(boxes, store, spec)
     return (
         f"{overlap(boxes).mean():.3f} | {100 * on_face:.1f} | {100 * at_random:.1f} "
         f"| {100 * sides.mean():.1f} | {100 * middles.std(0).mean():.1f} "
@@ -106,11 +101,10 @@ def overlap(boxes: np.ndarray) -> np.ndarray:
     return shared / (areas[0] + areas[1] - shared)
 
 
-def shares(boxes: np.ndarray, store: Store, header: dict) -> tuple[float, float]:
+def shares(boxes: np.ndarray, store: Store, spec: InputSpec) -> tuple[float, float]:
     """Share of the patches' area inside the landmarks' hull, and of the same boxes at random."""
-    view, random = header["input"], np.random.default_rng(0)
-    size = view["size"]
-    matrices = view_matrix(np.asarray(store.key_points, np.float64), size, view["zoom"])
+    random, size = np.random.default_rng(0), spec.size
+    matrices = spec.matrices(np.asarray(store.key_points, np.float64))
     here, there = [], []
     for row, own in enumerate(boxes):
         landmarks = store.landmarks(row)
@@ -147,7 +141,8 @@ def draw(found: dict[str, np.ndarray], path: Path) -> None:
 
 def time_of(path: Path, store: Store, count: int) -> None:
     model, header = load_model(path)
-    images = views(header, store, range(min(count, len(store))))
+    spec = InputSpec.from_header(header["input"])
+    images = views(spec, store, range(min(count, len(store))))
     faces = sum(map(len, images))
     if isinstance(model, FixedPatchFusion):
         mean, std = (torch.tensor(v).view(3, 1, 1) for v in (model.mean, model.std))
@@ -155,7 +150,7 @@ def time_of(path: Path, store: Store, count: int) -> None:
         fresh = create_model(header["model"]["name"], **header["model"]["fields"])
         assert isinstance(fresh, FixedPatchFusion)
         began = time.perf_counter()
-        fresh.learn_patches(plain, np.asarray(store.ages)[:faces])
+        fresh.before_training(plain, torch.from_numpy(np.asarray(store.ages)[:faces]))
     else:
         with torch.inference_mode():
             locate(model, images[0])

@@ -6,7 +6,6 @@ from typing import Literal
 
 import pytest
 
-from wrinkle import registry as registry_module
 from wrinkle.errors import WrinkleError
 from wrinkle.registry import Registry, load_plugins
 
@@ -113,7 +112,7 @@ def test_entry_points_of_installed_packages(monkeypatch: pytest.MonkeyPatch) -> 
         asked.append(group)
         return points
 
-    monkeypatch.setattr(registry_module, "entry_points", entry_points)
+    monkeypatch.setattr("importlib.metadata.entry_points", entry_points)
     known = shapes()
     assert known.names() == ["bad", "square", "star"]
     assert asked == ["wrinkle.shapes"]

@@ -2,7 +2,6 @@
 
 import re
 from functools import cache
-from importlib.metadata import PackageNotFoundError, distribution, metadata
 
 
 class WrinkleError(Exception):
@@ -40,6 +39,8 @@ def missing_packages(extra: str) -> list[str]:
 @cache
 def extras() -> dict[str, list[str]]:
     """Name of each optional extra → the names of its packages, from the package's metadata."""
+    from importlib.metadata import PackageNotFoundError, metadata  # 50 ms, and rarely needed
+
     try:
         about = metadata("wrinkle")
     except PackageNotFoundError:  # run from a folder of sources without being installed
@@ -54,6 +55,8 @@ def extras() -> dict[str, list[str]]:
 
 
 def _installed(package: str) -> bool:
+    from importlib.metadata import PackageNotFoundError, distribution
+
     try:
         distribution(package)
     except PackageNotFoundError:

@@ -14,7 +14,6 @@ import pkgutil
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
-from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
@@ -155,6 +154,8 @@ class Registry(Generic[T]):
                 importlib.import_module(f"{package}.{module.name}")
 
     def _entry_points(self) -> Iterable[Any]:
+        from importlib.metadata import entry_points  # 50 ms, and rarely needed
+
         return entry_points(group=self.group)
 
     def _load_entry_point(self, name: str) -> None:

@@ -4,7 +4,6 @@ import difflib
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from wrinkle.errors import WrinkleError
@@ -38,6 +37,8 @@ def read_yaml(path: Path, form: str) -> dict[str, Any]:
 
     WrinkleError, one line, when there is none.
     """
+    import yaml  # the estimator needs schemas, but no files of settings
+
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:

@@ -19,6 +19,12 @@ def test_networks_and_their_sizes(wrinkle: Command) -> None:
     assert sizes["efficientnet_lite0"] == pytest.approx(count / 1e6, abs=0.005)
 
 
+def test_heads_and_losses_with_what_fits(wrinkle: Command) -> None:
+    lines = wrinkle("models").out.splitlines()
+    assert any(line.split() == ["coral", "ordinal"] for line in lines)
+    assert any(line.split() == ["dldl_v2", "sigma:", "2.0"] for line in lines)
+
+
 def test_packaged_models_and_their_scores(
     wrinkle: Command, small_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wrinkle.datasets.augment import (
+    Augment,
+    Photometric,
     draw_motion,
     generator,
     mirror_matrix,
@@ -13,7 +15,6 @@ from wrinkle.datasets.augment import (
     vary_pixels,
 )
 from wrinkle.faces.align import warp
-from wrinkle.runs import recipe
 
 
 def homogeneous(*rows: list[float]) -> np.ndarray:
@@ -51,7 +52,7 @@ def test_mirroring_twice_changes_nothing_and_once_flips_the_picture() -> None:
 
 
 def test_motions_stay_within_the_ranges_and_reach_them() -> None:
-    augment = recipe.Augment(mirror=0.25, rotation=10, scale=0.2, translation=0.05)
+    augment = Augment(mirror=0.25, rotation=10, scale=0.2, translation=0.05)
     mirrors, turns, scales = [], [], []
     for row in range(2000):
         motion, mirrored = draw_motion(generator(0, 0, row, 0), augment, 100)
@@ -79,9 +80,9 @@ def test_numbers_differ_by_every_part_of_the_place() -> None:
 CROP = cv2.resize(np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8), (64, 64))
 
 
-@pytest.mark.parametrize("field", list(recipe.Photometric.model_fields))
+@pytest.mark.parametrize("field", list(Photometric.model_fields))
 def test_each_change_alone_changes_a_copy(field: str) -> None:
-    strength = recipe.Photometric.model_validate({field: 0.9})
+    strength = Photometric.model_validate({field: 0.9})
     before = CROP.copy()
     results = [vary_pixels(generator(0, 0, row, 0), strength, CROP) for row in range(20)]
     assert np.array_equal(before, CROP)
@@ -91,15 +92,15 @@ def test_each_change_alone_changes_a_copy(field: str) -> None:
 
 
 def test_nothing_asked_nothing_changed() -> None:
-    assert vary_pixels(generator(0, 0, 0, 0), recipe.Photometric(), CROP) is CROP
+    assert vary_pixels(generator(0, 0, 0, 0), Photometric(), CROP) is CROP
 
 
 def test_greyscale_is_grey_and_brightness_bounded() -> None:
-    grey = vary_pixels(generator(0, 0, 0, 0), recipe.Photometric(greyscale=1), CROP)
+    grey = vary_pixels(generator(0, 0, 0, 0), Photometric(greyscale=1), CROP)
     assert np.ptp(grey.astype(int), axis=2).max() == 0
     flat = np.full((8, 8, 3), 100, np.uint8)
     values = [
-        int(vary_pixels(generator(0, 0, row, 0), recipe.Photometric(brightness=0.2), flat)[0, 0, 0])
+        int(vary_pixels(generator(0, 0, row, 0), Photometric(brightness=0.2), flat)[0, 0, 0])
         for row in range(300)
     ]
     assert 49 <= min(values) < 60

@@ -9,22 +9,36 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wrinkle.datasets.augment import Augment, motion_matrix
 from wrinkle.datasets.loader import (
     Draw,
     EpochBatches,
     Faces,
+    Item,
     balance_weights,
     create_loader,
+    normalised_motion,
     read_batches,
 )
 from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
 from wrinkle.faces.align import MIRRORED, TEMPLATE, face_input
+from wrinkle.faces.input import InputSpec
 from wrinkle.layers import crop_patches, patch_maps
-from wrinkle.runs import recipe
+from wrinkle.models.adpf import moved
 
 CPU = torch.device("cpu")
-AUGMENT = recipe.Augment(rotation=20, scale=0.2, translation=0.1)
+AUGMENT = Augment(rotation=20, scale=0.2, translation=0.1)
+
+
+def spec(size: int, zoom: float = 1.0) -> InputSpec:
+    """An input whose pixels stay in [0, 1]."""
+    return InputSpec(size, zoom, 48, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+
+
+def seen(item: Item, size: int) -> torch.Tensor:
+    """The picture (1, 3, size, size) that a network is shown of an item."""
+    return spec(size).images(item.crop[None], item.matrix[None])
 
 
 def batches(rows: int, batch: int, rank: int = 0, world: int = 1, seed: int = 0) -> EpochBatches:
@@ -95,26 +109,31 @@ def test_balance_exponents() -> None:
     assert half[-1] / half[0] == pytest.approx(2, rel=1e-3)  # √(80 / 20)
 
 
-def load(store: Path, workers: int, augment: recipe.Augment | None = AUGMENT) -> list[torch.Tensor]:
-    faces = Faces(Store(store), 32, 1.0, augment, seed=7)
+def load(store: Path, workers: int, augment: Augment | None = AUGMENT) -> list[torch.Tensor]:
+    every = Store(store)
+    boxes = np.random.default_rng(0).random((len(every), 2, 3, 4)).astype(np.float32)
+    faces = Faces(every, spec(32), augment, 7, {"boxes": boxes})
     sampler = batches(85, 20)
     sampler.start(1)
     found = list(read_batches(create_loader(faces, sampler, workers, CPU), CPU))
-    return [torch.cat([batch[part] for batch in found]) for part in range(4)]
+    plain = ("crop", "matrix", "key_points", "age", "deviation", "side", "motion")
+    parts = {name: torch.cat([getattr(batch, name) for batch in found]) for name in plain}
+    return [*parts.values(), torch.cat([batch.extras["boxes"] for batch in found])]
 
 
 def test_batches_do_not_depend_on_workers(drawn_store: Path) -> None:
     for a, b in zip(load(drawn_store, 0), load(drawn_store, 2), strict=True):
-        assert torch.equal(a, b)
+        assert torch.equal(a.nan_to_num(-1), b.nan_to_num(-1))
 
 
 def test_without_augmentation_key_points_lie_on_the_template(drawn_store: Path) -> None:
-    faces = Faces(Store(drawn_store), 32, 1.0)
-    item = faces[Draw(0, 5, 0)]
+    item = Faces(Store(drawn_store), spec(32))[Draw(0, 5, 0)]
     np.testing.assert_allclose(item.key_points, TEMPLATE, atol=1e-5)
     assert item.age == 5 * 37 % 81
     assert item.deviation.isnan()
-    wider = Faces(Store(drawn_store), 32, 0.8)[Draw(0, 5, 0)]
+    assert item.side == 0
+    torch.testing.assert_close(item.motion, torch.eye(2, 3))
+    wider = Faces(Store(drawn_store), spec(32, 0.8))[Draw(0, 5, 0)]
     np.testing.assert_allclose(wider.key_points, TEMPLATE * 0.8, atol=1e-5)
 
 
@@ -140,12 +159,11 @@ class Dots:
 
 @pytest.mark.parametrize("mirror", [0.0, 1.0])
 def test_key_points_land_where_the_picture_shows_them(mirror: float) -> None:
-    augment = recipe.Augment(mirror=mirror, rotation=25, scale=0.2, translation=0.05)
-    faces = Faces(Dots(), 96, 0.9, augment, seed=3)  # type: ignore[arg-type]
+    augment = Augment(mirror=mirror, rotation=25, scale=0.2, translation=0.05)
+    faces = Faces(Dots(), spec(96, 0.9), augment, seed=3)  # type: ignore[arg-type]
     for number in range(10):
         item = faces[Draw(number, 0, 0)]
-        batch = type(item)(*(part[None] for part in item))
-        pixels = face_input(batch.crop, batch.matrix, 96, (0.0,) * 3, (1.0,) * 3)[0].numpy()
+        pixels = seen(item, 96)[0].numpy()
         y, x = np.mgrid[:96, :96] + 0.5
         for point, (px, py) in enumerate((item.key_points.numpy() + 1) * 48):
             near = (np.hypot(x - px, y - py) < 6) & (pixels[0] > 0.3)
@@ -159,12 +177,11 @@ def test_key_points_land_where_the_picture_shows_them(mirror: float) -> None:
 
 
 def test_network_input_is_normalised_and_channels_last(drawn_store: Path) -> None:
-    faces = Faces(Store(drawn_store), 32, 1.0)
-    item = faces[Draw(0, 0, 0)]
-    batch = type(item)(*(part[None] for part in item))
-    plain = face_input(batch.crop, batch.matrix, 32, (0.0,) * 3, (1.0,) * 3)
+    item = Faces(Store(drawn_store), spec(32))[Draw(0, 0, 0)]
+    plain = face_input(item.crop[None], item.matrix[None], 32, (0.0,) * 3, (1.0,) * 3)
     mean, std = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
-    images = face_input(batch.crop, batch.matrix, 32, mean, std)
+    normalised = InputSpec(32, 1.0, 48, mean, std)
+    images = normalised.images(item.crop[None], item.matrix[None])
     assert plain.min() >= 0
     assert plain.max() <= 1
     expected = (plain - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
@@ -173,36 +190,62 @@ def test_network_input_is_normalised_and_channels_last(drawn_store: Path) -> Non
 
 
 def test_patches_move_with_the_face(drawn_store: Path) -> None:
-    """What a patch shows of the varied view is what it shows of the plain one, or of its mirror
-    picture where the view is mirrored."""
+    """What a moved patch shows of the varied view is what it shows of the plain one, or of its
+    mirror image where the view is mirrored."""
     store = Store(drawn_store)
     low = np.random.default_rng(0).uniform(-0.6, 0, (len(store), 2, 3, 2))
     boxes = np.concatenate([low, low + 0.6], -1).astype(np.float32)
-    augment = recipe.Augment(mirror=0.5, rotation=20, scale=0.1, translation=0.05)
-    plain, varied = Faces(store, 64, 1.0), Faces(store, 64, 1.0, augment, 0, boxes)
-    seen, own, others = set(), [], []
+    augment = Augment(mirror=0.5, rotation=20, scale=0.1, translation=0.05)
+    plain, varied = Faces(store, spec(64)), Faces(store, spec(64), augment, 0, {"boxes": boxes})
+    sides, own, others = set(), [], []
     for row in range(12):
         item, other = plain[Draw(0, row, 0)], varied[Draw(0, row, 0)]
-        image, view = (
-            face_input(i.crop[None], i.matrix[None], 64, (0, 0, 0), (1, 1, 1))
-            for i in (item, other)
-        )
+        image, view = seen(item, 64), seen(other, 64)
         mirrored = bool(torch.det(other.matrix[:, :2]) < 0)
-        seen.add(mirrored)
-        known = patch_maps(torch.from_numpy(boxes[row, int(mirrored)])[None])
+        assert int(other.side) == int(mirrored)
+        sides.add(mirrored)
+        known = patch_maps(other.extras["boxes"][other.side][None])
+        np.testing.assert_array_equal(other.extras["boxes"], boxes[row])
         expected = crop_patches(image.flip(-1) if mirrored else image, known, 16)
-        found = crop_patches(view, other.patches, 16)
-        assert other.patches.shape == (1, 3, 2, 3)
+        patches = moved(known, other.motion[None])
+        assert patches.shape == (1, 3, 2, 3)
+        found = crop_patches(view, patches, 16)
         own.append((found - expected).abs().mean().item())
         others.append((found - expected.roll(1, 1)).abs().mean().item())
-    assert seen == {True, False}
+    assert sides == {True, False}
     assert max(own) < 0.05
     assert np.mean(own) < 0.3 * np.mean(others)
 
 
-def test_plain_faces_bring_the_patches_of_both_pictures(drawn_store: Path) -> None:
+@given(
+    st.floats(-180, 180),
+    st.floats(0.5, 2),
+    st.tuples(st.floats(-0.5, 0.5), st.floats(-0.5, 0.5)),
+    st.booleans(),
+)
+def test_a_motion_says_where_points_of_the_view_land(
+    degrees: float, scale: float, shift: tuple[float, float], mirror: bool
+) -> None:
+    """Point by point through pixels: from the view that the motion starts at to the input."""
+    size = 40
+    motion = motion_matrix(size, degrees, scale, shift, mirror)
+    found = normalised_motion(motion, mirror, size)
+    for x, y in ((0.0, 0.0), (0.3, -0.7), (-1.0, 1.0)):
+        column, row = (x + 1) * size / 2, (y + 1) * size / 2
+        if mirror:  # the motion is one of the plain view, the point one of its mirror image
+            column = size - column
+        landed = motion @ (column, row, 1.0)
+        np.testing.assert_allclose(found @ (x, y, 1.0), 2 * landed / size - 1, atol=1e-9)
+
+
+def test_plain_faces_bring_the_extras_of_both_sides(drawn_store: Path) -> None:
     store = Store(drawn_store)
     boxes = np.random.default_rng(0).random((len(store), 2, 3, 4)).astype(np.float32)
-    item = Faces(store, 32, 1.0, patches=boxes)[Draw(0, 5, 0)]
-    torch.testing.assert_close(item.patches, patch_maps(torch.from_numpy(boxes[5])))
-    assert Faces(store, 32, 1.0)[Draw(0, 5, 0)].patches.numel() == 0
+    item = Faces(store, spec(32), extras={"boxes": boxes})[Draw(0, 5, 0)]
+    assert list(item.extras) == ["boxes"]
+    np.testing.assert_array_equal(item.extras["boxes"], boxes[5])
+    assert item.side == 0
+    torch.testing.assert_close(item.motion, torch.eye(2, 3))
+    unmoved = moved(patch_maps(item.extras["boxes"]), item.motion.expand(2, 2, 3))
+    torch.testing.assert_close(unmoved, patch_maps(torch.from_numpy(boxes[5])))
+    assert Faces(store, spec(32))[Draw(0, 5, 0)].extras == {}

@@ -9,7 +9,7 @@ from wrinkle.inference import prepared as inference
 from wrinkle.inference.prepared import PackedConv2d
 from wrinkle.layers import crop_patches, patch_boxes, patch_maps
 from wrinkle.models import Extras, Output, create_model
-from wrinkle.models.adpf import ADPF
+from wrinkle.models.adpf import ADPF, moved
 from wrinkle.models.attention_net import AttentionNet
 from wrinkle.models.cost import costs
 from wrinkle.models.heads.rectified import rectified_distribution
@@ -211,6 +211,22 @@ def test_known_patches_of_the_picture_and_its_mirror_give_the_same_prediction() 
     for known, own in ((found, expected), (alone, plain)):
         torch.testing.assert_close(known.distribution[:, 0], own.distribution)
         torch.testing.assert_close(known.age[:, 0], own.age)
+
+
+def test_patches_follow_the_motion_of_the_view() -> None:
+    """Turned by a quarter and shifted: a box's map is turned and shifted likewise."""
+    model, images = whole(), pictures()
+    boxes = model.find_patches(images)
+    shift = torch.tensor([[1.0, 0.0, 0.1], [0.0, 1.0, -0.2]]).expand(2, 2, 3)
+    shifted = boxes + torch.tensor([0.1, -0.2, 0.1, -0.2])
+    with torch.no_grad():
+        found = model(images, None, Extras({"boxes": boxes}, shift)).raw
+        torch.testing.assert_close(found, with_boxes(model, images, shifted).raw)
+    turn = torch.tensor([[0.0, -1.0, 0.3], [1.0, 0.0, 0.0]])
+    maps = moved(patch_maps(boxes), turn.expand(2, 2, 3))
+    corner = torch.tensor([1.0, -1.0, 1.0])  # the patch's top right, in its own coordinates
+    x, y = boxes[0, 0, 2], boxes[0, 0, 1]
+    torch.testing.assert_close(maps[0, 0] @ corner, torch.stack([0.3 - y, x]))
 
 
 def test_bfloat16_blocks_move_ages_little(monkeypatch: pytest.MonkeyPatch) -> None:

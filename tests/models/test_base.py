@@ -97,9 +97,7 @@ def test_each_side_has_extras_of_its_own_and_a_motion_that_moves_nothing(
     seen: list[Extras | None] = []
     forward = Sided.forward
 
-    def watched(
-        self: Sided, images: Tensor, points: Tensor, extras: Extras | None = None
-    ) -> Output:
+    def watched(self: Sided, images: Tensor, points: Tensor, *given: Extras) -> Output:
         seen.append(given[0] if given else None)
         return forward(self, images, points, *given)
 

@@ -109,7 +109,8 @@ def test_a_start_from_the_run_of_another_choice(system: Path) -> None:
         return load_recipe(system, ["dataset=b", *overrides]).init
 
     assert start() == "runs/system/a-full/utkface/model.safetensors"
-    assert start("size=small", "variant=drop") == ("runs/system/a-small-drop/utkface/model.safetensors")
+    small = "runs/system/a-small-drop/utkface/model.safetensors"
+    assert start("size=small", "variant=drop") == small
     assert start("init=x.pth") == "x.pth"
     assert start("init={dataset: a, variant: null}", "variant=drop") == start()
     assert start("init={dataset: a, variant: adam}").startswith("runs/system/a-full-adam/")

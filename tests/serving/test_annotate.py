@@ -22,6 +22,7 @@ def face(x: float, y: float, side: float, age: float = 34.4) -> Face:
         age,
         (27.3, 42.6),
         np.full(101, 1 / 101, np.float32),
+        np.arange(101),
     )
 
 

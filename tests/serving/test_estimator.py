@@ -3,6 +3,7 @@ import io
 import threading
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +11,19 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from tests.conftest import EXAMPLES, KNOWN_AGES
+from tests.conftest import EXAMPLES, KNOWN_AGES, write_model
 from wrinkle import AgeEstimator, Face, ImageError, WrinkleError
 from wrinkle.datasets.store import Store
+from wrinkle.faces.align import MIRRORED
 from wrinkle.faces.decode import decode
 from wrinkle.inference.conformal import Calibration
+from wrinkle.inference.intervals import central_interval, probability_at_least
 from wrinkle.inference.predict_store import predict_store
 from wrinkle.models.file import amend
 from wrinkle.serving import estimator as serving
-from wrinkle.serving.estimator import MEMORY_PIXELS, interval
+from wrinkle.serving.estimator import MEMORY_PIXELS
 
 PORTRAIT = EXAMPLES / "grace_hopper_1984.jpg"
 
@@ -55,6 +55,7 @@ def test_a_face_is_what_it_says(estimator: AgeEstimator) -> None:
     assert 0 < face.score <= 1
     assert face.distribution.shape == (101,)
     assert face.distribution.sum() == pytest.approx(1, abs=1e-5)
+    assert face.ages.tolist() == list(range(101))
     assert face.age == pytest.approx(face.distribution.astype(float) @ np.arange(101), abs=1e-5)
     low, high = face.interval
     assert 0 <= low < high <= 100
@@ -113,13 +114,13 @@ def test_the_example_in_the_docstring(
     assert "years, 90 % between" in capsys.readouterr().out
 
 
-# The same face by another road
+# The same face by another way
 
 
 def test_predict_equals_evaluating_the_packed_face(
     estimator: AgeEstimator, example_store: Path
 ) -> None:
-    """Both roads share crop, view and warp, so only the crop's JPEG lies between them.
+    """Both ways share crop, view and warp, so only the crop's JPEG lies between them.
 
     For scale: a view 3 % closer moves the estimates several times as far.
     """
@@ -129,10 +130,8 @@ def test_predict_equals_evaluating_the_packed_face(
     straight = [faces[0].age for faces in estimator.predict([EXAMPLES / name for name in names])]
 
     def packed(zoom: float) -> np.ndarray:
-        view = {**estimator.header["input"], "zoom": zoom}
-        header = {**estimator.header, "input": view}
-        rows = predict_store(estimator.model, header, store, np.arange(len(store)))
-        return rows @ np.arange(101)
+        spec = replace(estimator.spec, zoom=zoom)
+        return predict_store(estimator.model, spec, store, np.arange(len(store))).age
 
     off = np.abs(packed(1.0) - straight)
     assert off.max() < 0.6
@@ -282,44 +281,6 @@ def test_no_picture_outlives_its_batch(blind: AgeEstimator) -> None:
 # The interval
 
 
-def slow_interval(probabilities: list[float], share: float) -> tuple[float, float]:
-    """Walk up the ages, a year at a time, until the tail's share is reached within one of them."""
-
-    def quantile(wanted: float) -> float:
-        below = 0.0
-        for age, p in enumerate(probabilities):
-            if below + p >= wanted and p > 0:
-                return age - 0.5 + (wanted - below) / p
-            below += p
-        return len(probabilities) - 0.5
-
-    total = sum(probabilities)
-    low, high = quantile((1 - share) / 2 * total), quantile((1 + share) / 2 * total)
-    return max(low, 0.0), min(high, len(probabilities) - 1.0)
-
-
-weights = arrays.arrays(
-    np.float64, st.integers(2, 110), elements=st.floats(0.001, 1) | st.sampled_from([1e-6, 50.0])
-)
-
-
-@given(weights, st.floats(0.05, 0.99))
-def test_interval_against_a_walk_up_the_ages(weights: np.ndarray, share: float) -> None:
-    distribution = weights / weights.sum()
-    expected = slow_interval(distribution.tolist(), share)
-    assert interval(distribution, share) == pytest.approx(expected, abs=1e-6)
-
-
-@given(weights)
-def test_interval_contains_the_median_and_widens_with_its_share(weights: np.ndarray) -> None:
-    distribution = (weights / weights.sum()).astype(np.float32)
-    median, _ = interval(distribution, 0)
-    low, high = interval(distribution)
-    narrow_low, narrow_high = interval(distribution, 0.5)
-    assert low <= narrow_low <= median <= narrow_high <= high
-    assert 0 <= low <= high <= len(distribution) - 1
-
-
 def test_a_calibrated_model_gives_its_calibrations_figures(
     estimator: AgeEstimator, small_model: Path, tmp_path: Path
 ) -> None:
@@ -339,15 +300,45 @@ def test_a_calibrated_model_gives_its_calibrations_figures(
     # Not calibrated: of the distribution, an age a being [a − ½, a + ½).
     assert before.at_least(40) == pytest.approx(before.distribution[40:].sum(), abs=1e-5)
     assert before.at_least(0) == 1
+    assert before.interval == central_interval(before.distribution, before.ages)
 
 
-def test_interval_of_a_certain_age() -> None:
-    certain = np.zeros(101)
-    certain[30] = 1
-    assert interval(certain) == pytest.approx((29.55, 30.45))
-    certain[[0, 30]] = certain[[30, 0]]
-    assert interval(certain) == pytest.approx((0, 0.45))
-    assert interval(np.full(101, 1 / 101)) == pytest.approx((4.55, 95.45))
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_ages_are_the_heads_own_and_intervals_follow_them(tmp_path: Path, calibrated: bool) -> None:
+    """OR-CNN counts questions: its age is a whole year, the mean of its distribution is not."""
+    path = write_model(
+        tmp_path / "or_cnn.safetensors", "efficientnet_lite0", {"input_size": 64, "head": "or_cnn"}
+    )
+    calibration = Calibration(np.linspace(-2, 2, 101), 101, "made up")
+    if calibrated:
+        amend(path, path, calibration=calibration.to_header())
+    estimator = AgeEstimator.load(path, device="cpu")
+    ((face,),) = estimator.predict(PORTRAIT)
+    p, ages = face.distribution.astype(float), face.ages
+    assert p.sum() == pytest.approx(1, abs=1e-5)
+    picture = decode(PORTRAIT)
+    (detections,) = estimator.detector([picture])
+    pixels, points = estimator.inputs([(picture, detections[0])])
+    with torch.inference_mode():
+        plain, mirrored = (
+            estimator.model.predict(*each, mirror=False).age.item()
+            for each in (
+                (pixels, points),
+                (pixels.flip(-1), points[:, MIRRORED] * torch.tensor([-1.0, 1.0])),
+            )
+        )
+    assert plain == round(plain)
+    assert face.age == pytest.approx((plain + mirrored) / 2)
+    assert abs(face.age - p @ ages) > 1e-3
+    if calibrated:
+        own = np.array([face.age])
+        expected = calibration.interval(p[None], ages, predicted=own)[0]
+        assert face.interval == pytest.approx(tuple(expected), abs=1e-4)
+        chance = calibration.at_least(p[None], ages, 40, own)[0]
+    else:
+        assert face.interval == pytest.approx(central_interval(p, ages), abs=1e-4)
+        chance = probability_at_least(p, ages, 40)
+    assert face.at_least(40) == pytest.approx(chance, abs=1e-5)
 
 
 # Devices and files

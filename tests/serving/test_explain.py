@@ -5,7 +5,6 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
-from wrinkle.serving.drawing import visible
 
 from tests.conftest import EXAMPLES, write_adpf, write_dhaa
 from wrinkle import AgeEstimator
@@ -14,6 +13,7 @@ from wrinkle.errors import ImageError, WrinkleError
 from wrinkle.models import create_model
 from wrinkle.models.adpf import ADPF
 from wrinkle.serving.explain import explain, gallery
+from wrinkle.serving.explainers.drawing import visible
 
 PORTRAIT = EXAMPLES / "grace_hopper_1984.jpg"
 
@@ -113,7 +113,7 @@ def test_gallery_has_a_row_a_rank_and_a_column_a_face(
 
 def test_gallery_of_what_has_no_patches(small_model: Path, example_store: Path) -> None:
     estimator, store = AgeEstimator.load(small_model), Store(example_store)
-    with pytest.raises(WrinkleError, match="efficientnet_lite0 looks at none"):
+    with pytest.raises(WrinkleError, match="patches, and EfficientNetLite has none"):
         gallery(estimator, store, 3)
 
 

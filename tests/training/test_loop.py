@@ -12,9 +12,11 @@ import torch
 from safetensors.torch import load_file
 
 from tests import tiny
+from wrinkle import files
 from wrinkle.errors import WrinkleError
 from wrinkle.files import read_tensors
 from wrinkle.models.file import load_model
+from wrinkle.runs.folder import STATE_FILE
 from wrinkle.runs.recipe import load_recipe
 from wrinkle.training import loop
 from wrinkle.training.folds import train
@@ -120,6 +122,22 @@ def test_a_signal_writes_the_state_and_says_how_to_go_on(
     train(recipe, "1", tmp_path / "whole")
     a, b = (tmp_path / runs / "drawn/1/model.safetensors" for runs in ("runs", "whole"))
     assert a.read_bytes() == b.read_bytes()
+
+
+def test_the_state_of_an_older_version_is_one_line(
+    drawn_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that wrinkle began before networks had heads."""
+    folder = tmp_path / "drawn" / "1"
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "FORMAT", 1)
+        header = {"kind": "state", "progress": {"epoch": 0, "step": 2, "loss": 4.6, "seen": 64}}
+        files.write_tensors(folder / STATE_FILE, {"model/fc.bias": torch.zeros(101)}, header)
+    before = (folder / STATE_FILE).read_bytes()
+    with pytest.raises(WrinkleError, match=r"state.safetensors.*older wrinkle.*remove") as error:
+        train(load_recipe(drawn_recipe), "1", tmp_path)
+    assert "\n" not in str(error.value)
+    assert (folder / STATE_FILE).read_bytes() == before
 
 
 @pytest.mark.kills

@@ -1,4 +1,4 @@
-"""List the trained models in the package and the networks that recipes can train."""
+"""List the trained models in the package, and the networks, heads and losses for recipes."""
 
 import argparse
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from wrinkle.models import MODELS, create_model, list_models
+    from wrinkle.models import create_model, list_models
     from wrinkle.models.file import load_model
     from wrinkle.models.packaged import model_file, packaged_models
 
@@ -33,14 +33,29 @@ def run(args: argparse.Namespace) -> int:
         _, header = load_model(model_file(args.name))
         print(_card(header))
         return 0
+    _print_packaged()
+    _print_networks()
+    _print_heads_and_losses()
+    return 0
+
+
+def _print_packaged() -> None:
+    from wrinkle.models.file import load_model
+    from wrinkle.models.packaged import packaged_models
+
     print("Trained models in the package (`wrinkle models NAME` prints the card):")
     for name, path in packaged_models().items():
         _, header = load_model(path)
         scores = "  ".join(f"{key} {value:.2f}" for key, value in _scores(header).items())
         size = path.stat().st_size / 2**20
         print(f"  {name:<20} {header['model']['name']}, {size:.1f} MiB  {scores}")
-    print("Networks for recipes:")
-    for name in list_models():
+
+
+def _print_networks() -> None:
+    from wrinkle.models import MODELS, create_model
+
+    print("Networks for recipes (model.name):")
+    for name in MODELS.names():
         fields = MODELS.schema(name).model_fields.items()
         required = [field for field, about in fields if about.is_required()]
         if required:
@@ -48,7 +63,22 @@ def run(args: argparse.Namespace) -> int:
             continue
         parameters = sum(p.numel() for p in create_model(name).parameters())
         print(f"  {name:<20} {parameters / 1e6:6.2f} M parameters")
-    return 0
+
+
+def _print_heads_and_losses() -> None:
+    from wrinkle.losses import LOSSES
+    from wrinkle.losses.loss import terms_for
+    from wrinkle.models import HEADS
+
+    print("Heads of networks (model.head), and the losses that train them:")
+    for name in HEADS.names():
+        kind = getattr(HEADS.get(name), "trained_as", "")
+        print(f"  {name:<20} {', '.join(terms_for(kind))}")
+    print("Terms of a loss (loss), and their fields:")
+    for name in LOSSES.names():
+        fields = LOSSES.schema(name).model_fields.items()
+        written = ", ".join(f"{field}: {about.default}" for field, about in fields)
+        print(f"  {name:<20} {written}".rstrip())
 
 
 def _print_costs(title: str, model: "AgeModel") -> None:

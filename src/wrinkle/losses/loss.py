@@ -53,7 +53,7 @@ class Loss:
                 raise WrinkleError(
                     f"loss {name} trains heads of the kind {' or '.join(term.fits)}, and this "
                     f"model's head {type(model.head).__name__} is of the kind {kind}; choices: "
-                    f"{', '.join(_terms_for(kind))}"
+                    f"{', '.join(terms_for(kind))}"
                 )
             missing = [extra for extra in term.needs if extra not in model.extra_names]
             if missing:
@@ -63,7 +63,7 @@ class Loss:
         if not any(term.fits for term in self.terms.values()):
             raise WrinkleError(
                 f"loss {', '.join(self.terms)} does not train the head: add one of "
-                f"{', '.join(_terms_for(kind))}"
+                f"{', '.join(terms_for(kind))}"
             )
 
     def __call__(
@@ -93,5 +93,6 @@ class Loss:
         return sum(values[1:], values[0])
 
 
-def _terms_for(kind: str) -> list[str]:
+def terms_for(kind: str) -> list[str]:
+    """Return the names of the terms that train heads of a kind (`Head.trained_as`)."""
     return [name for name in LOSSES.names() if kind in getattr(LOSSES.get(name), "fits", ())]

@@ -244,13 +244,13 @@ class Trainer:
         """Call `after_epoch`, validate, save the model if it is chosen, and write the state."""
         training, progress = self.recipe.training, self.progress
         if self.keeps_raw:
-            self.network.after_epoch(torch.cat(self.raws), torch.cat(self.labels))
+            for network in filter(None, (self.network, self.average)):
+                network.after_epoch(torch.cat(self.raws), torch.cat(self.labels))
             self.raws, self.labels = [], []
         last = progress.epoch + 1 == training.epochs
         score = None
-        if len(self.fold.validation) and (
-            last or (progress.epoch + 1) % training.validate_every == 0
-        ):
+        due = last or (progress.epoch + 1) % training.validate_every == 0
+        if due and len(self.fold.validation):
             score = self._validate()
         progress.history.append(
             {

@@ -4,7 +4,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from wrinkle import registry
 from wrinkle.errors import WrinkleError
 from wrinkle.faces.detectors import DETECTORS, Detection, create_detector
 from wrinkle.faces.detectors.mtcnn import MTCNN
@@ -77,6 +76,6 @@ class Nothing:
 def test_a_detector_of_an_installed_package(monkeypatch: pytest.MonkeyPatch) -> None:
     point = SimpleNamespace(name="nothing_of_a_test", load=lambda: Nothing)
     groups = {"wrinkle.detectors": [point]}
-    monkeypatch.setattr(registry, "entry_points", lambda group: groups.get(group, []))
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: groups.get(group, []))
     assert "nothing_of_a_test" in DETECTORS.names()
     assert create_detector("nothing_of_a_test")([np.zeros((2, 2, 3), np.uint8)]) == [[]]
