@@ -244,6 +244,7 @@ class _Attend(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, m_h: Tensor, m_w: Tensor, u: Tensor) -> Tensor:
+        """Σ_j softmax_j(l_ij) u_j (B, L), block by block."""
         out, log_sum = torch.empty_like(u), torch.empty_like(u)
         for i, rows, p, _ in blocks(q):
             logits(q[i, rows], k[i], m_h[i, rows], m_w[i, rows], p)
@@ -257,6 +258,7 @@ class _Attend(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, ...]:
+        """Gradient g (B, L) of the result → gradients of q, k, m_h, m_w and u."""
         q, k, m_h, m_w, u, out, log_sum = ctx.saved_tensors
         dq, dm_h, dm_w = torch.empty_like(q), torch.empty_like(m_h), torch.empty_like(m_w)
         dk, du = torch.zeros_like(k), torch.zeros_like(u)

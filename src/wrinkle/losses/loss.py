@@ -94,5 +94,5 @@ class Loss:
 
 
 def terms_for(kind: str) -> list[str]:
-    """Names of the terms that train heads of a kind (`Head.trained_as`)."""
+    """Return the names of the terms that train heads of a kind (`Head.trained_as`)."""
     return [name for name in LOSSES.names() if kind in getattr(LOSSES.get(name), "fits", ())]

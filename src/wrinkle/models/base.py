@@ -197,7 +197,7 @@ class AgeModel(nn.Module):
     def after_epoch(self, raw: Tensor, ages: Tensor) -> None:
         """Hook after every training epoch; here it calls `Head.after_epoch` of the final head.
 
-        It is called for the running average of the weights too, with the same arguments.
+        It is also called for the moving average of the weights, with the same arguments.
 
         Args:
             raw: (N, …), raw outputs for the epoch's N training faces, detached.

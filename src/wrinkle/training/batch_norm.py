@@ -1,7 +1,7 @@
-"""Batch norm over the whole batch when several processes on CPUs share it.
+"""Batch norm over the complete batch when several processes on CPUs divide it.
 
-PyTorch's SyncBatchNorm needs a GPU. Without it two processes would normalise half a batch each, and
-two runs of one recipe would differ by more than rounding.
+PyTorch's SyncBatchNorm needs a GPU. Without shared statistics two processes would normalise half a
+batch each, and their run would differ from that of one process by more than rounding.
 """
 
 from typing import Any

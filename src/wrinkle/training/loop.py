@@ -249,9 +249,8 @@ class Trainer:
             self.raws, self.labels = [], []
         last = progress.epoch + 1 == training.epochs
         score = None
-        if len(self.fold.validation) and (
-            last or (progress.epoch + 1) % training.validate_every == 0
-        ):
+        due = last or (progress.epoch + 1) % training.validate_every == 0
+        if due and len(self.fold.validation):
             score = self._validate()
         progress.history.append(
             {
