@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from wrinkle.console import count, say
     from wrinkle.datasets.store import Store
     from wrinkle.evaluation import evaluate, write_predictions
     from wrinkle.evaluation.assurance import challenge_table
@@ -62,4 +63,7 @@ def run(args: argparse.Namespace) -> int:
             print("\n" + challenge_table(predictions, CHALLENGES))
     if len(found) > 1:
         print("\n" + comparison_table(in_common([each.predictions for each in found])))
+    if args.predictions is not None:
+        written = len(found[0].predictions.predicted)
+        say(f"wrote {args.predictions}: {count(written, 'prediction')}")
     return 0

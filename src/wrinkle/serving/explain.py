@@ -12,8 +12,9 @@ from wrinkle.errors import ImageError, WrinkleError
 from wrinkle.faces.decode import decode, printable
 from wrinkle.faces.input import InputSpec
 from wrinkle.models.base import Prediction
-from wrinkle.serving.estimator import AgeEstimator, Picture
+from wrinkle.serving.estimator import AgeEstimator
 from wrinkle.serving.explainers import explain_face, explain_many
+from wrinkle.serving.prediction import Picture
 
 
 @torch.inference_mode()

@@ -1,11 +1,11 @@
 """Checks before a run that no test data was or will be trained on."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from wrinkle.console import note
 from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
 from wrinkle.files import read_tensors, replace_file
@@ -43,7 +43,7 @@ def check_integrity(
     line = summary(protocol, leaks, len(folds))
     replace_file(root / LEAKS_FILE, leaks_csv(leaks), writer)
     if leaks:
-        print(f"wrinkle: {line} They are listed in {root / LEAKS_FILE}", file=sys.stderr)
+        note(f"{line} They are listed in {root / LEAKS_FILE}")
     return line
 
 

@@ -11,8 +11,8 @@ import daft
 import pyarrow as pa
 import pyarrow.compute as pc
 from daft import col
-from tqdm import tqdm
 
+from wrinkle.console import progress
 from wrinkle.curation.config import Refine
 from wrinkle.curation.people.label_studio import KEY, LabelStudio, field
 from wrinkle.curation.people.tasks import LABEL_CONFIG, Tasks, new_task
@@ -69,7 +69,7 @@ def push(workspace: Workspace, settings: Refine) -> int:
     todo = [(asked.round(face) + 1, face) for face in ages if _due(refined[face], asked, settings)]
     todo.sort(key=lambda job: job[0])  # stable: the most uncertain first
     pictures = _pictures(workspace, [face for _, face in todo])
-    with tqdm(total=len(todo), desc="push", disable=None) as bar:
+    with progress(what="push", unit="face", total=len(todo)) as bar:
         for start in range(0, len(todo), AT_ONCE):
             some = todo[start : start + AT_ONCE]
             server.add(project, [new_task(f, r, ages[f], next(pictures)) for r, f in some])
