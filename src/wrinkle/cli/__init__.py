@@ -62,18 +62,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except WrinkleError as error:
-        print(f"wrinkle: {_one_line(error)}", file=sys.stderr)
+        _complain(_one_line(error))
         return 2
     except KeyboardInterrupt as stop:
-        print(f"wrinkle: {str(stop) or 'stopped'}", file=sys.stderr)
+        _complain(str(stop) or "stopped")
         return 130
     except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
         _flush_or_drop()
         return 0
     except OSError as error:  # such as a full disk: `> ages.csv`
         _flush_or_drop()
-        print(f"wrinkle: {error}", file=sys.stderr)
+        _complain(str(error))
         return 2
+
+
+def _complain(text: str) -> None:
+    from wrinkle.console import complain  # tqdm takes 20 ms to import
+
+    complain(text)
 
 
 def _run(given: Sequence[str]) -> int:
