@@ -17,11 +17,15 @@ import textwrap
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
 from wrinkle import __version__
 from wrinkle.errors import WrinkleError
+
+MARK = "\0"
+"""Precedes a name that begins with a dash while argparse parses it; no name can contain it."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -34,6 +38,8 @@ class Parser(argparse.ArgumentParser):
     def parse(self, given: Sequence[str]) -> argparse.Namespace:
         """Parse a command line; options may be between files unless there are subcommands.
 
+        What follows `--` is never an option.
+
         Args:
             given: arguments after the command's name.
 
@@ -42,7 +48,11 @@ class Parser(argparse.ArgumentParser):
         """
         if self._subparsers is not None:  # not supported by `parse_intermixed_args`
             return self.parse_args(given)
-        return self.parse_intermixed_args(given)
+        # `parse_intermixed_args` forgets `--`, so names such as -a.jpg are marked instead.
+        end = given.index("--") if "--" in given else len(given)
+        names = [f"{MARK}{name}" if name.startswith("-") else name for name in given[end + 1 :]]
+        found = self.parse_intermixed_args([*given[:end], *names])
+        return argparse.Namespace(**{key: _unmarked(value) for key, value in vars(found).items()})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,6 +84,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _flush_or_drop()
         _complain(str(error))
         return 2
+
+
+def _unmarked(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_unmarked(each) for each in value]
+    if isinstance(value, str | Path) and str(value).startswith(MARK):
+        return type(value)(str(value).removeprefix(MARK))
+    return value
 
 
 def _complain(text: str) -> None:
