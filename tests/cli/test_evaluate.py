@@ -170,7 +170,7 @@ def test_predictions_of_other_systems_are_compared_with_a_model(
     assert first.startswith(str(small_model))
     assert second.split()[:2] == ["theirs", "1.00"]
     part = wrinkle("evaluate", theirs, example_store, "--split", "test", "--protocol", "random:5:0")
-    assert part.out.startswith("1 faces") or part.err == [
+    assert part.out.startswith("1 face: ") or part.err == [
         f"wrinkle: {theirs} holds no picture of the test part"
     ]
 

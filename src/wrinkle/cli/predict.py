@@ -125,6 +125,8 @@ def _pictures(names: list[str]) -> tuple[list[Path], int]:
 
 
 def _make_folder(folder: Path) -> None:
+    if folder.is_file():
+        raise WrinkleError(f"cannot write to {folder}: it is a file, give a folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

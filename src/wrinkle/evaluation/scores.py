@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wrinkle.console import count
 from wrinkle.evaluation.metrics import age_decades, bias, epsilon_error, mean_absolute_error
 from wrinkle.evaluation.predictions import INTERVAL, Predictions
 from wrinkle.evaluation.uncertainty import Estimate, compare, estimates
@@ -148,9 +149,9 @@ def score_table(predictions: Predictions, rows: Sequence[Score] | None = None) -
 
 
 def _headline(predictions: Predictions, row: Score) -> str:
-    people = "" if row.people is None else f" of {row.people:,} people"
+    people = "" if row.people is None else f" of {count(row.people, 'person', 'people')}"
     text = (
-        f"{row.faces:,} faces{people}: MAE {row.mae.value:.2f} years "
+        f"{count(row.faces, 'face')}{people}: MAE {row.mae.value:.2f} years "
         f"(95 %: {row.mae.low:.2f}–{row.mae.high:.2f}), "
         f"CS({CUMULATIVE}) {100 * row.cs5.value:.1f} % "
         f"({100 * row.cs5.low:.1f}–{100 * row.cs5.high:.1f}), "
@@ -173,7 +174,8 @@ def comparison_table(systems: Sequence[Predictions]) -> str:
         systems: as from `in_common`.
     """
     faces = len(systems[0].predicted)
-    lines = [f"{faces:,} faces that all systems have; differences to {systems[0].system}", ""]
+    shared = f"{count(faces, 'face')} that all systems have"
+    lines = [f"{shared}; differences to {systems[0].system}", ""]
     width = max(len(each.system) for each in systems) + 2
     lines.append(
         f"{'':<{width}}{'MAE':>8}{'95 %':>16}{'bias':>8}{'CS(5) %':>9}"
