@@ -197,7 +197,7 @@ def test_predictions_are_written_in_full_into_a_new_folder(
 ) -> None:
     path = tmp_path / "new" / "full.parquet"
     shown = wrinkle("evaluate", dhaa_model, example_store, "--predictions", path)
-    assert (shown.code, shown.err) == (0, [])
+    assert (shown.code, shown.err) == (0, [f"wrote {path}: 5 predictions"])
     full = read_predictions(path)
     assert full.distribution is not None
     assert full.distribution.shape == (5, 101)
