@@ -69,7 +69,7 @@ def progress(
         what or None,
         total,
         initial=initial,
-        unit=f" {unit}",
+        unit=unit,
         disable=not shown or sys.stderr is None,
         **form,
     )

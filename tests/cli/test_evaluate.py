@@ -89,6 +89,7 @@ def test_each_part_of_a_fold_has_its_own_scores(
         (["--split", "test", "--fold", "9"], "no fold '9'; choices: 1, 2, 3, 4"),
         (["--split", "test", "--protocol", "luck"], "unknown protocol 'luck'"),
         (["--split", "test", "--protocol", "utkface"], "0 of the store's 5 names are"),
+        (["--fold", "1"], "add --split test"),
         (["--device", "gpu"], "device 'gpu' is not available"),
         (["--predictions", "x.txt"], ".csv or .parquet"),
     ],

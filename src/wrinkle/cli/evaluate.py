@@ -40,6 +40,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.predictions is not None and len(args.systems) > 1:
         raise WrinkleError("--predictions writes the predictions of one system: name only one")
+    if args.split == "all" and (args.protocol or args.fold):
+        raise WrinkleError("--protocol and --fold choose faces with --split: add --split test")
     store = Store(args.store)
     options = ("split", "protocol", "fold", "device", "batch", "workers")
     found = [

@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("recipes", nargs="*", metavar="recipe", help="a YAML file, a listed name, a run's folder")
+    add(
+        "recipes",
+        nargs="*",
+        default=[],
+        metavar="recipe",
+        help="a YAML file, a listed name, a run's folder",
+    )
     add("--published", action="store_true", help="published figures only, of the protocols named")
     add("--format", choices=["markdown", "latex", "csv"], default="markdown")
     add("--runs", type=Path, default=Path("runs"), help="folder of the runs (default: runs)")
@@ -85,6 +91,6 @@ def _folder(name: str, root: Path) -> Path:
     folder = Path(name) if Path(name).is_dir() else root / load_recipe(recipe_file(name)).name
     if not (folder / RECIPE_FILE).is_file():
         if Path(name).is_dir():
-            raise WrinkleError(f"{folder} holds no run")
+            raise WrinkleError(f"{folder} holds no run: give a folder that `wrinkle train` made")
         raise WrinkleError(f"no run in {folder}: train it with `wrinkle train {name}`")
     return folder
