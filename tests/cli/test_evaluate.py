@@ -80,7 +80,7 @@ def test_each_part_of_a_fold_has_its_own_scores(
         seen |= part
     assert seen.keys() == KNOWN_AGES.keys()
     other = "--protocol", "random:5", "--fold", "5", "--split", "test"
-    assert wrinkle("evaluate", small_model, example_store, *other).out.startswith("1 faces: MAE")
+    assert wrinkle("evaluate", small_model, example_store, *other).out.startswith("1 face: MAE")
 
 
 @pytest.mark.parametrize(
