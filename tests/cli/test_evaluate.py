@@ -115,7 +115,7 @@ def test_files_that_are_not_stores_are_one_line(
         done = wrinkle("evaluate", small_model, path)
         assert done.code == 2
         (line,) = done.err
-        assert re.search("x.arrow .*prepare it again", line)
+        assert re.search("x.arrow .*wrinkle prepare", line)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
