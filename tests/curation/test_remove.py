@@ -299,7 +299,7 @@ def tree(root: Path) -> dict[Path, bytes]:
     return {
         path: path.read_bytes()
         for path in files
-        if ".lock" != path.name and path.suffix != ".jsonl"
+        if path.name != ".lock" and path.suffix != ".jsonl"
     }
 
 

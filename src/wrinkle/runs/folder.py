@@ -1,7 +1,8 @@
 """What the folder of a run, `runs/<recipe name>/`, holds.
 
 recipe.yaml       the recipe as it was run, with the command
-run.json          command, fingerprint of the data, and what training and test share, in one line
+run.json          command, fingerprint of the data, a line each on what training and test share and
+                  on labels that the model cannot answer
 integrity.csv     what training and test share, in full
 results.csv, .md  the finished folds
 FOLD/             one fold: model.safetensors, history.csv and tensorboard/; result.json and
@@ -52,6 +53,6 @@ def read_result(folder: Path) -> Result:
 
 
 def read_note(root: Path) -> dict[str, Any]:
-    """`run.json` in the folder of a run: command, data, integrity."""
+    """`run.json` in the folder of a run: command, data, integrity, labels."""
     note: dict[str, Any] = json.loads((root / RUN_FILE).read_text(encoding="utf-8"))
     return {"integrity": "People and pictures in training and test were not compared.", **note}

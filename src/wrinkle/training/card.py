@@ -6,6 +6,7 @@ import torch
 
 from wrinkle.datasets.store import Store
 from wrinkle.faces.input import InputSpec
+from wrinkle.inference.provenance import pack_digests
 from wrinkle.models import AgeModel
 from wrinkle.protocols import Fold
 from wrinkle.registry import plugin_entries
@@ -29,6 +30,7 @@ def model_card(
         validation_mae: years, None where the model was not validated.
     """
     parts = {name: len(getattr(fold, name)) for name in ("train", "validation", "test")}
+    digests = store.columns["digest"]
     return {
         "model": {
             "name": recipe.model.name,
@@ -44,6 +46,10 @@ def model_card(
             "split": recipe.data.protocol,
             "fold": fold.name,
             "pictures": parts,
+            "digests": {
+                name: pack_digests(digests.take(getattr(fold, name)).to_pylist())
+                for name in ("train", "validation")
+            },
             "start": recipe.init,
             "seed": recipe.training.seed,
             "epochs": epochs,

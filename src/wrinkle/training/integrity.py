@@ -1,10 +1,13 @@
-"""Before a run: does anything of the test part train, now or before in the model it starts from?"""
+"""Before a run: does anything of the test part train, now or before in the model it starts from?
+Are there labels that the model cannot answer?"""
 
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
@@ -14,6 +17,8 @@ from wrinkle.models.pretrained import start_file
 from wrinkle.protocols import Fold, Protocol
 from wrinkle.protocols.integrity import check_people, find_leaks, leaks_csv, summary
 from wrinkle.runs.folder import LEAKS_FILE, RUN_FILE, read_note
+from wrinkle.runs.recipe import Recipe
+from wrinkle.training.network import create_network
 
 
 def check_integrity(
@@ -50,3 +55,29 @@ def check_start(init: str, store: Store, folds: Sequence[Fold]) -> None:
                 f"that fold {fold.name} tests, such as {store.columns['name'][int(seen[0])]}: "
                 "start from a model of other data, or of this fold's own training part"
             )
+
+
+def check_labels(root: Path, recipe: Recipe, store: Store, folds: Sequence[Fold]) -> str:
+    """One line on labels above the model's last age, which it cannot answer; "" without any.
+
+    What was looked for once is not looked for again.
+    """
+    if (root / RUN_FILE).exists() and "labels" in (note := read_note(root)):
+        return str(note["labels"])
+    with torch.random.fork_rng():
+        last = float(create_network(recipe).ages[-1])
+    above = np.flatnonzero(store.ages > last)
+    counts = {
+        part: np.isin(above, np.concatenate([getattr(fold, part) for fold in folds])).sum()
+        for part in ("train", "validation", "test")
+    }
+    if not any(counts.values()):
+        return ""
+    oldest = store.ages[above].max()
+    line = (
+        f"Labels above {last:g} years, the model's last age: {counts['train']:,} in training,"
+        f" {counts['validation']:,} in validation, {counts['test']:,} in test, up to {oldest:g}."
+        f" They are used as they are, but the model answers at most {last:g}."
+    )
+    print(f"wrinkle: {line} With model.max_age={math.ceil(oldest)} it can.", file=sys.stderr)
+    return line

@@ -31,9 +31,15 @@ def check_folder(root: Path, recipe: Recipe, data: str) -> None:
 
 
 def write_folder(
-    root: Path, recipe: Recipe, data: str, command: str, integrity: str, writer: str
+    root: Path,
+    recipe: Recipe,
+    data: str,
+    command: str,
+    integrity: str,
+    labels: str,
+    writer: str,
 ) -> None:
-    note = {"command": command, "data": data, "integrity": integrity}
+    note = {"command": command, "data": data, "integrity": integrity, "labels": labels}
     replace_file(root / RUN_FILE, json.dumps(note).encode(), writer)
     copies = tuple(f"{PLUGINS_FOLDER}/{Path(file).name}" for file in recipe.plugins)
     for file, copy in zip(recipe.plugins, copies, strict=True):
