@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
 import yaml
 
 from wrinkle.datasets.store import Store
@@ -41,46 +40,41 @@ def learned(
     if "digests" in provenance:
         known = b"".join(base64.b64decode(provenance["digests"][part]) for part in parts)
         packed = pack_digests(store.columns["digest"].to_pylist())
-        own = np.frombuffer(base64.b64decode(packed), np.uint64)
-        return np.flatnonzero(np.isin(own, np.frombuffer(known, np.uint64)))
-    rows, table = np.arange(len(store)), store.columns
-    nothing = rows[:0]
+        digests = np.frombuffer(base64.b64decode(packed), np.uint64)
+        return np.flatnonzero(np.isin(digests, np.frombuffer(known, np.uint64)))
+    nothing = np.zeros(0, np.int64)
+    recipe = yaml.safe_load(provenance.get("recipe", "{}"))
+    limit = recipe.get("data", {}).get("limit")
     data = provenance.get("data")
     if data != store.info.get("dataset"):
-        rows, table = _listed(provenance.get("split"), table)
-    elif provenance.get("fingerprint", None if data == "folder" else store.fingerprint) != (
+        return nothing if limit else _listed(provenance, store, parts)
+    if provenance.get("fingerprint", None if data == "folder" else store.fingerprint) != (
         store.fingerprint
     ):
         return nothing
-    if not len(rows):
-        return nothing
     try:
-        folds = get_protocol(provenance["split"]).folds(table)
+        folds = get_protocol(provenance["split"]).folds(store.columns)
     except WrinkleError:  # other pictures of the same dataset, which this protocol cannot split
         return nothing
-    recipe = yaml.safe_load(provenance.get("recipe", "{}"))
-    limit = recipe.get("data", {}).get("limit")
     seed = recipe.get("training", {}).get("seed", 0)
-    own_folds = [limited(fold, limit, seed) for fold in folds if fold.name == provenance["fold"]]
-    found = [getattr(fold, part) for fold in own_folds for part in parts]
-    learned_rows: np.ndarray = rows[np.unique(np.concatenate([nothing, *found]))]
-    return learned_rows
+    own = [limited(fold, limit, seed) for fold in folds if fold.name == provenance["fold"]]
+    return np.unique(np.concatenate([nothing, *(getattr(f, p) for f in own for p in parts)]))
 
 
-def _listed(split: str | None, table: pa.Table) -> tuple[np.ndarray, pa.Table]:
-    """The rows whose file names are in the list of a protocol, with these names."""
+def _listed(provenance: dict[str, Any], store: Store, parts: Sequence[str]) -> np.ndarray:
+    """Rows whose file names the list of the model's protocol has in these parts."""
     try:
-        protocol = None if split is None else get_protocol(split)
-    except WrinkleError:  # of a plug-in
-        protocol = None
-    if protocol is None or protocol.names is None:
-        return np.zeros(0, np.int64), table
-    listed = set(protocol.names())
-    names = [name.rpartition("/")[2] for name in table["name"].to_pylist()]
-    first = {name: row for row, name in reversed(list(enumerate(names))) if name in listed}
-    rows = np.array(sorted(first.values()), np.int64)
-    known = pa.array([names[row] for row in rows], pa.string())
-    return rows, table.take(rows).set_column(table.column_names.index("name"), "name", known)
+        protocol = get_protocol(provenance["split"])
+    except (WrinkleError, KeyError):  # of a plug-in, or a file that does not say
+        return np.zeros(0, np.int64)
+    folds = list(protocol.sizes)
+    if protocol.letters is None or provenance.get("fold") not in folds:
+        return np.zeros(0, np.int64)
+    fold, wanted = folds.index(provenance["fold"]), {part[0] for part in parts}
+    letters = [
+        protocol.letters(name.rpartition("/")[2]) for name in store.columns["name"].to_pylist()
+    ]
+    return np.flatnonzero([some is not None and some[fold] in wanted for some in letters])
 
 
 def split_rows(

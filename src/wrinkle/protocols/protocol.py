@@ -32,6 +32,8 @@ class Protocol:
             identities.
         sizes: fold → its sizes over the complete dataset; empty where they depend on the data.
         names: the pictures of all parts, where a list names them.
+        letters: name of a picture → a letter for each of `sizes`, where names decide: t trains, v
+            validates, e tests, "-" is in no part; None for a name that is not the dataset's.
 
     Example:
         >>> @PROTOCOLS.named("even-odd")
@@ -55,6 +57,7 @@ class Protocol:
     shares_people: bool | None = None
     sizes: Mapping[str, Sizes] = field(default_factory=dict)
     names: Callable[[], Iterable[str]] | None = None
+    letters: Callable[[str], str | None] | None = None
 
     @property
     def people(self) -> str:

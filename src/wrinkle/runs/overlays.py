@@ -21,9 +21,9 @@ or dataset that is not named is the one chosen here; so is the variant in this f
 file's recipe is taken without one. `variant: null` says so of this file. `init` becomes the model
 of that recipe's run, of the fold that has its protocol's name (published splits of one fold).
 
-Files of recipes and plug-ins (`base`, `first`, `recipe`, `plugins`) are relative to the file that
-names them, on the command line to the current folder. Stores, weights and runs are relative to
-the current folder.
+Paths are relative to the file that they are in, on the command line to the current folder: `base`,
+`first`, `recipe` and `plugins`, which make up the recipe. Stores, weights and runs are relative to
+the current folder wherever they are written: recipes go from one machine to another, these do not.
 """
 
 import difflib
