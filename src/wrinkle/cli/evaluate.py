@@ -57,8 +57,8 @@ def run(args: argparse.Namespace) -> int:
             )
         if predictions.left_out:
             print(
-                f"{predictions.left_out:,} predictions are of pictures that `wrinkle prepare`"
-                " dropped; they are left out."
+                "Left out: predictions of pictures that `wrinkle prepare` dropped"
+                f" ({predictions.left_out:,})."
             )
         print(score_table(predictions, each.scores))
         if args.classifiers and each.classifiers:
