@@ -1,4 +1,4 @@
-"""Which rows of a store a model was trained on, and which part of a fold it is tested on."""
+"""The rows of a store that a model was trained on, and those that it is tested on."""
 
 import base64
 from collections.abc import Iterable, Sequence
@@ -23,16 +23,17 @@ def pack_digests(digests: Iterable[str]) -> str:
 def learned(
     provenance: dict[str, Any], store: Store, parts: Sequence[str] = ("train", "validation")
 ) -> np.ndarray:
-    """Rows of a store that a model was trained or chosen on, as far as its file says.
+    """Return the rows of a store that a model was trained or selected on, according to its file.
 
     Pictures are known by the digests of their files, whatever dataset they are in. Files of
     earlier versions have none; there they are known by their names in the list of the model's
-    protocol, or by the model's fold of the same dataset. The models that it was initialised from
-    are not followed.
+    protocol, or by the model's fold of the same dataset. The data of models that it was initialised
+    from is not included.
 
     Args:
         provenance: from the header of the model file.
-        parts: parts of the fold that count.
+        store: the faces.
+        parts: parts of the fold to include.
 
     Returns:
         (N,) int64, ascending. Empty where the file says too little.
@@ -84,13 +85,14 @@ def split_rows(
     fold: str | None = None,
     provenance: dict[str, Any] | None = None,
 ) -> np.ndarray:
-    """Rows of one part of a protocol's fold.
+    """Return the rows of one part of a protocol's fold.
 
     Args:
+        store: the faces.
         split: the part; "all" for every row.
-        protocol: by default the one that the model was trained with.
-        fold: by default the model's own under its own protocol, else the first.
-        provenance: from the header of a model file.
+        protocol: its name; None: the one that the model was trained with.
+        fold: its name; None: the model's fold under the model's protocol, else the first.
+        provenance: from the header of a model file, if there is one.
 
     Returns:
         (N,) int64, ascending.
