@@ -8,6 +8,7 @@ from functools import partial
 from importlib.metadata import version
 
 from wrinkle import __version__
+from wrinkle.cores import usable_cores
 from wrinkle.errors import WrinkleError, extras, install_command, missing_packages
 
 DEVELOPMENT = ("check", "docs", "test")
@@ -36,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"extra {extra}: {state}")
     device = choose_device(None)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    print(f"device: {device} ({name}), {torch.get_num_threads()} of {os.cpu_count()} cores")
+    print(f"device: {device} ({name}), {torch.get_num_threads()} threads, {usable_cores()} of {os.cpu_count()} cores")
     intact = _check("detector mtcnn", partial(create_detector, "mtcnn"))
     if not packaged_models():
         print("model default: missing from the package: install wrinkle again")

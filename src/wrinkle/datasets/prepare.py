@@ -26,6 +26,7 @@ import cv2
 import pyarrow as pa
 from tqdm import tqdm
 
+from wrinkle.cores import usable_cores
 from wrinkle.datasets.dataset import DATASETS, read_dataset
 from wrinkle.datasets.pack import Job, make_part, part_path, read_part
 from wrinkle.datasets.rows import Dropped, Row
@@ -123,7 +124,7 @@ def prepare(
     _open_parts(parts, plan)
     key_points = DATASETS.create(dataset).key_points
     job = Job(parts, size, detector, key_points)
-    _make_parts(job, rows, workers or os.cpu_count() or 1, plugins)
+    _make_parts(job, rows, workers or usable_cores(), plugins)
     packed, left_out = _join_parts(parts, len(rows))
     dropped = sorted([*dropped, *doubles, *left_out])
     if not len(packed):

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from wrinkle.cores import usable_cores
 from wrinkle.errors import ImageError, WrinkleError
 from wrinkle.faces.align import crop_face, transform
 from wrinkle.faces.decode import count_pixels, decode
@@ -25,12 +26,15 @@ from wrinkle.inference.prepared import prepare_for_inference
 from wrinkle.models.base import AgeModel
 from wrinkle.models.file import load_model
 from wrinkle.models.packaged import model_file
+from wrinkle.serving.process import ForkGate, building, own_settings, prepare_process
 
 Picture = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
 
 MEMORY_PIXELS = 48_000_000
 """Largest number of pixels of the photographs in a group, about 150 MB, and of those that are read
 ahead. A single photograph may exceed it."""
+
+_GATE = ForkGate()
 
 
 @dataclass(slots=True)
@@ -99,13 +103,15 @@ class AgeEstimator:
     def __init__(
         self, model: AgeModel, header: dict[str, Any], device: str | torch.device, detector: str
     ) -> None:
-        self.device = torch.device(device)
+        prepare_process()
+        self.device, self._process = torch.device(device), os.getpid()
         self.model = prepare_for_inference(model, self.device)
         self.header = header
         self.spec = InputSpec.from_header(header["input"])
         self.ages = self.model.ages.cpu().numpy()
         self.calibration = Calibration.from_header(header)
-        self.detector = create_detector(detector, str(device))
+        with building():
+            self.detector = create_detector(detector, str(device))
 
     @classmethod
     def load(
@@ -127,8 +133,10 @@ class AgeEstimator:
         Raises:
             WrinkleError: there is no such model, detector or device, or a file is damaged.
         """
+        prepare_process()
         where = choose_device(device)
-        network, header = load_model(model_file(model))
+        with building():
+            network, header = load_model(model_file(model))
         return cls(network, header, where, detector)
 
     def predict(self, images: Picture | Sequence[Picture], batch: int = 32) -> list[list[Face]]:
@@ -167,17 +175,24 @@ class AgeEstimator:
             The result for each picture; `error` is set for one that cannot be read.
 
         Raises:
-            WrinkleError: `batch` is below 1.
+            WrinkleError: `batch` is below 1, or the process was forked from one whose GPU the
+                estimator or whose stream this is.
         """
         if batch < 1:
             raise WrinkleError(f"batch is {batch}: give 1 or more")
+        if self.device.type == "cuda" and os.getpid() != self._process:
+            raise WrinkleError(
+                "an estimator on a GPU cannot be used after a fork: load it in the child process, "
+                "or start processes by spawn or forkserver"
+            )
         for group in _decoded(pictures, batch):
             self._find_faces(group)
             yield from group
 
     def _find_faces(self, predictions: list[Prediction]) -> None:
         readable = [p for p in predictions if p.image is not None]
-        faces = self._faces([cast(np.ndarray, p.image) for p in readable])
+        with own_settings(self.device):
+            faces = self._faces([cast(np.ndarray, p.image) for p in readable])
         for prediction, found in zip(readable, faces, strict=True):
             prediction.faces = found
 
@@ -252,19 +267,24 @@ def _decoded(pictures: Iterable[Picture], batch: int) -> Iterator[list[Predictio
     """
     waiting: deque[tuple[Future[Prediction], int]] = deque()
     source = iter(pictures)
-    pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1))
+    process = os.getpid()
+    pool = ThreadPoolExecutor(min(4, usable_cores()))
     # Ctrl-C interrupts the main thread only, so files are opened and closed in another one.
     measure = ThreadPoolExecutor(1)
     group: list[Prediction] = []
     pixels = ahead = 0
     try:
         while True:
+            if os.getpid() != process:
+                raise WrinkleError(
+                    "a stream cannot go on in a process forked meanwhile: call stream there again"
+                )
             while len(waiting) < batch and ahead < MEMORY_PIXELS:
                 following = list(islice(source, 1))
                 if not following:
                     break
-                size = measure.submit(count_pixels, following[0]).result()
-                waiting.append((pool.submit(_read, following[0]), size))
+                size = measure.submit(_GATE.run, count_pixels, following[0]).result()
+                waiting.append((pool.submit(_GATE.run, _read, following[0]), size))
                 ahead += size
             if waiting:
                 future, size = waiting.popleft()
@@ -278,5 +298,6 @@ def _decoded(pictures: Iterable[Picture], batch: int) -> Iterator[list[Predictio
                 return
     finally:
         # When the caller stops early, pictures that were read ahead are not waited for.
-        for each in (pool, measure):
-            each.shutdown(cancel_futures=True)
+        if os.getpid() == process:
+            for each in (pool, measure):
+                each.shutdown(cancel_futures=True)

@@ -129,7 +129,8 @@ class Trainer:
                 del self.loader
                 raise Stopped(
                     f"stopped in epoch {progress.epoch + 1} of {epochs}, fold {self.fold.name}: "
-                    "run the same command again to continue"
+                    "run the same command again to continue",
+                    self.stop.signal,
                 ) from error.with_traceback(None)
 
     def _start(self) -> None:
