@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -10,7 +10,6 @@ from typing import Any, Self, cast
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from wrinkle.errors import ImageError, WrinkleError
@@ -18,6 +17,7 @@ from wrinkle.faces.align import crop_face, transform
 from wrinkle.faces.decode import count_pixels, decode
 from wrinkle.faces.detectors import Detection, create_detector
 from wrinkle.faces.input import InputSpec
+from wrinkle.faces.pictures import Picture, each_picture, in_memory
 from wrinkle.inference.conformal import Calibration
 from wrinkle.inference.device import choose_device
 from wrinkle.inference.intervals import central_interval, probability_at_least
@@ -25,8 +25,6 @@ from wrinkle.inference.prepared import prepare_for_inference
 from wrinkle.models.base import AgeModel
 from wrinkle.models.file import load_model
 from wrinkle.models.packaged import model_file
-
-Picture = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
 
 MEMORY_PIXELS = 48_000_000
 """Pixels of the photographs that are worked on at a time, about 150 MB, and of those that are read
@@ -113,39 +111,44 @@ class AgeEstimator:
         network, header = load_model(model_file(model))
         return cls(network, header, where, detector)
 
-    def predict(self, images: Picture | Sequence[Picture], batch: int = 32) -> list[list[Face]]:
+    def predict(self, images: Picture | Iterable[Picture], batch: int = 32) -> list[list[Face]]:
         """Find the faces of one or several pictures and estimate their ages.
 
         Args:
-            images: a path, file content, PIL image or (H, W, 3) uint8 RGB array, or a list of
-                these, sizes mixed at will.
+            images: one picture as `decode` takes it: a path, a file's content, an open file, a
+                Pillow image, an array or a tensor; or several, of any sizes: an array (N, H, W, 3)
+                or an iterable of such pictures.
             batch: pictures worked on at a time.
 
         Returns:
             For each picture its faces, most prominent first; an empty list where there is none.
 
         Raises:
-            ImageError: a picture cannot be read. `stream` goes on after such a picture.
+            ImageError: a picture cannot be read, or `images` is none. `stream` goes on after a
+                picture that cannot be read.
         """
-        alone = isinstance(images, (str, os.PathLike, bytes, Image.Image, np.ndarray))
-        pictures = [cast(Picture, images)] if alone else cast(Sequence[Picture], images)
         result = []
-        for prediction in self.stream(pictures, batch):
+        for prediction in self.stream(images, batch):
             if prediction.error is not None:
                 raise ImageError(prediction.error)
             result.append(prediction.faces)
         return result
 
-    def stream(self, pictures: Iterable[Picture], batch: int = 32) -> Iterator[Prediction]:
+    def stream(
+        self, pictures: Picture | Iterable[Picture], batch: int = 32
+    ) -> Iterator[Prediction]:
         """Predict any number of pictures in order, in bounded memory; a bad one costs itself.
 
         Args:
-            pictures: may be a generator; less than `batch` of it are read ahead.
+            pictures: as for `predict`; of a generator, less than `batch` pictures are read ahead.
             batch: pictures worked on at a time; with 1, each comes out before the next is read.
+
+        Raises:
+            ImageError: `pictures` is neither a picture nor an iterable, or a dict or a set.
         """
-        if batch < 1:
+        if not isinstance(batch, int) or batch < 1:
             raise WrinkleError(f"batch is {batch}: give 1 or more")
-        for group in _decoded(pictures, batch):
+        for group in _decoded(each_picture(pictures), batch):
             self._find_faces(group)
             yield from group
 
@@ -206,20 +209,19 @@ class AgeEstimator:
         return self.spec(crops, np.stack(points), self.device)
 
 
-def _read(source: Picture) -> Prediction:
+def _read(source: Picture, content: Picture) -> Prediction:
     try:
-        return Prediction(source, [], image=decode(source))
+        return Prediction(source, [], image=decode(content))
     except ImageError as error:
         return Prediction(source, [], error=str(error))
 
 
-def _decoded(pictures: Iterable[Picture], batch: int) -> Iterator[list[Prediction]]:
+def _decoded(source: Iterator[Picture], batch: int) -> Iterator[list[Prediction]]:
     """Groups of up to `batch` pictures and `MEMORY_PIXELS`, the next ones read meanwhile.
 
     A group's list is emptied when the next one is asked for.
     """
     waiting: deque[tuple[Future[Prediction], int]] = deque()
-    source = iter(pictures)
     pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1))
     # Files are opened where Ctrl-C does not strike between opening and closing.
     measure = ThreadPoolExecutor(1)
@@ -231,8 +233,9 @@ def _decoded(pictures: Iterable[Picture], batch: int) -> Iterator[list[Predictio
                 following = list(islice(source, 1))
                 if not following:
                     break
-                size = measure.submit(count_pixels, following[0]).result()
-                waiting.append((pool.submit(_read, following[0]), size))
+                content = in_memory(following[0])
+                size = measure.submit(count_pixels, content).result()
+                waiting.append((pool.submit(_read, following[0], content), size))
                 ahead += size
             if waiting:
                 future, size = waiting.popleft()
