@@ -4,11 +4,13 @@ Pillow and OpenCV go on after libjpeg's warnings, such as "Corrupt JPEG data", a
 that the file does not contain.
 """
 
+import cv2
 import numpy as np
 import simplejpeg
 from PIL import Image
 
 from wrinkle.errors import ImageError
+from wrinkle.faces.native_messages import LIBJPEG, native_messages
 
 
 def decode_jpeg(data: bytes, image: Image.Image, name: str) -> np.ndarray | None:
@@ -20,8 +22,7 @@ def decode_jpeg(data: bytes, image: Image.Image, name: str) -> np.ndarray | None
         name: what an error calls the picture.
 
     Returns:
-        (H, W, 3) uint8 RGB, the same pixels as Pillow's. None if Pillow has to decode it: CMYK,
-        and chroma subsampling that the library does not know.
+        (H, W, 3) uint8 RGB, the same pixels as Pillow's. None for CMYK, which Pillow converts.
 
     Raises:
         ImageError: the file is cut short or damaged.
@@ -31,14 +32,27 @@ def decode_jpeg(data: bytes, image: Image.Image, name: str) -> np.ndarray | None
         pixels: np.ndarray = simplejpeg.decode_jpeg(data, "RGB" if is_rgb else "CMYK")
     except ValueError as error:
         reason = " ".join(str(error).split())
-        if "subsampling" in reason:
-            return None
+        if "subsampling" in reason and is_rgb:
+            return _unusual_subsampling(data, name)
         if not is_complete_jpeg(data):
             raise ImageError(f"{name}: is cut short; get the complete file") from error
         raise ImageError(f"{name}: is damaged: {reason}") from error
     if pixels.shape[:2] != (image.height, image.width):
         raise ImageError(f"{name}: is damaged: its headers give two sizes")
     return pixels if is_rgb else None
+
+
+def _unusual_subsampling(data: bytes, name: str) -> np.ndarray:
+    """Decode by OpenCV, whose libjpeg writes its warnings to standard error."""
+    with native_messages(LIBJPEG) as messages:
+        flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+        try:
+            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        except cv2.error:
+            pixels = None
+    if pixels is None or messages or not is_complete_jpeg(data):
+        raise ImageError(f"{name}: is damaged: {(*messages, 'it cannot be decoded')[0]}")
+    return pixels
 
 
 def is_complete_jpeg(data: bytes) -> bool:

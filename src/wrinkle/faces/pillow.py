@@ -13,8 +13,9 @@ from PIL import Image, ImageFile, TiffImagePlugin
 
 from wrinkle.errors import ImageError
 from wrinkle.faces.colour import to_srgb
+from wrinkle.faces.native_messages import LIBTIFF, native_messages
 from wrinkle.faces.samples import on_white, to_eight_bits
-from wrinkle.faces.tiff import libtiff_messages, uses_libtiff
+from wrinkle.faces.tiff import uses_libtiff
 
 _EXIF_ORIENTATION = 0x0112
 _MAX_SAMPLE_VALUE, _SMAX_SAMPLE_VALUE = 281, 341
@@ -53,7 +54,7 @@ def load(image: Image.Image) -> None:
     large = image.width * image.height > (Image.MAX_IMAGE_PIXELS or 0)
     locked = large or image.format == "TIFF"
     quiet: Any = without_limits() if locked else nullcontext([])
-    caught: Any = libtiff_messages() if uses_libtiff(image) else nullcontext([])
+    caught: Any = native_messages(LIBTIFF) if uses_libtiff(image) else nullcontext([])
     messages: list[str] = []
     with quiet as warned:
         try:

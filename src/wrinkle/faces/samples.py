@@ -79,7 +79,11 @@ def array_to_rgb(array: np.ndarray, name: str) -> np.ndarray:
     channels = array.shape[2] if array.ndim == 3 else 1
     if array.ndim not in (2, 3) or channels not in (1, 3, 4) or array.dtype.kind not in "iuf":
         hint = ""
-        if array.ndim in (3, 4) and array.shape[-3] in (1, 3, 4) and channels not in (1, 3, 4):
+        if (
+            array.ndim in (3, 4)
+            and array.shape[-3] in (1, 3, 4)
+            and array.shape[-1] not in (1, 3, 4)
+        ):
             hint = "; move the channels to the end, as by numpy.moveaxis(array, -3, -1)"
         raise ImageError(
             f"{name} is {array.dtype} of shape {array.shape}: give integers or floating-point "
