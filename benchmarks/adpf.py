@@ -24,7 +24,8 @@ from wrinkle.inference.prepared import prepare_for_inference
 from wrinkle.layers import patch_boxes
 from wrinkle.losses import Loss, Target
 from wrinkle.models import AgeModel, Extras, create_model
-from wrinkle.models.adpf import ADPF, AttentionNet
+from wrinkle.models.adpf import ADPF
+from wrinkle.models.attention_net import AttentionNet
 from wrinkle.training.memory import keep_freed_memory
 
 TRAINED = 32

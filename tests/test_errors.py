@@ -17,11 +17,11 @@ def test_extras_are_those_of_pyproject() -> None:
     assert extras()["train"] == ["accelerate", "tensorboard"]
 
 
-def test_missing_package_says_how_to_install_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_names_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(errors, "extras", lambda: {"some": ["pyyaml", "no-such-package"]})
     with pytest.raises(WrinkleError, match=r"no-such-package is missing.*\[some\]"):
         require("some")
 
 
-def test_installed_extra_passes() -> None:
+def test_an_installed_extra_is_accepted() -> None:
     require("train")

@@ -64,7 +64,7 @@ def test_every_command_finds_the_plugin_again(folder: Path) -> None:
     assert "years" in predicted
     pytest.importorskip("jinja2")
     wrinkle(folder, "report", "runs/my_method", "--out", "report")
-    assert "mean_and_spread" in (folder / "report" / "report.html").read_text("utf-8")
+    assert "gaussian" in (folder / "report" / "report.html").read_text("utf-8")
 
 
 def test_a_moved_model_without_its_plugin_is_one_line(folder: Path, tmp_path: Path) -> None:
@@ -80,10 +80,10 @@ def test_a_moved_model_without_its_plugin_is_one_line(folder: Path, tmp_path: Pa
     assert subprocess.run(command, capture_output=True).returncode == 0
 
 
-def test_what_the_page_registers_is_checked_when_the_recipe_is_loaded(folder: Path) -> None:
+def test_fields_of_plugins_are_checked_when_the_recipe_is_loaded(folder: Path) -> None:
     command = [sys.executable, "-m", "wrinkle", "train", "runs/my_method/recipe.yaml"]
     for override, line in (
-        ("model.head.narrow=2", "head mean_and_spread has no field 'narrow'"),
+        ("model.head.small=2", "head gaussian has no field 'small'"),
         ("model.depth=2", "model shallow has no field 'depth'"),
         ("loss=[{name: dldl_v2}]", "trains heads of the kind distribution"),
     ):

@@ -29,7 +29,7 @@ def shapes() -> Registry[dict[str, object]]:
     return shapes
 
 
-def test_creates_from_fields_and_from_what_the_code_hands_over() -> None:
+def test_create_takes_fields_and_positional_arguments() -> None:
     made = shapes().create("square", {"side": 3, "corners": [1, 2]}, 0.5)
     expected = {"scale": 0.5, "side": 3, "colour": "red", "border": None, "at": (1, 2)}
     assert made == expected
@@ -51,7 +51,7 @@ def test_creates_from_fields_and_from_what_the_code_hands_over() -> None:
         ({"side": object()}, ["plain value"]),
     ],
 )
-def test_refuses_fields_by_name_and_type(fields: dict[str, object], words: list[str]) -> None:
+def test_wrong_fields_and_types_are_refused(fields: dict[str, object], words: list[str]) -> None:
     with pytest.raises(WrinkleError) as error:
         shapes().create("square", fields, 1.0)
     assert all(word in str(error.value) for word in words)
@@ -59,7 +59,7 @@ def test_refuses_fields_by_name_and_type(fields: dict[str, object], words: list[
 
 
 @pytest.mark.parametrize("fields", [{"border": 1}, {"border": None}, {"colour": "blue"}])
-def test_takes_unions_literals_and_whole_numbers_for_reals(fields: dict[str, object]) -> None:
+def test_unions_literals_and_integers_for_floats_are_accepted(fields: dict[str, object]) -> None:
     shapes().check("square", fields)
 
 
@@ -116,6 +116,7 @@ def test_entry_points_of_installed_packages(monkeypatch: pytest.MonkeyPatch) -> 
     known = shapes()
     assert known.names() == ["bad", "square", "star"]
     assert asked == ["wrinkle.shapes"]
+    assert Registry("loss").group == "wrinkle.losses"
     assert known.get("star") is dict
     with pytest.raises(WrinkleError, match=r"'bad' of the package their-shapes.*no such thing"):
         known.get("bad")

@@ -31,13 +31,13 @@ class Outer(Part):
         ({"many": [{"count": 0}]}, "many.0.count is 0: input should be greater than or equal to 1"),
     ],
 )
-def test_a_complaint_names_the_field(content: dict, said: str) -> None:
+def test_an_error_names_the_field(content: dict, said: str) -> None:
     with pytest.raises(ValidationError) as error:
         Outer.model_validate(content)
     assert explain(error.value, Outer) == said
 
 
-def test_what_is_no_mapping(tmp_path: Path) -> None:
+def test_files_that_are_not_mappings_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
     for content, said in [
         (b"- 1\n", "give sections"),

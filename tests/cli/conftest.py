@@ -65,7 +65,7 @@ def png(width: int, height: int) -> bytes:
 
 @pytest.fixture
 def hostile(tmp_path: Path) -> dict[str, Path]:
-    """What people's folders hold besides photographs; each costs a line and no more."""
+    """Files that are not photographs; each gives one line."""
     portrait = (EXAMPLES / "joe_biden_2010.jpg").read_bytes()
     files = {
         "empty file": ("empty.jpg", b""),

@@ -20,7 +20,7 @@ def sixty(example_store: Path, tmp_path: Path) -> Path:
     return tmp_path / "sixty.arrow"
 
 
-def test_intervals_hold_where_they_were_calibrated(
+def test_calibration_adds_intervals_and_changes_nothing_else(
     wrinkle: Command, small_model: Path, sixty: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "calibrated.safetensors"
@@ -41,7 +41,7 @@ def test_intervals_hold_where_they_were_calibrated(
     assert all(tensors[name].equal(again[name]) for name in tensors)
 
 
-def test_what_cannot_be_done_is_one_line(
+def test_impossible_calibrations_are_one_line(
     wrinkle: Command, small_model: Path, example_store: Path, sixty: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "x.safetensors"
@@ -49,7 +49,7 @@ def test_what_cannot_be_done_is_one_line(
     split = {"data": "folder", "split": "random:4", "fold": "1"}
     amend(small_model, trained, provenance=split | {"fingerprint": Store(sixty).fingerprint})
     for model, store, part, message in (
-        (small_model, example_store, "all", "5 faces are too few to calibrate; 50 at least"),
+        (small_model, example_store, "all", "5 faces are too few to calibrate: give 50"),
         (trained, sixty, "train", "was trained on 24 of these 24 faces"),
         (trained, sixty, "all", "was trained on 24 of these 60 faces"),
     ):

@@ -101,7 +101,7 @@ def test_a_second_run_does_nothing(config: Path, wrinkle: Command) -> None:
     assert (config.parent / "ws" / "export" / "card.html").exists()
 
 
-def test_every_stage_alone(tmp_path: Path, small_model: Path, wrinkle: Command) -> None:
+def test_stages_run_separately(tmp_path: Path, small_model: Path, wrinkle: Command) -> None:
     config = fresh(tmp_path, small_model)
     assert "nothing yet in" in wrinkle("curate", "status", config).out
     assert not (config.parent / "ws").exists()
@@ -210,7 +210,7 @@ def test_again_deletes_pictures_that_are_no_longer_found(config: Path, wrinkle: 
     assert stages(done.out) == all_with(STAGES, [4, 4, 0, 0])
 
 
-def test_again_allows_other_rules(config: Path, wrinkle: Command) -> None:
+def test_again_allows_other_settings(config: Path, wrinkle: Command) -> None:
     with config.open("a") as file:
         file.write("faces: {size: 150}\n")
     other = wrinkle("curate", "faces", config)
@@ -272,8 +272,8 @@ def test_each_command_has_its_own_options(
         (["status", "--person", "Ann"], "unrecognized arguments: --person"),
         (["status", "--ray", "auto"], "unrecognized arguments: --ray"),
         (["card", "--face", "f"], "unrecognized arguments: --face"),
-        (["push"], "faces.yaml: no people are asked: add a section refine"),
-        (["pull"], "faces.yaml: no people are asked: add a section refine"),
+        (["push"], "faces.yaml: labelling by people needs a section refine"),
+        (["pull"], "faces.yaml: labelling by people needs a section refine"),
         (["remove", "--face", "nobody-0"], "nothing here is known as nobody-0"),
         (["colect"], "invalid choice: 'colect'"),
     ],
@@ -333,7 +333,7 @@ def test_a_second_run_at_the_same_time_is_one_line(config: Path, wrinkle: Comman
     assert wrinkle("curate", "deduplicate", config).code == 0
 
 
-def test_without_the_extra_it_is_one_line(config: Path) -> None:
+def test_a_missing_extra_is_one_line(config: Path) -> None:
     code = (
         "import sys, wrinkle.errors; from wrinkle.cli import main;"
         "wrinkle.errors._installed = lambda package: package != 'matplotlib';"
@@ -355,11 +355,14 @@ def test_ctrl_c_is_one_line(
     monkeypatch.setattr("atexit.register", lambda function: None)  # it would end the tests
     done = wrinkle("curate", "run", config)
     assert (done.code, done.out) == (130, "")
-    assert done.err == ["wrinkle: stopped: run the same command again to continue"]
+    (line,) = done.err
+    assert line.startswith("wrinkle: stopped")
 
 
 @pytest.mark.kills
-def test_ctrl_c_while_daft_works(tmp_path: Path, small_model: Path, wrinkle: Command) -> None:
+def test_ctrl_c_during_a_daft_query_is_one_line(
+    tmp_path: Path, small_model: Path, wrinkle: Command
+) -> None:
     config = fresh(tmp_path, small_model)
     code = (
         "import os, signal, sys, time; from wrinkle.cli import main\n"
@@ -372,14 +375,12 @@ def test_ctrl_c_while_daft_works(tmp_path: Path, small_model: Path, wrinkle: Com
     command = [sys.executable, "-c", code, "curate", "run", str(config)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 130
-    assert (
-        done.stderr.splitlines()[-1] == "wrinkle: stopped: run the same command again to continue"
-    )
+    assert done.stderr.splitlines()[-1].startswith("wrinkle: stopped")
     again = wrinkle("curate", "run", config)
     assert (again.code, stages(again.out)) == (0, all_with(STAGES, [5, 5, 0, 0]))
 
 
-def test_a_cluster_is_joined_before_the_work(
+def test_a_cluster_is_joined_before_the_first_stage(
     config: Path, wrinkle: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     joined: list[tuple[Path, str]] = []

@@ -5,7 +5,7 @@ from tests.datasets.test_dataset import PLUGIN
 from wrinkle.datasets import DATASETS
 
 
-def test_every_dataset_with_its_terms(wrinkle: Command) -> None:
+def test_every_dataset_is_listed_with_its_terms(wrinkle: Command) -> None:
     done = wrinkle("datasets")
     assert done.code == 0
     assert done.err == []
@@ -16,7 +16,7 @@ def test_every_dataset_with_its_terms(wrinkle: Command) -> None:
         assert about.obtain in done.out
 
 
-def test_a_dataset_of_a_plug_in_file(wrinkle: Command, tmp_path: Path) -> None:
+def test_a_dataset_of_a_plug_in_file_is_listed(wrinkle: Command, tmp_path: Path) -> None:
     plugin = tmp_path / "holiday.py"
     plugin.write_text(PLUGIN.format(name="holiday-listed"), encoding="utf-8")
     done = wrinkle("datasets", "--plugin", plugin)

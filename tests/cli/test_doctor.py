@@ -14,7 +14,9 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_an_intact_installation(wrinkle: Command, weights: Path, small_model: Path) -> None:
+def test_an_intact_installation_is_reported(
+    wrinkle: Command, weights: Path, small_model: Path
+) -> None:
     (weights / "default.safetensors").write_bytes(small_model.read_bytes())
     done = wrinkle("doctor")
     assert done.code == 0
@@ -26,7 +28,7 @@ def test_an_intact_installation(wrinkle: Command, weights: Path, small_model: Pa
     assert any(line.startswith("device: ") for line in lines)
 
 
-def test_a_damaged_model(wrinkle: Command, weights: Path, small_model: Path) -> None:
+def test_a_damaged_model_is_reported(wrinkle: Command, weights: Path, small_model: Path) -> None:
     content = bytearray(small_model.read_bytes())
     content[-100] ^= 4
     path = weights / "default.safetensors"
@@ -36,13 +38,13 @@ def test_a_damaged_model(wrinkle: Command, weights: Path, small_model: Path) -> 
     assert f"model default: {path}: damaged: its checksum does not match" in done.out
 
 
-def test_a_missing_model(wrinkle: Command, weights: Path) -> None:
+def test_a_missing_model_is_reported(wrinkle: Command, weights: Path) -> None:
     done = wrinkle("doctor")
     assert done.code == 1
     assert "model default: missing from the package: install wrinkle again" in done.out
 
 
-def test_missing_extras_say_how_to_get_them(
+def test_missing_extras_are_listed_with_their_install_command(
     wrinkle: Command, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     declared = {"heic": ["no-such-package"], "train": ["pytest"], "check": ["no-such-package"]}

@@ -1,4 +1,5 @@
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,7 @@ def test_scores_are_those_of_the_predictions(
     assert any(line.split()[:2] == ["official", "5"] for line in table)
 
 
-def test_worker_processes_change_nothing(
+def test_worker_processes_do_not_change_the_scores(
     wrinkle: Command, small_model: Path, example_store: Path, predictions: Path, tmp_path: Path
 ) -> None:
     again = tmp_path / "again.csv"
@@ -63,7 +64,7 @@ def test_worker_processes_change_nothing(
         assert predicted == pytest.approx(read(predictions)[name][1], abs=2e-3)
 
 
-def test_parts_of_a_fold(
+def test_each_part_of_a_fold_has_its_own_scores(
     wrinkle: Command, small_model: Path, example_store: Path, predictions: Path, tmp_path: Path
 ) -> None:
     """The model's own protocol and fold by default: its parts together are all faces."""
@@ -92,7 +93,7 @@ def test_parts_of_a_fold(
         (["--predictions", "x.txt"], ".csv or .parquet"),
     ],
 )
-def test_what_cannot_be_done_is_one_line(
+def test_impossible_evaluations_are_one_line(
     wrinkle: Command, small_model: Path, example_store: Path, options: list[str], expected: str
 ) -> None:
     done = wrinkle("evaluate", small_model, example_store, *options)
@@ -101,7 +102,7 @@ def test_what_cannot_be_done_is_one_line(
     assert expected in line
 
 
-def test_stores_that_are_none(
+def test_files_that_are_not_stores_are_one_line(
     wrinkle: Command, small_model: Path, example_store: Path, tmp_path: Path
 ) -> None:
     whole, path = example_store.read_bytes(), tmp_path / "x.arrow"
@@ -112,7 +113,8 @@ def test_stores_that_are_none(
         path.write_bytes(content)
         done = wrinkle("evaluate", small_model, path)
         assert done.code == 2
-        assert done.err == [f"wrinkle: {path} is not a complete wrinkle store: prepare it again"]
+        (line,) = done.err
+        assert re.search("x.arrow .*prepare it again", line)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -127,7 +129,8 @@ def test_a_damaged_row_is_one_line(
     write_table(path, table, {"format": 1, "size": 256, "dataset": "folder"})
     done = wrinkle("evaluate", small_model, path, "--batch", 2, "--workers", workers)
     assert done.code == 2
-    assert done.err == [f"wrinkle: {path}: the picture of row 3 is damaged: prepare again"]
+    (line,) = done.err
+    assert re.search("row 3 is damaged", line)
 
 
 def test_every_classifier_is_scored(
@@ -146,7 +149,7 @@ def test_every_classifier_is_scored(
     assert done.out.rstrip().splitlines()[-1].split()[0] == "final"
 
 
-def test_anybodys_predictions_stand_beside_a_models(
+def test_predictions_of_other_systems_are_compared_with_a_model(
     wrinkle: Command, small_model: Path, example_store: Path, predictions: Path, tmp_path: Path
 ) -> None:
     own = predictions.read_text().splitlines()
@@ -182,12 +185,14 @@ def test_bad_predictions_are_one_line(
     assert "line 2: the store has no picture 'nobody.jpg'" in done.err[0]
     path.write_text("name,predicted\n")
     done = wrinkle("evaluate", path, example_store)
-    assert done.err == [f"wrinkle: {path} holds no predictions"]
+    (line,) = done.err
+    assert "no predictions" in line
     both = wrinkle("evaluate", path, path, example_store, "--predictions", tmp_path / "y.csv")
-    assert both.err == ["wrinkle: --predictions writes those of one system: name one"]
+    (line,) = both.err
+    assert "--predictions" in line
 
 
-def test_predictions_in_full_and_into_a_new_folder(
+def test_predictions_are_written_in_full_into_a_new_folder(
     wrinkle: Command, dhaa_model: Path, example_store: Path, predictions: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "new" / "full.parquet"
@@ -206,7 +211,9 @@ def test_predictions_in_full_and_into_a_new_folder(
     assert f"cannot write {folder}" in done.err[0]
 
 
-def test_challenge(wrinkle: Command, small_model: Path, example_store: Path) -> None:
+def test_challenge_prints_the_rates_of_every_age(
+    wrinkle: Command, small_model: Path, example_store: Path
+) -> None:
     done = wrinkle("evaluate", small_model, example_store, "--challenge")
     # The examples' people are 40 to 79 years old.
     assert (done.code, done.err) == (2, ["wrinkle: no face is 14 to 17 or 18 to 30 years old"])

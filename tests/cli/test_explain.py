@@ -11,7 +11,9 @@ PORTRAIT = EXAMPLES / "joe_biden_2010.jpg"
 
 
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
-def test_a_figure(wrinkle: Command, small_model: Path, tmp_path: Path, suffix: str) -> None:
+def test_a_figure_is_written(
+    wrinkle: Command, small_model: Path, tmp_path: Path, suffix: str
+) -> None:
     out = tmp_path / "deep" / f"figure.{suffix}"
     done = wrinkle("explain", PORTRAIT, "--model", small_model, "--out", out)
     assert (done.code, done.out, done.err) == (0, f"{out}\n", [])
@@ -19,7 +21,7 @@ def test_a_figure(wrinkle: Command, small_model: Path, tmp_path: Path, suffix: s
     assert out.read_bytes().startswith(start)
 
 
-def test_its_own_name(
+def test_the_default_name_has_picture_and_model(
     wrinkle: Command, small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -27,14 +29,14 @@ def test_its_own_name(
     assert (tmp_path / "joe_biden_2010-small.png").is_file()
 
 
-def test_a_gallery(wrinkle: Command, example_store: Path, tmp_path: Path) -> None:
+def test_a_gallery_is_written(wrinkle: Command, example_store: Path, tmp_path: Path) -> None:
     model, out = write_adpf(tmp_path / "adpf.safetensors"), tmp_path / "gallery.png"
     done = wrinkle("explain", example_store, "--model", model, "--faces", "4", "--out", out)
     assert (done.code, done.out, done.err) == (0, f"{out}\n", [])
     assert Image.open(out).width > 600
 
 
-def test_what_cannot_be_done_is_one_line(
+def test_impossible_figures_are_one_line(
     wrinkle: Command, small_model: Path, tmp_path: Path
 ) -> None:
     blank = tmp_path / "blank.png"
@@ -54,7 +56,7 @@ def test_what_cannot_be_done_is_one_line(
         assert done.err[0].startswith(f"wrinkle: {line}")
 
 
-def test_without_matplotlib_it_names_the_extra(
+def test_a_missing_extra_is_named(
     wrinkle: Command, small_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(errors, "extras", lambda: {"figures": ["no-such-package"]})

@@ -7,7 +7,7 @@ from tests.cli.conftest import Command
 from wrinkle.models import create_model, list_models, packaged
 
 
-def test_networks_and_their_sizes(wrinkle: Command) -> None:
+def test_networks_are_listed_with_their_parameters(wrinkle: Command) -> None:
     done = wrinkle("models")
     assert done.code == 0
     assert done.err == []
@@ -19,13 +19,13 @@ def test_networks_and_their_sizes(wrinkle: Command) -> None:
     assert sizes["efficientnet_lite0"] == pytest.approx(count / 1e6, abs=0.005)
 
 
-def test_heads_and_losses_with_what_fits(wrinkle: Command) -> None:
+def test_heads_and_losses_are_listed_with_what_fits(wrinkle: Command) -> None:
     lines = wrinkle("models").out.splitlines()
     assert any(line.split() == ["coral", "ordinal"] for line in lines)
     assert any(line.split() == ["dldl_v2", "sigma:", "2.0"] for line in lines)
 
 
-def test_packaged_models_and_their_scores(
+def test_packaged_models_are_listed_with_their_scores(
     wrinkle: Command, small_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(packaged, "FOLDER", small_model.parent)
@@ -35,7 +35,7 @@ def test_packaged_models_and_their_scores(
     assert line.split(maxsplit=1)[1] == f"efficientnet_lite0, {size:.1f} MiB  validation_mae 4.56"
 
 
-def test_a_model_files_card(wrinkle: Command, small_model: Path) -> None:
+def test_the_card_of_a_model_file_is_printed(wrinkle: Command, small_model: Path) -> None:
     done = wrinkle("models", small_model)
     assert done.code == 0
     card = yaml.safe_load(done.out)
@@ -63,7 +63,7 @@ def test_a_damaged_packaged_model_is_one_line(
         assert "default.safetensors: damaged or cut short" in line
 
 
-def test_what_a_network_costs(wrinkle: Command, small_model: Path) -> None:
+def test_cost_lists_parameters_and_multiply_adds(wrinkle: Command, small_model: Path) -> None:
     done = wrinkle("models", "res18_ex", "--cost")
     assert done.code == 0
     title, head, *rows = [line.split() for line in done.out.splitlines()]
@@ -74,14 +74,14 @@ def test_what_a_network_costs(wrinkle: Command, small_model: Path) -> None:
     assert wrinkle("models", small_model, "--cost").out.splitlines()[-1].startswith("total")
 
 
-def test_cost_of_nothing_is_one_line(wrinkle: Command) -> None:
+def test_cost_without_a_name_is_one_line(wrinkle: Command) -> None:
     for arguments, line in (((), "--cost needs a name"), (("resnt",), "no model 'resnt'")):
         done = wrinkle("models", *arguments, "--cost")
         assert done.code == 2
         assert done.err[0].startswith(f"wrinkle: {line}")
 
 
-def test_a_network_and_a_model_of_one_name(wrinkle: Command) -> None:
+def test_cost_of_a_name_of_a_network_and_a_model_prints_both(wrinkle: Command) -> None:
     lines = wrinkle("models", "dhaa", "--cost").out.splitlines()
     assert [line for line in lines if "dhaa" in line] == [
         "network dhaa, with its default fields",

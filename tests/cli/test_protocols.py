@@ -31,7 +31,7 @@ def _store(path: Path, names: list[str], persons: list[str] | None = None) -> Pa
     return path
 
 
-def test_all_protocols_with_what_one_must_know(wrinkle: Command) -> None:
+def test_every_protocol_is_listed_with_sizes_people_and_source(wrinkle: Command) -> None:
     done = wrinkle("protocols")
     assert (done.code, done.err) == (0, [])
     for name in PROTOCOLS.names():
@@ -58,11 +58,11 @@ def test_all_protocols_with_what_one_must_know(wrinkle: Command) -> None:
         ),
     ],
 )
-def test_sizes_in_a_line(wrinkle: Command, name: str, line: str) -> None:
+def test_sizes_are_one_line(wrinkle: Command, name: str, line: str) -> None:
     assert f"  sizes: {line}" in wrinkle("protocols", "show", name).out.splitlines()
 
 
-def test_a_protocols_folds_and_list(wrinkle: Command) -> None:
+def test_folds_and_list_of_a_protocol_are_printed(wrinkle: Command) -> None:
     done = wrinkle("protocols", "show", "cacd-test-80")
     assert (done.code, done.err) == (0, [])
     lines = done.out.splitlines()
@@ -75,13 +75,13 @@ def test_a_protocols_folds_and_list(wrinkle: Command) -> None:
     ]
 
 
-def test_a_protocol_without_sizes_or_list(wrinkle: Command) -> None:
+def test_a_protocol_without_sizes_or_list_is_printed(wrinkle: Command) -> None:
     lines = wrinkle("protocols", "show", "by-person:4").out.splitlines()
     assert lines[0] == "by-person:4:0"
     assert len(lines) == 6
 
 
-def test_what_a_store_holds_and_what_it_lacks(wrinkle: Command, tmp_path: Path) -> None:
+def test_pictures_that_a_store_lacks_are_counted(wrinkle: Command, tmp_path: Path) -> None:
     store = _store(tmp_path / "faces.arrow", UTKFACE[100:])
     left_out = [name for name in UTKFACE[100:] if utkface.parts()[name] == "left-out"]
     absent = [
@@ -107,7 +107,7 @@ def test_what_a_store_holds_and_what_it_lacks(wrinkle: Command, tmp_path: Path) 
     assert lines[-1] != split
 
 
-def test_a_list_in_other_letters_is_not_missing(wrinkle: Command, tmp_path: Path) -> None:
+def test_names_in_another_case_are_not_missing(wrinkle: Command, tmp_path: Path) -> None:
     listed = get_protocol("morph2-partial").names
     assert listed is not None
     store = _store(tmp_path / "small.arrow", [name.replace(".JPG", ".jpg") for name in listed()])
@@ -115,7 +115,7 @@ def test_a_list_in_other_letters_is_not_missing(wrinkle: Command, tmp_path: Path
     assert lines[-2] == "missing: 0 of the protocol's 5,475 pictures"
 
 
-def test_what_is_missing_counts_once_where_folds_differ(wrinkle: Command, tmp_path: Path) -> None:
+def test_a_missing_picture_is_counted_once_for_all_folds(wrinkle: Command, tmp_path: Path) -> None:
     names = ["53_Robin_Williams_0001.jpg", "29_50_Cent_0003.jpg"]
     names += [name for name, picture in cacd.pictures().items() if picture.rank == 5][:2]
     persons = ["Robin_Williams", "50_Cent", *(name.split("_", 1)[1][:-9] for name in names[2:])]
@@ -124,7 +124,7 @@ def test_what_is_missing_counts_once_where_folds_differ(wrinkle: Command, tmp_pa
     assert lines[-2].startswith("missing: 163,442 of the protocol's 163,446 pictures, such as ")
 
 
-def test_a_protocol_that_fits_any_store(wrinkle: Command, tmp_path: Path) -> None:
+def test_a_protocol_for_any_dataset_is_printed(wrinkle: Command, tmp_path: Path) -> None:
     store = _store(tmp_path / "any.arrow", list("abcdef"), list("ppqqrr"))
     lines = wrinkle("protocols", "show", "by-person:3", store).out.splitlines()
     assert [line.split() for line in lines[-6:-2]] == [
@@ -134,7 +134,7 @@ def test_a_protocol_that_fits_any_store(wrinkle: Command, tmp_path: Path) -> Non
     assert lines[-2] == "store: 6 pictures, 0 of them in no part"
 
 
-def test_a_protocol_of_a_plug_in_file(wrinkle: Command, tmp_path: Path) -> None:
+def test_a_protocol_of_a_plug_in_file_is_printed(wrinkle: Command, tmp_path: Path) -> None:
     plugin = tmp_path / "mine.py"
     plugin.write_text(PLUGIN.format(name="shifted-shown"), encoding="utf-8")
     store = _store(tmp_path / "any.arrow", list("abcdefgh"))
@@ -161,7 +161,7 @@ def test_mistakes_are_one_line(wrinkle: Command, tmp_path: Path) -> None:
         assert complaint.startswith(f"wrinkle: {line}")
 
 
-def test_what_training_and_test_share(
+def test_leaks_between_training_and_test_are_written(
     wrinkle: Command, example_store: Path, tmp_path: Path
 ) -> None:
     leaks = tmp_path / "leaks.csv"

@@ -35,7 +35,7 @@ def test_every_recipe_can_be_printed_and_read(wrinkle: Command, name: str) -> No
     assert "Source:" in head
 
 
-def test_choices_print_every_field(wrinkle: Command, tmp_path: Path) -> None:
+def test_a_selection_prints_every_field(wrinkle: Command, tmp_path: Path) -> None:
     chosen = "dataset=fgnet_by_person", "size=small", "variant=heads_3", "training.epochs=2"
     done = wrinkle("recipes", "adpf", *chosen)
     assert (done.code, done.err) == (0, [])

@@ -5,7 +5,7 @@ from tests.cli.conftest import Command
 from tests.report.conftest import runs  # noqa: F401
 
 
-def test_a_report_of_a_run_and_a_file(wrinkle: Command, runs: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_a_run_and_a_file_are_reported(wrinkle: Command, runs: Path, tmp_path: Path) -> None:  # noqa: F811
     theirs = tmp_path / "theirs.csv"
     theirs.write_text("name,predicted\n0003.jpg,30\n0001.jpg,40\n")
     done = wrinkle("report", runs / "a", theirs, "--out", tmp_path / "out", "--no-pictures")
@@ -14,7 +14,7 @@ def test_a_report_of_a_run_and_a_file(wrinkle: Command, runs: Path, tmp_path: Pa
     assert "drawn/a" in (tmp_path / "out" / "report.html").read_text()
 
 
-def test_what_cannot_be_reported_is_left_out(wrinkle: Command, runs: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_bad_runs_are_left_out(wrinkle: Command, runs: Path, tmp_path: Path) -> None:  # noqa: F811
     going = tmp_path / "going"
     shutil.copytree(runs / "b", going)
     (going / "1" / "result.json").unlink()

@@ -23,7 +23,7 @@ def recipe(tmp_path: Path, example_store: Path) -> Path:
     return path
 
 
-def test_from_a_recipe_to_scores(
+def test_a_trained_model_is_evaluated_from_the_command_line(
     wrinkle: Command, recipe: Path, example_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(recipe.parent)
@@ -67,7 +67,7 @@ def test_a_wrong_field_is_one_line(
     assert expected in line
 
 
-def test_recipes_that_are_none(wrinkle: Command, tmp_path: Path) -> None:
+def test_files_that_are_not_recipes_are_one_line(wrinkle: Command, tmp_path: Path) -> None:
     for content, expected in [
         (b"model: [", "not YAML"),
         (b"\xff\xfe", "not UTF-8"),
@@ -82,7 +82,7 @@ def test_recipes_that_are_none(wrinkle: Command, tmp_path: Path) -> None:
     assert wrinkle("train", "utkface/resnet").err[0].startswith("wrinkle: no recipe")
 
 
-def test_a_recipe_by_its_listed_name(
+def test_a_recipe_is_found_by_its_listed_name(
     wrinkle: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -90,7 +90,7 @@ def test_a_recipe_by_its_listed_name(
     assert done == (2, "", ["wrinkle: no store at none.arrow: make one with `wrinkle prepare`"])
 
 
-def test_without_accelerate_it_names_the_extra(
+def test_a_missing_extra_is_named(
     wrinkle: Command, recipe: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(errors, "extras", lambda: {"train": ["no-such-package"]})

@@ -11,9 +11,7 @@ from wrinkle.curation.workspace import Workspace
 from wrinkle.errors import WrinkleError
 
 
-def test_without_ray_the_error_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from wrinkle.curation.cluster import join
 
     monkeypatch.setattr("wrinkle.errors._installed", lambda package: False)
@@ -116,5 +114,5 @@ def rows(workspace: Workspace, stage: str) -> list[dict]:
     return sorted(table.drop_columns(dated).to_pylist(), key=str)
 
 
-def test_daft_is_quiet() -> None:
+def test_daft_prints_nothing() -> None:
     assert os.environ["DAFT_PROGRESS_BAR"] == "0"

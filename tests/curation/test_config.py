@@ -36,7 +36,7 @@ def changed(field: str, value: Any) -> dict[str, Any]:
     return content
 
 
-def test_defaults(tmp_path: Path) -> None:
+def test_defaults_are_filled_in(tmp_path: Path) -> None:
     config = load_config(write(tmp_path, LEAST))
     assert Limits(**config.collect.limits.model_dump()) == Limits()
     assert FaceRules(**config.faces.model_dump()) == FaceRules()
@@ -108,7 +108,7 @@ def test_an_error_is_one_line_with_file_and_field(
 
 
 @pytest.mark.parametrize("field", ["workspace", "contact", "collect"])
-def test_required_fields(tmp_path: Path, field: str) -> None:
+def test_missing_required_fields_are_one_line(tmp_path: Path, field: str) -> None:
     content = {name: value for name, value in LEAST.items() if name != field}
     with pytest.raises(WrinkleError, match=f"field {field} is missing"):
         load_config(write(tmp_path, content))
@@ -176,13 +176,15 @@ def test_checking_annotators_needs_neither_keys_nor_packages(tmp_path: Path) -> 
         ("!!python/object:os.system {}", "not YAML"),
     ],
 )
-def test_files_that_are_not_a_configuration(tmp_path: Path, content: str, said: str) -> None:
+def test_files_that_are_not_a_configuration_are_one_line(
+    tmp_path: Path, content: str, said: str
+) -> None:
     with pytest.raises(WrinkleError, match=said) as error:
         load_config(write(tmp_path, content))
     assert "\n" not in str(error.value)
 
 
-def test_a_missing_file(tmp_path: Path) -> None:
+def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(WrinkleError, match=r"no\.yaml: cannot read it: No such file"):
         load_config(tmp_path / "no.yaml")
     with pytest.raises(WrinkleError, match="cannot read it: Is a directory"):

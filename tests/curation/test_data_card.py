@@ -170,7 +170,7 @@ def test_text_from_sources_is_escaped(tmp_path: Path) -> None:
     assert "x" * (data_card.MAX_TEXT + 1) not in (out / "huggingface" / "README.md").read_text()
 
 
-def test_escapes() -> None:
+def test_markup_is_escaped() -> None:
     assert plain("2026-11-25: 4.0") == "2026-11-25: 4.0"
     assert plain("- item") == "\\- item"
     assert plain("12) item") == "12\\) item"
@@ -229,7 +229,7 @@ def test_a_gap_is_a_decade_below_a_hundredth() -> None:
     assert sum(train for _, train, _ in counts) == len(ages)
 
 
-def test_the_card_says_where_ages_come_from(tmp_path: Path) -> None:
+def test_the_card_states_the_source_of_ages(tmp_path: Path) -> None:
     pictures = some(4)
     workspace = divided(tmp_path, pictures)
     facts = facts_of(workspace)
@@ -267,7 +267,7 @@ def test_the_card_says_where_ages_come_from(tmp_path: Path) -> None:
     )
 
 
-def test_both_cards_say_the_same(tmp_path: Path) -> None:
+def test_both_cards_have_the_same_facts(tmp_path: Path) -> None:
     workspace = divided(tmp_path, some(12, licence="CC0"), test=3)
     made = {"name": "Made", "about": "For tests."}
     out = write_export(workspace, config_of(workspace, card=made, seed=7))

@@ -169,7 +169,7 @@ def test_a_run_killed_at_any_step_produces_the_same_tables(
 
 @pytest.mark.slow
 @pytest.mark.data
-def test_hundreds_of_real_faces(data_root: Path, tmp_path: Path) -> None:
+def test_hundreds_of_real_faces_pass_every_stage(data_root: Path, tmp_path: Path) -> None:
     fgnet = sorted((data_root / "fgnet").rglob("*.[jJ][pP][gG]"))[::4]
     with Server().running() as server:
         web = PlantedWeb(server)

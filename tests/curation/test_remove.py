@@ -220,7 +220,7 @@ def test_an_invalid_url_can_be_removed(tmp_path: Path) -> None:
     assert len(workspace.table("found")) == 2
 
 
-def test_it_does_not_come_back(tmp_path: Path) -> None:
+def test_a_removed_picture_is_not_collected_again(tmp_path: Path) -> None:
     folder, workspace = tmp_path / "pictures here", Workspace(tmp_path / "ws")
     folder.mkdir()
     for k in range(3):
@@ -345,7 +345,7 @@ def test_everything_can_be_removed(tmp_path: Path) -> None:
     assert {row["dropped"] for row in workspace.table("found").to_pylist()} == {"removed"}
 
 
-def test_a_picture_without_a_face(tmp_path: Path) -> None:
+def test_a_picture_without_a_face_can_be_removed(tmp_path: Path) -> None:
     workspace = divided(tmp_path, [Picture("empty", ()), *OTHERS])
     digest = Picture("empty", ()).digest
     assert remove(workspace, faces=[digest]) == Removed(1, 1, 0)
@@ -353,7 +353,7 @@ def test_a_picture_without_a_face(tmp_path: Path) -> None:
     assert len(workspace.table(answers_stage(ANNOTATORS[0]))) == 5
 
 
-def test_before_there_are_faces(tmp_path: Path) -> None:
+def test_a_picture_can_be_removed_before_faces_are_detected(tmp_path: Path) -> None:
     workspace = collected(tmp_path, [ANN, AGAIN, *OTHERS])
     assert remove(workspace, urls=[AGAIN.address]) == Removed(2, 1, 0)
     assert traces(tmp_path, ("ann-mirror", "ann%20secret", ANN.bytes)) == set()

@@ -35,7 +35,7 @@ def seen(workspace: Workspace, **options: bool) -> dict[str, tuple]:
     return {row.stage: (row.came, row.kept, row.waiting, row.dropped) for row in rows}
 
 
-def test_every_stage_counts_what_came(tmp_path: Path) -> None:
+def test_every_stage_counts_its_input(tmp_path: Path) -> None:
     workspace = labelled(tmp_path, PICTURES)
     row = {"search": '["wikimedia", "nothing", 100]', "dropped": "nothing found"}
     append(workspace, "found", [row, row | {"dropped": "bad URL"}], collect.FOUND_SCHEMA)
@@ -98,7 +98,7 @@ def test_faces_wait_for_people(tmp_path: Path) -> None:
     assert seen(workspace, refined=False)["split"] == (5, 5, 0, {})
 
 
-def test_after_a_removal(tmp_path: Path) -> None:
+def test_removed_items_are_not_counted(tmp_path: Path) -> None:
     workspace = divided(tmp_path, PICTURES)
     remove(workspace, urls=[PICTURES[0].address])
     assert seen(workspace) == {
@@ -125,7 +125,7 @@ def test_the_table_is_aligned(tmp_path: Path) -> None:
     assert drops == ["same URL", "same bytes", "blurred", "no face", "duplicate", "no age seen"]
 
 
-def test_nothing_yet(tmp_path: Path) -> None:
+def test_an_empty_workspace_is_reported(tmp_path: Path) -> None:
     assert table(Workspace(tmp_path)) == (
         f"nothing yet in {tmp_path}: start with `wrinkle curate run CONFIG`"
     )

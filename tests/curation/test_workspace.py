@@ -20,7 +20,7 @@ def lengthened(frame: daft.DataFrame) -> daft.DataFrame:
     return frame.with_column("length", col("name").length())
 
 
-def test_a_stage_adds_what_is_missing(tmp_path: Path) -> None:
+def test_a_stage_adds_missing_rows(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "ws")
     assert workspace.frame("length") is None
     assert workspace.table("length", "name").num_rows == 0

@@ -4,20 +4,20 @@ from wrinkle.datasets.csv_files import inner, jpegs, read_lines, read_table
 from wrinkle.errors import WrinkleError
 
 
-def test_the_inner_folder_or_the_one_that_was_named(tmp_path):
+def test_the_inner_folder_or_the_given_one(tmp_path):
     assert inner(tmp_path, "Album2") == tmp_path
     (tmp_path / "Album2").mkdir()
     assert inner(tmp_path, "Album2") == tmp_path / "Album2"
 
 
-def test_pictures_in_either_case_and_sorted(tmp_path):
+def test_pictures_are_found_in_either_case_and_sorted(tmp_path):
     for name in ("b.JPG", "a.jpg", "c.png", "d.jpg.mat"):
         (tmp_path / name).touch()
     assert [path.name for path in jpegs(tmp_path)] == ["a.jpg", "b.JPG"]
     assert jpegs(tmp_path / "none") == jpegs(tmp_path / "a.jpg") == []
 
 
-def test_lines_by_number_with_stripped_cells(tmp_path):
+def test_lines_have_numbers_and_stripped_cells(tmp_path):
     file = tmp_path / "x.csv"
     file.write_bytes('\ufeffa; b\r\n\r\n"c;\nd"; e,f \r\n'.encode())
     assert read_lines(file, ";") == [(1, ["a", "b"]), (4, ["c;\nd", "e,f"])]
@@ -40,7 +40,7 @@ def test_short_lines_are_filled_and_long_ones_cut(tmp_path):
         ('photo,age,race\n"a', "is not a CSV file"),
     ],
 )
-def test_another_file_is_one_line(tmp_path, text, message):
+def test_a_file_that_is_not_csv_is_one_line(tmp_path, text, message):
     file = tmp_path / "x.csv"
     file.write_text(text)
     with pytest.raises(WrinkleError, match=message) as caught:
@@ -49,6 +49,6 @@ def test_another_file_is_one_line(tmp_path, text, message):
     assert str(file) in str(caught.value)
 
 
-def test_no_file_is_one_line(tmp_path):
+def test_a_missing_file_is_one_line(tmp_path):
     with pytest.raises(WrinkleError, match=r"cannot read .*none\.csv: No such file"):
         read_lines(tmp_path / "none.csv")

@@ -32,7 +32,7 @@ class Holiday(Dataset):
 """A dataset in a file outside the package."""
 
 
-def test_every_dataset_states_what_people_must_know() -> None:
+def test_every_dataset_has_description_terms_and_source() -> None:
     assert {"fgnet", "utkface", "morph2", "cacd", "lap2015", "folder"} <= set(NAMES)
     for name in NAMES:
         dataset = DATASETS.create(name)
@@ -67,12 +67,12 @@ def _refusal(name: str, root: Path) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_empty_folder_is_one_clear_line(name: str, tmp_path: Path) -> None:
+def test_an_empty_folder_is_one_line(name: str, tmp_path: Path) -> None:
     _refusal(name, tmp_path)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_folder_of_something_else_is_one_clear_line(name: str, tmp_path: Path) -> None:
+def test_a_folder_of_other_files_is_one_line(name: str, tmp_path: Path) -> None:
     for file in ("holiday.jpg", "notes.txt", "a/b/c.jpg", "faces/1.jpg"):
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).write_bytes(b"picture")
@@ -80,7 +80,7 @@ def test_a_folder_of_something_else_is_one_clear_line(name: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_picture_in_place_of_the_folder_is_one_clear_line(name: str, tmp_path: Path) -> None:
+def test_a_picture_instead_of_a_folder_is_one_line(name: str, tmp_path: Path) -> None:
     picture = tmp_path / "holiday.jpg"
     picture.write_bytes(b"\xff\xd8 picture")
     _refusal(name, picture)
@@ -91,7 +91,7 @@ def test_unknown_name_lists_the_choices() -> None:
         read_dataset("fg-net", ".")
 
 
-def test_missing_root(tmp_path: Path) -> None:
+def test_a_missing_folder_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(WrinkleError, match="does not exist"):
         read_dataset("utkface", tmp_path / "nowhere")
 

@@ -45,7 +45,7 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small_parts")
-def test_the_order_is_the_datasets_with_any_number_of_workers(tmp_path: Path) -> None:
+def test_the_order_does_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
     source = folder_of(tmp_path / "in", 2)
     for workers in (1, 2):
         prepare("folder", source, tmp_path / f"{workers}.arrow", 64, workers=workers)
@@ -90,9 +90,7 @@ def test_every_picture_left_out_has_its_reason(tmp_path: Path) -> None:
 
 @pytest.mark.kills
 @pytest.mark.slow
-def test_a_killed_run_continues_where_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_run_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, out = folder_of(tmp_path / "in", 3), tmp_path / "out.arrow"
     code = (
         "import sys; from wrinkle.datasets import prepare as m; m.PART = 2;"
@@ -136,7 +134,7 @@ make_part = pack.make_part
 
 
 @pytest.mark.usefixtures("small_parts")
-def test_parts_of_other_settings_are_not_mixed_in(
+def test_parts_with_other_settings_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, out = folder_of(tmp_path / "in", 1), tmp_path / "out.arrow"
@@ -148,12 +146,12 @@ def test_parts_of_other_settings_are_not_mixed_in(
         patched.setattr(module, "write_table", stop)
         with pytest.raises(KeyboardInterrupt):
             prepare("folder", source, out, 64, workers=1)
-    with pytest.raises(WrinkleError, match=r"out.arrow.parts belongs to a run with other size"):
+    with pytest.raises(WrinkleError, match=r"out.arrow.parts .*other size"):
         prepare("folder", source, out, 96, workers=1)
     part = out.with_name("out.arrow.parts") / "00000004.arrow"
     complete = part.read_bytes()
     part.write_bytes(complete[:-100])
-    with pytest.raises(WrinkleError, match=r"00000004.arrow is damaged: delete it and run again"):
+    with pytest.raises(WrinkleError, match=r"00000004.arrow is damaged"):
         prepare("folder", source, out, 64, workers=1)
     part.write_bytes(complete)
     assert prepare("folder", source, out, 64, workers=1).kept == 5
@@ -216,7 +214,7 @@ def test_ctrl_c_is_one_line_and_keeps_what_is_done(tmp_path: Path) -> None:
     os.killpg(running.pid, signal.SIGINT)  # as a terminal does, to parent and workers
     _, errors = running.communicate(timeout=120)
     assert running.returncode == 130
-    assert errors.splitlines()[-1] == "wrinkle: stopped: run the same command again to continue"
+    assert errors.splitlines()[-1].startswith("wrinkle: stopped")
     assert "Traceback" not in errors
     assert any(out.with_name("out.arrow.parts").glob("*.arrow"))
     assert not out.exists()
@@ -253,7 +251,7 @@ def members(group: int) -> list[int]:
 
 
 @pytest.mark.slow
-def test_the_systems_own_limit_is_one_line_and_keeps_the_parts(tmp_path: Path) -> None:
+def test_the_file_size_limit_is_one_line_and_keeps_the_parts(tmp_path: Path) -> None:
     source, out = folder_of(tmp_path / "in", 4), tmp_path / "out.arrow"
     limit = (
         "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (25_000, 25_000));"
@@ -283,7 +281,7 @@ def test_a_dead_worker_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "\n" not in str(caught.value)
 
 
-def test_a_detector_that_is_not_there_leaves_nothing_in_the_way(tmp_path: Path) -> None:
+def test_a_missing_detector_leaves_no_files(tmp_path: Path) -> None:
     source, out = folder_of(tmp_path / "in", 1), tmp_path / "new" / "folder" / "out.arrow"
     with pytest.raises(WrinkleError, match=r"none\.onnx"):
         prepare("folder", source, out, 64, "yunet:none.onnx", workers=1)
@@ -293,7 +291,7 @@ def test_a_detector_that_is_not_there_leaves_nothing_in_the_way(tmp_path: Path) 
     assert list(out.parent.iterdir()) == [out]
 
 
-def test_a_folder_is_no_name_for_a_store(tmp_path: Path) -> None:
+def test_a_folder_as_output_is_one_line(tmp_path: Path) -> None:
     source = folder_of(tmp_path / "in", 1)
     for place in (tmp_path, Path()):
         with pytest.raises(WrinkleError, match="is a folder: name a file"):
@@ -306,7 +304,7 @@ def test_a_folder_is_no_name_for_a_store(tmp_path: Path) -> None:
 ROW = Row(Path("x.jpg"), "x.jpg", 30.0, "made")
 
 
-def test_parts_belong_to_labels_as_well_as_to_pictures() -> None:
+def test_parts_with_other_labels_are_refused() -> None:
     points = np.zeros((68, 2), np.float32)
     others = [
         replace(ROW, **change)
@@ -343,7 +341,7 @@ def test_photographs_are_read_in_batches_of_bounded_memory(
     assert list(map(len, pack.batches(rows, []))) == [1] * 5
 
 
-def test_the_labels_face_is_the_one_at_the_hand_placed_points(tmp_path: Path) -> None:
+def test_the_face_at_the_hand_placed_points_is_used(tmp_path: Path) -> None:
     points = np.random.default_rng(0).uniform(20, 80, (68, 2)).astype(np.float32)
     placed = five_points(points, FGNet.key_points)
     image = np.zeros((100, 100, 3), np.uint8)
@@ -417,7 +415,7 @@ def test_pictures_of_other_datasets_are_packed(
 
 @pytest.mark.slow
 @pytest.mark.data
-def test_all_of_fgnet(data_root: Path, tmp_path: Path) -> None:
+def test_fgnet_is_prepared_completely(data_root: Path, tmp_path: Path) -> None:
     done = prepare("fgnet", data_root / "fgnet", tmp_path / "fgnet.arrow")
     store = Store(done.path)
     assert len(store) == 1002

@@ -8,22 +8,22 @@ from wrinkle.datasets.rows import Dropped, Row, parse_age, parse_deviation, sepa
 @pytest.mark.parametrize(
     ("text", "age"), [("0", 0.0), ("120", 120.0), ("33.5", 33.5), (" 7 ", 7.0), ("007", 7.0)]
 )
-def test_ages(text, age):
+def test_ages_are_parsed(text, age):
     assert parse_age(text) == age
 
 
 @pytest.mark.parametrize("text", ["-1", "200", "120.01", "abc", "", "nan", "inf", "-inf", "3 4"])
-def test_impossible_ages(text):
+def test_impossible_ages_are_none(text):
     assert parse_age(text) is None
 
 
 @pytest.mark.parametrize(("text", "deviation"), [("0", 0.0), ("4.25", 4.25), (" 300 ", 300.0)])
-def test_deviations(text, deviation):
+def test_deviations_are_parsed(text, deviation):
     assert parse_deviation(text) == deviation
 
 
 @pytest.mark.parametrize("text", ["-0.1", "", "many", "nan", "inf"])
-def test_impossible_deviations(text):
+def test_impossible_deviations_are_none(text):
     assert parse_deviation(text) is None
 
 

@@ -17,7 +17,7 @@ def _rows(folder: Path, entries: list[tuple[str, bytes, float]]) -> list[Row]:
     return rows
 
 
-def test_agreeing_keep_the_first_by_name_and_conflicting_keep_none(tmp_path):
+def test_copies_keep_the_first_name_and_none_if_labels_conflict(tmp_path):
     rows = _rows(
         tmp_path,
         [
@@ -71,7 +71,7 @@ def test_every_row_is_kept_or_dropped_once(tmp_path_factory, entries):
 
 
 @pytest.mark.data
-def test_utkface(data_root):
+def test_copies_in_utkface_are_counted(data_root):
     rows, _ = read_dataset("utkface", data_root / "utkface")
     kept, dropped = find_duplicates(rows)
     assert len(kept) == 23_112
@@ -88,6 +88,6 @@ def test_utkface(data_root):
 
 
 @pytest.mark.data
-def test_fgnet_has_none(data_root):
+def test_fgnet_has_no_copies(data_root):
     rows, _ = read_dataset("fgnet", data_root / "fgnet")
     assert find_duplicates(rows) == (rows, [])

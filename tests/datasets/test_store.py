@@ -53,7 +53,7 @@ def content(file: Path) -> bytes:
     return file.read_bytes()
 
 
-def test_everything_comes_back(file):
+def test_written_rows_are_read_back(file):
     store = Store(file)
     assert len(store) == 5
     assert store.info == INFO
@@ -78,7 +78,7 @@ def test_everything_comes_back(file):
     assert list(file.parent.iterdir()) == [file]
 
 
-def test_many_chunks_are_one_store(tmp_path):
+def test_several_chunks_are_one_store(tmp_path):
     parts = [pa.Table.from_pylist(rows, SCHEMA) for rows in (ROWS[:2], [], ROWS[2:3], ROWS[3:])]
     write_table(tmp_path / "x.arrow", pa.concat_tables(parts), INFO)
     store = Store(tmp_path / "x.arrow")
@@ -142,12 +142,12 @@ def _refusal(path: Path) -> str:
     return message
 
 
-def test_a_missing_file_and_a_folder(tmp_path):
+def test_a_missing_file_and_a_folder_are_one_line(tmp_path):
     assert "no store at" in _refusal(tmp_path / "none.arrow")
     assert "not a complete wrinkle store" in _refusal(tmp_path)
 
 
-def test_a_file_cut_short_anywhere(content, tmp_path):
+def test_a_file_truncated_anywhere_is_one_line(content, tmp_path):
     path = tmp_path / "short.arrow"
     for length in [*range(0, len(content), 311), len(content) - 1]:
         path.write_bytes(content[:length])
@@ -166,12 +166,12 @@ def _foreign() -> Iterator[tuple[str, Any, pa.Table]]:
 
 
 @pytest.mark.parametrize(("message", "info", "table"), list(_foreign()))
-def test_other_arrow_files(tmp_path, message, info, table):
+def test_other_arrow_files_are_refused(tmp_path, message, info, table):
     write_table(tmp_path / "other.arrow", table, info)
     assert message in _refusal(tmp_path / "other.arrow")
 
 
-def test_files_that_are_no_arrow_files_or_not_ours(tmp_path):
+def test_files_of_other_formats_are_refused(tmp_path):
     path = tmp_path / "other.arrow"
     path.write_text("name,age\na.jpg,5\n" * 100)
     assert "not a complete" in _refusal(path)
@@ -208,7 +208,7 @@ def test_a_damaged_picture_is_one_line(tmp_path):
             store.image(index)
 
 
-def test_a_folder_that_cannot_be_written(tmp_path):
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(WrinkleError, match="cannot write") as caught:
         _write(tmp_path / "file" / "x.arrow", ROWS)

@@ -38,7 +38,7 @@ def slow_hash(grey: np.ndarray) -> int:
     return int("".join("1" if value > median else "0" for value in low), 2)
 
 
-def test_hash_is_its_definition() -> None:
+def test_hash_follows_its_definition() -> None:
     pictures = np.random.default_rng(0).integers(0, 256, (3, 32, 32), np.uint8)
     assert perceptual_hash(pictures).tolist() == [slow_hash(each) for each in pictures]
 
@@ -65,7 +65,7 @@ SIDES = st.integers(1, 80) | st.sampled_from([32, 33, 224, 256, 511, 512, 513])
 
 
 @given(st.sampled_from(KINDS), SIDES, SIDES, st.booleans(), st.integers(0, 2**32))
-def test_hash_is_that_of_imagehash(
+def test_hash_equals_that_of_imagehash(
     kind: str, height: int, width: int, square: bool, seed: int
 ) -> None:
     picture = fill(kind, height, height if square else width, seed)
@@ -74,17 +74,17 @@ def test_hash_is_that_of_imagehash(
 
 @pytest.mark.parametrize("side", [32, 33, 100, 256, 512])
 @pytest.mark.parametrize("kind", KINDS)
-def test_hash_of_square_pictures_is_that_of_imagehash(kind: str, side: int) -> None:
+def test_hash_of_square_pictures_equals_that_of_imagehash(kind: str, side: int) -> None:
     picture = fill(kind, side, side, side)
     assert int(perceptual_hash(small_grey(picture))) == imagehash_of(picture)
 
 
-def test_cosine_transform_is_that_of_scipy_to_the_bit() -> None:
+def test_cosine_transform_equals_scipys_to_the_bit() -> None:
     lines = np.random.default_rng(0).integers(0, 256, (500, 3, 32)).astype(float)
     np.testing.assert_array_equal(near_duplicates._cosine_transform(lines), dct(lines))
 
 
-def test_hashes_of_any_shape() -> None:
+def test_hashes_have_any_batch_shape() -> None:
     pictures = np.random.default_rng(0).integers(0, 256, (2, 3, 32, 32), np.uint8)
     hashes = perceptual_hash(pictures)
     assert hashes.dtype == np.uint64
@@ -131,7 +131,7 @@ def slow_pairs(hashes: list[int]) -> set[tuple[int, int]]:
 
 
 @given(st.lists(st.integers(0, 2**64 - 1), max_size=4), st.data())
-def test_all_pairs_and_no_other(roots: list[int], data: st.DataObject) -> None:
+def test_exactly_the_near_pairs_are_found(roots: list[int], data: st.DataObject) -> None:
     flips = st.lists(st.integers(0, 63), max_size=8)
     hashes = [
         root ^ sum(1 << bit for bit in set(data.draw(flips))) for root in roots for _ in range(4)
@@ -183,7 +183,9 @@ def flipped(hashes: np.ndarray, bits: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("bands", range(6, 13))
-def test_any_number_of_bands_finds_the_same(bands: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_number_of_bands_finds_the_same_pairs(
+    bands: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     near = flipped(np.repeat(even(50), 20), 4)
     # Some share half their bits with all others, but few of their pairs are near.
     hashes = np.unique(np.concatenate([near, near[::5] & np.uint64(0xFFFF_FFFF)]))
@@ -202,12 +204,14 @@ def test_more_hashes_get_more_bands() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_nothing_to_pair(count: int) -> None:
+def test_no_hashes_have_no_pairs(count: int) -> None:
     assert near_pairs(np.zeros(count, np.uint64)).shape == (0, 2)
     assert near_groups(np.zeros(count, np.uint64)).tolist() == [0] * count
 
 
-def test_thousands_of_neighbours_cost_no_square(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_thousands_of_near_hashes_are_not_compared_pairwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """40,000 hashes within 3 bits of one: 10⁸ near pairs, one group."""
     crowd = flipped(np.full(200_000, 7, np.uint64), 3)
     compared = []
@@ -224,7 +228,7 @@ def test_thousands_of_neighbours_cost_no_square(monkeypatch: pytest.MonkeyPatch)
     assert sum(compared) < 1e8
 
 
-def test_many_equals_cost_no_square() -> None:
+def test_many_equal_hashes_are_not_compared_pairwise() -> None:
     assert len(near_pairs(np.full(100_000, 7, np.uint64))) == 99_999
     groups = near_groups(np.full(100_000, 7, np.uint64))
     assert (groups == 0).all()

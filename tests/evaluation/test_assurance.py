@@ -21,7 +21,7 @@ def test_rates_by_hand() -> None:
     assert found[1].false_positive_rate.low < 0.5 < found[1].false_positive_rate.high
 
 
-def test_other_ages() -> None:
+def test_age_ranges_can_be_given() -> None:
     (row,) = challenge(SYSTEM, [25], too_young=(13, 13), old_enough=(35, 120))
     assert (row.false_positive_rate.value, row.true_positive_rate.value) == (1, 1)
     (row,) = challenge(SYSTEM, [25], too_young=(0, 9))
@@ -29,14 +29,14 @@ def test_other_ages() -> None:
     assert row.true_positive_rate.value == pytest.approx(1 / 3)
 
 
-def test_table() -> None:
+def test_table_has_a_row_per_challenge_age() -> None:
     lines = challenge_table(SYSTEM, [18, 25]).splitlines()
     assert "4 faces of 14 to 17 years (false positives), 3 of 18 to 30" in lines[0]
     assert [line.split()[:2] for line in lines[3:]] == [["18", "75.0"], ["25", "50.0"]]
     assert "66.7" in lines[3]
 
 
-def test_what_cannot_be_asked() -> None:
+def test_impossible_challenges_are_one_line() -> None:
     with pytest.raises(WrinkleError, match="14 to 18 overlap with 18 to 30"):
         challenge(SYSTEM, [18], too_young=(14, 18))
     with pytest.raises(WrinkleError, match="17 to 14 are not a range"):

@@ -25,7 +25,7 @@ def sixty(example_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return path
 
 
-def test_a_model_on_all_faces(small_model: Path, example_store: Path) -> None:
+def test_a_model_is_evaluated_on_all_faces(small_model: Path, example_store: Path) -> None:
     found = evaluate(str(small_model), example_store, device="cpu", workers=0)
     predictions = found.predictions
     assert (found.people, found.trained_on, found.classifier) == (None, 0, "final")
@@ -42,14 +42,16 @@ def test_a_model_on_all_faces(small_model: Path, example_store: Path) -> None:
     assert list(found.classifiers) == ["final"]
 
 
-def test_every_classifier(dhaa_model: Path, example_store: Path) -> None:
+def test_every_classifier_is_scored(dhaa_model: Path, example_store: Path) -> None:
     found = evaluate(dhaa_model, Store(example_store), workers=0)
     assert list(found.classifiers)[:2] == ["DHAA", "G-1"]
     np.testing.assert_array_equal(found.classifiers["DHAA"], found.predictions.predicted)
     assert list(found.predictions.classifiers) == list(found.classifiers)[1:]
 
 
-def test_a_part_of_the_models_own_fold(small_model: Path, sixty: Path, tmp_path: Path) -> None:
+def test_the_part_is_that_of_the_models_own_fold(
+    small_model: Path, sixty: Path, tmp_path: Path
+) -> None:
     model = tmp_path / "model.safetensors"
     own = {"data": "folder", "split": "random:4", "fold": "2"}
     amend(small_model, model, provenance=own | {"fingerprint": Store(sixty).fingerprint})
@@ -63,7 +65,9 @@ def test_a_part_of_the_models_own_fold(small_model: Path, sixty: Path, tmp_path:
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_anybodys_predictions(sixty: Path, tmp_path: Path, suffix: str) -> None:
+def test_predictions_of_other_systems_are_evaluated(
+    sixty: Path, tmp_path: Path, suffix: str
+) -> None:
     columns = Store(sixty).columns
     fold = get_protocol("random:4").folds(columns)[0]
     names = columns["name"].take([fold.test[1], fold.test[0]]).to_pylist()
@@ -85,7 +89,7 @@ def test_anybodys_predictions(sixty: Path, tmp_path: Path, suffix: str) -> None:
         evaluate(path, sixty, split="test")
 
 
-def test_a_calibrated_model(small_model: Path, sixty: Path, tmp_path: Path) -> None:
+def test_a_calibrated_model_has_intervals(small_model: Path, sixty: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "calibrated.safetensors"
     calibration, width = calibrate_model(small_model, sixty, out, split="all", workers=0)
     assert (calibration.faces, calibration.data) == (60, "all faces of sixty.arrow")
@@ -100,7 +104,7 @@ def test_a_calibrated_model(small_model: Path, sixty: Path, tmp_path: Path) -> N
     np.testing.assert_array_equal(again.predictions.interval, predictions.interval)
 
 
-def test_what_cannot_be_calibrated(
+def test_impossible_calibrations_are_one_line(
     small_model: Path, example_store: Path, sixty: Path, tmp_path: Path
 ) -> None:
     out, trained = tmp_path / "out.safetensors", tmp_path / "trained.safetensors"

@@ -29,7 +29,7 @@ PREDICTED, ACTUAL = [20.0, 33.0, 41.5, 7.0], [21.0, 30.0, 41.5, 12.0]  # −1, +
     "make",
     [list, tuple, np.array, torch.tensor, lambda x: torch.tensor(x, requires_grad=True).bfloat16()],
 )
-def test_every_kind_of_numbers(make: Callable[[list[float]], Any]) -> None:
+def test_every_numeric_type_is_accepted(make: Callable[[list[float]], Any]) -> None:
     predicted, actual = make(PREDICTED), make(ACTUAL)
     for value, expected in (
         (mean_absolute_error(predicted, actual), 9 / 4),
@@ -55,7 +55,7 @@ def test_epsilon_error_by_hand() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(0, 120), st.floats(0, 120)), min_size=1))
-def test_against_plain_python(pairs: list[tuple[float, float]]) -> None:
+def test_metrics_equal_plain_python(pairs: list[tuple[float, float]]) -> None:
     predicted, actual = zip(*pairs, strict=True)
     errors = [p - a for p, a in pairs]
     mae = mean_absolute_error(predicted, actual)
@@ -80,7 +80,7 @@ def test_by_group_takes_missing_names_as_a_group() -> None:
     ]
 
 
-def test_age_decades() -> None:
+def test_age_decades_have_names() -> None:
     assert age_decades([0, 9.9, 10, 25, 100, 116]) == [
         "0–9",
         "0–9",

@@ -57,7 +57,7 @@ def test_other_programs_read_the_parquet_file(tmp_path: Path) -> None:
     assert (plain.interval, plain.distribution, plain.ages) == (None, None, None)
 
 
-def test_csv_is_rounded_but_for_the_labels(tmp_path: Path) -> None:
+def test_csv_is_rounded_except_for_the_labels(tmp_path: Path) -> None:
     path = tmp_path / "sys.csv"
     labels = rows().set_column(1, "age", pa.array([10, 11.25, 23.4, 1 / 3], pa.float32()))
     exact = replace(FULL, rows=labels, predicted=np.array([10.5, 11.125, 12, 13.00049]))
@@ -74,7 +74,7 @@ def test_csv_is_rounded_but_for_the_labels(tmp_path: Path) -> None:
     np.testing.assert_allclose(again.interval, FULL.interval, atol=5e-4)
 
 
-def test_parquet_files_of_other_programs(tmp_path: Path) -> None:
+def test_parquet_files_of_other_programs_are_read(tmp_path: Path) -> None:
     path = tmp_path / "theirs.parquet"
     pq.write_table(pa.table({"predicted": [20, 30], "name": ["c", "a"], "more": [None, 3]}), path)
     found = read_predictions(path, rows())
@@ -109,7 +109,7 @@ def test_a_bad_parquet_file_is_one_line(
     assert str(path) in str(caught.value)
 
 
-def test_damaged_parquet_files(tmp_path: Path) -> None:
+def test_damaged_parquet_files_are_one_line(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     with pytest.raises(WrinkleError, match="no such file"):
         read_predictions(path)
@@ -122,12 +122,12 @@ def test_damaged_parquet_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["x.txt", "x", "no/folder/x"])
-def test_other_suffixes_are_not_written(tmp_path: Path, name: str) -> None:
+def test_other_suffixes_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(WrinkleError, match=r"\.csv or \.parquet"):
         write_predictions(tmp_path / name, FULL)
 
 
-def test_labels_are_the_stores_and_any_order_will_do(tmp_path: Path) -> None:
+def test_labels_come_from_the_store_in_any_order(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("\ufeffpredicted, name ,age\n20,c,99\n30,a,99\n", "utf-8")
     found = read_predictions(tmp_path / "x.csv", rows())
     assert found.rows["name"].to_pylist() == ["a", "c"]
@@ -157,7 +157,7 @@ def test_a_bad_file_is_one_line(tmp_path: Path, text: str, message: str) -> None
     assert str(path) in str(caught.value)
 
 
-def test_no_text_and_no_file(tmp_path: Path) -> None:
+def test_files_that_are_not_text_or_missing_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(WrinkleError, match="cannot read"):
         read_predictions(tmp_path / "none.csv", rows())
     (tmp_path / "x.csv").write_bytes(b"\xff\xfe\x00")

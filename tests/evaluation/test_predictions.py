@@ -16,7 +16,7 @@ def rows(names: str = "abcd") -> pa.Table:
     return pa.table(columns)
 
 
-def test_in_common_is_the_same_faces_in_the_same_order() -> None:
+def test_in_common_keeps_shared_faces_in_one_order() -> None:
     first = Predictions("1", rows("dab"), np.array([4.0, 1, 2]))
     second = Predictions("2", rows("abcd"), np.array([1.0, 2, 3, 4]), np.zeros((4, 2)))
     a, b = in_common([first, second])
@@ -40,7 +40,7 @@ def test_a_picture_that_several_folds_test_is_paired_fold_by_fold() -> None:
         in_common([first, Predictions("other", older, second.predicted)])
 
 
-def test_pooled_keeps_what_all_parts_have() -> None:
+def test_pooled_keeps_fields_that_all_parts_have() -> None:
     ages = np.arange(3.0)
     further = {"G-1": np.array([1.0, 2]), "G-2": np.array([3.0, 4])}
     first = Predictions(
@@ -60,7 +60,7 @@ def test_pooled_keeps_what_all_parts_have() -> None:
     assert (mixed.interval, mixed.distribution, mixed.classifiers) == (None, None, {})
 
 
-def test_labels_of_pictures_of_which_little_is_known() -> None:
+def test_unknown_labels_are_null() -> None:
     table = unlabelled(["a", "b"], [3, 4.5])
     assert table["age"].to_pylist() == [3, 4.5]
     assert table["person"].to_pylist() == [None, None]

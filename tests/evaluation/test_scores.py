@@ -52,7 +52,7 @@ def test_all_and_every_part_by_hand() -> None:
     assert score_all(predictions(gender=GENDERS)) == everyone
 
 
-def test_coverage_of_the_systems_intervals() -> None:
+def test_coverage_by_hand() -> None:
     from dataclasses import replace
 
     ends = np.stack([PREDICTED - 3, PREDICTED + 3], 1)  # holds errors of at most 3: 4 of 6
@@ -64,7 +64,7 @@ def test_coverage_of_the_systems_intervals() -> None:
     assert "mean width 6.0 years" in text
 
 
-def test_people_are_drawn_and_known_by_dataset() -> None:
+def test_bootstrap_draws_people_per_dataset() -> None:
     system = predictions(person=["1", "1", "1", "2", "2", None])
     assert known_people(system) == ["folder 1"] * 3 + ["folder 2"] * 2 + [None]
     row = score_all(system)
@@ -93,7 +93,7 @@ def test_table_shows_every_part_and_the_epsilon_error() -> None:
     assert women.split()[-2:] == ["-2.00", "66.7"]
 
 
-def test_systems_beside_each_other() -> None:
+def test_comparison_table_has_differences_to_the_first_system() -> None:
     from dataclasses import replace
 
     mine = predictions()

@@ -9,7 +9,7 @@ def spread(values: np.ndarray, clusters: list[str] | None = None) -> float:
     return float(bootstrap(values[:, None], None, clusters, samples=4000).std())
 
 
-def test_samples_spread_as_theory_says() -> None:
+def test_bootstrap_samples_have_the_theoretical_spread() -> None:
     values = np.random.default_rng(1).gamma(2, 2, 400)
     assert spread(values) == pytest.approx(values.std() / 20, rel=0.05)
 
@@ -22,13 +22,13 @@ def test_pictures_of_one_person_count_as_one() -> None:
     assert spread(np.tile(people, 9)) == pytest.approx(people.std() / 30, rel=0.05)
 
 
-def test_whoever_is_unknown_is_alone() -> None:
+def test_unknown_people_are_separate_clusters() -> None:
     values = np.random.default_rng(3).normal(size=(50, 1))
     alone = bootstrap(values, None, [None] * 50, samples=20)
     np.testing.assert_array_equal(alone, bootstrap(values, samples=20))
 
 
-def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
+def test_intervals_have_their_nominal_coverage() -> None:
     """Two quantities of 500 simulated sets of 60 people with 1 to 5 pictures each."""
     random = np.random.default_rng(4)
     held = np.zeros(2)
@@ -42,7 +42,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     assert ((held / 500 > 0.90) & (held / 500 < 0.98)).all()
 
 
-def test_members_are_all_that_counts() -> None:
+def test_only_members_of_a_group_count() -> None:
     random = np.random.default_rng(5)
     values, members = random.normal(size=(300, 2)), random.random((300, 2)) < 0.3
     values[~members] = np.nan
@@ -63,7 +63,7 @@ def test_a_sample_without_members_is_nan_and_left_out() -> None:
     assert estimates(values, members)[0] == (1, 1, 1)
 
 
-def test_the_seed_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_seed_determines_the_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(6).normal(size=(40, 3))
     first = bootstrap(values, samples=100, seed=7)
     np.testing.assert_array_equal(first, bootstrap(values, samples=100, seed=7))
@@ -87,7 +87,7 @@ def test_compare_by_hand() -> None:
     assert one.p > 0.1
 
 
-def test_p_values_of_equals_are_seldom_small() -> None:
+def test_p_values_of_equal_systems_are_rarely_small() -> None:
     random = np.random.default_rng(8)
     p = [
         compare(*random.normal(size=(2, 80)), np.zeros(80), samples=300, seed=seed).p
@@ -107,6 +107,6 @@ def test_p_values_of_equals_are_seldom_small() -> None:
         ((np.zeros((3, 1)), None, ["a"]), "1 people for 3 faces"),
     ],
 )
-def test_what_cannot_be_drawn_from(arguments: tuple, message: str) -> None:
+def test_wrong_arguments_are_one_line(arguments: tuple, message: str) -> None:
     with pytest.raises(WrinkleError, match=message):
         bootstrap(*arguments)

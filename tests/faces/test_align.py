@@ -50,7 +50,7 @@ def test_similarity_is_the_least_squares_solution(points):
     source, target = points
     spread = source - source.mean(0)
     if np.abs(spread).max() < 1e-3 * max(np.abs(source).max(), 1):
-        return  # the equations of the slow solution say too little then
+        return  # the equations of the reference solution are not sufficient then
     np.testing.assert_allclose(
         transform(similarity(source, target), source),
         transform(_slow_similarity(source, target), source),
@@ -86,7 +86,7 @@ def test_coincident_points_are_only_shifted(point, target):
 )
 @example(points=np.eye(5, 2), scale=1.7e-158)
 @pytest.mark.filterwarnings("error")
-def test_no_points_give_a_map_that_is_not_finite(points, scale):
+def test_every_set_of_points_gives_a_finite_map(points, scale):
     assert np.isfinite(view_matrix(points * scale, 224)).all()
 
 
@@ -107,7 +107,7 @@ def test_compose_invert_and_transform_by_definition():
     np.testing.assert_allclose(transform(inverse, transform(outer, points)), points, atol=1e-10)
 
 
-def test_one_map_over_many_sets_of_points():
+def test_one_map_transforms_many_sets_of_points():
     random = np.random.default_rng(2)
     matrix, points = _random_maps(random), random.normal(size=(3, 5, 2))
     moved = transform(matrix, points)
@@ -154,7 +154,7 @@ def _dot_near(crop: np.ndarray, place: np.ndarray, reach: float) -> np.ndarray:
 @pytest.mark.parametrize("angle", [0.0, 0.7])
 @pytest.mark.parametrize("eyes", [20.0, 45.0, 130.0])  # crop from 65, 146 and 423 pixels to 128
 @pytest.mark.parametrize("centre", [(250.3, 180.8), (30.2, 20.6), (370.0, 265.0)])
-def test_the_crops_map_leads_from_photograph_to_crop(centre, eyes, angle):
+def test_the_crops_map_is_from_photograph_to_crop(centre, eyes, angle):
     size = 128
     key_points = _face_at(centre, eyes, angle)
     side = round(CROP_MARGIN * eyes / 0.4)
@@ -171,7 +171,7 @@ def test_the_crops_map_leads_from_photograph_to_crop(centre, eyes, angle):
         assert np.hypot(*(found - place)) < 0.7
 
 
-def test_the_crop_holds_the_models_whole_view_of_an_upright_face():
+def test_the_crop_contains_the_models_view_of_an_upright_face():
     random = np.random.default_rng(3)
     image = np.zeros((300, 400, 3), np.uint8)
     for eyes in (11.0, 60.0, 90.0):
@@ -183,7 +183,7 @@ def test_the_crop_holds_the_models_whole_view_of_an_upright_face():
         assert corners.max() < 256
 
 
-def test_beyond_the_border_its_pixels_are_repeated():
+def test_border_pixels_are_repeated_outside_the_picture():
     image = np.random.default_rng(4).integers(0, 256, (60, 80, 3), np.uint8)
     key_points = _face_at((3, 57), 40 / CROP_MARGIN)  # 100 pixels a side: as large as the crop
     crop, matrix = crop_face(image, key_points, 100)
@@ -197,7 +197,7 @@ def test_beyond_the_border_its_pixels_are_repeated():
 @pytest.mark.parametrize("shape", [(1, 1), (1, 400), (300, 7), (40, 40)])
 @pytest.mark.parametrize("eyes", [1e-3, 5.0, 1e4, 1e12])
 @pytest.mark.parametrize("centre", [(5, 5), (-1e7, 3), (1e30, -1e30)])
-def test_absurd_places_give_a_crop_of_the_border(shape, eyes, centre):
+def test_impossible_positions_give_a_crop_of_the_border(shape, eyes, centre):
     image = np.full((*shape, 3), 77, np.uint8)
     crop, matrix = crop_face(image, _face_at(centre, eyes).astype(np.float32), 64)
     assert (crop == 77).all()
@@ -205,7 +205,7 @@ def test_absurd_places_give_a_crop_of_the_border(shape, eyes, centre):
     assert np.isfinite(matrix).all()
 
 
-def test_a_crop_takes_no_more_memory_than_the_picture_deserves(monkeypatch):
+def test_memory_of_a_crop_is_bounded_by_the_picture(monkeypatch):
     sides = []
     monkeypatch.setattr(
         "cv2.copyMakeBorder",
@@ -220,7 +220,7 @@ def test_a_crop_takes_no_more_memory_than_the_picture_deserves(monkeypatch):
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("where", [(0, 0), (slice(None), 1), (slice(None), slice(None))])
 @pytest.mark.filterwarnings("error")
-def test_key_points_that_are_no_numbers_never_crash(value, where):
+def test_key_points_that_are_not_finite_do_not_crash(value, where):
     key_points = _face_at((50, 50), 20)
     key_points[where] = value
     image = np.zeros((100, 100, 3), np.uint8)
@@ -234,7 +234,7 @@ def test_key_points_that_are_no_numbers_never_crash(value, where):
         assert np.isfinite(matrix).all()
 
 
-def test_points_that_fit_no_face_at_all_are_refused():
+def test_impossible_key_points_are_refused():
     template = (TEMPLATE - TEMPLATE.mean(0)) @ (1, 1j)
     points = np.array([1, 1j, -3, 2, 0.5])
     points = points - points.mean()
@@ -307,7 +307,7 @@ def test_mirroring_is_a_map_that_swaps_left_and_right():
     assert seen[3, 0] < seen[4, 0]
 
 
-def test_a_dot_in_the_photograph_arrives_where_the_composed_map_says():
+def test_the_composed_map_gives_the_position_of_a_dot():
     key_points = _face_at((180.4, 140.9), 50, angle=0.3)
     image = _dots((300, 400), key_points, radius=2.5)
     crop, to_crop = crop_face(image, key_points, 256)

@@ -25,7 +25,7 @@ def test_folder_is_searched_in_depth_and_sorted(album):
     assert names == ["2020/c.heic", "2020/deep/d.tif", "a.PNG", "b.jpg", "odd[1].jpg"]
 
 
-def test_globs(album):
+def test_globs_are_expanded(album):
     assert list_images(["*.jpg"]) == [Path("b.jpg"), Path("odd[1].jpg")]
     assert list_images(["**/*.tif"]) == [Path("2020/deep/d.tif")]
     assert list_images(["20*"]) == [Path("2020/c.heic"), Path("2020/deep/d.tif")]
@@ -33,13 +33,13 @@ def test_globs(album):
     assert list_images(["2020/**"]) == [Path("2020/c.heic"), Path("2020/deep/d.tif")]
 
 
-def test_files_stay_as_they_are_named_in_the_order_given(album):
+def test_files_keep_their_names_and_order(album):
     names = ["notes.txt", "missing.jpg", "b.jpg", "a.PNG", "b.jpg", "odd[1].jpg"]
     assert list_images(names) == [Path(name) for name in names]
     assert list_images([]) == []
 
 
-def test_folder_or_glob_without_a_picture(album):
+def test_a_folder_or_glob_without_a_picture_is_one_line(album):
     for name in ("empty", "*.webp", "missing/*"):
         with pytest.raises(WrinkleError, match="no picture found in") as caught:
             list_images([name])

@@ -24,7 +24,7 @@ def _faces(count: int) -> tuple[np.ndarray, np.ndarray]:
     return random.integers(0, 256, (count, 64, 64, 3), np.uint8), points.astype(np.float32)
 
 
-def test_a_batch_is_what_the_geometry_gives_to_the_bit() -> None:
+def test_a_batch_equals_the_geometry_functions_to_the_bit() -> None:
     crops, points = _faces(3)
     views = view_matrix(points.astype(np.float64), 48, 0.8)
     expected = face_input(torch.from_numpy(crops), torch.from_numpy(views), 48, MEAN, STD)
@@ -37,7 +37,7 @@ def test_a_batch_is_what_the_geometry_gives_to_the_bit() -> None:
         np.testing.assert_array_equal(key_points.numpy(), placed)
 
 
-def test_each_step_is_what_the_geometry_gives_to_the_bit() -> None:
+def test_each_step_equals_the_geometry_functions_to_the_bit() -> None:
     crops, points = _faces(2)
     matrices = SPEC.matrices(points)
     np.testing.assert_array_equal(matrices, view_matrix(points, 48, 0.8))
@@ -63,7 +63,7 @@ def test_one_face_without_a_batch_has_one_matrix() -> None:
     np.testing.assert_allclose(SPEC.matrices(points[0]), SPEC.matrices(points)[0], atol=1e-12)
 
 
-def test_header_there_and_back() -> None:
+def test_the_header_is_read_back() -> None:
     header = SPEC.to_header()
     assert header == {
         "size": 48,
@@ -79,7 +79,7 @@ def test_header_there_and_back() -> None:
         SPEC.size = 3  # type: ignore[misc]
 
 
-def test_a_whole_number_is_a_zoom_and_unknown_fields_are_left_to_newer_versions() -> None:
+def test_zoom_may_be_an_integer_and_unknown_fields_are_ignored() -> None:
     header = {**SPEC.to_header(), "zoom": 1, "colour": "rgb"}
     assert InputSpec.from_header(header).zoom == 1.0
 
@@ -113,7 +113,7 @@ def test_a_field_of_another_kind_is_named(field: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize("header", [None, [], "input", 3])
-def test_what_is_no_mapping_is_refused(header: Any) -> None:
+def test_headers_that_are_not_mappings_are_refused(header: Any) -> None:
     with pytest.raises(WrinkleError, match="input of the model's header"):
         InputSpec.from_header(header)
 

@@ -89,7 +89,7 @@ def disturbed(points: Tensor, kind: str, random: np.random.Generator) -> Tensor:
     fit=st.sampled_from(["affine", "similarity"]),
     shape=st.sampled_from([((9, 9), 7), ((8, 13), (5, 6)), ((16, 16), 14)]),
 )
-def test_it_equals_the_slow_version(
+def test_it_equals_the_reference_version(
     seed: int, kind: str, fit: str, shape: tuple[tuple[int, int], int | tuple[int, int]]
 ) -> None:
     random = np.random.default_rng(seed)
@@ -135,7 +135,7 @@ def test_a_moved_face_gives_the_same_region(
         assert (unaligned - expected).abs().max() > 0.05
 
 
-def test_gradients() -> None:
+def test_gradients_are_right() -> None:
     torch.manual_seed(0)
     for fit in ("affine", "similarity"):
         pool = AlignedRegionPooling(FACE.double(), 3, fit)
@@ -193,13 +193,13 @@ def test_points_on_a_line_get_the_best_similarity() -> None:
     np.testing.assert_allclose(inverse, np.linalg.inv(whole)[:2], rtol=1e-4)
 
 
-def test_points_that_are_no_face_show_the_whole_picture() -> None:
+def test_impossible_points_show_the_complete_picture() -> None:
     pool = AlignedRegionPooling(FACE, 4)
     features = torch.arange(16.0).reshape(1, 1, 4, 4)
     torch.testing.assert_close(pool(features, torch.full((1, 5, 2), NAN)), features)
 
 
-def test_counting_goes_on_over_calls() -> None:
+def test_counts_add_up_over_calls() -> None:
     pool = AlignedRegionPooling(FACE, 4)
     for _ in range(3):
         with torch.inference_mode():
@@ -247,8 +247,8 @@ def test_wrong_shapes_are_one_line(
         (FACE * NAN, 3, "affine", "must be finite"),
         (FACE * 0, 3, "similarity", "not lie on one line"),
         (FACE, 0, "affine", "at least 1 pixel"),
-        (FACE, (3,), "affine", "give a whole number of pixels"),
-        (FACE, 3.5, "affine", "give a whole number of pixels"),
+        (FACE, (3,), "affine", "give an integer"),
+        (FACE, 3.5, "affine", "give an integer"),
         (FACE, 3, "projective", "fit is 'projective'; choices: affine, similarity"),
     ],
 )

@@ -62,8 +62,8 @@ def test_head_is_eq_1_to_5(size: tuple[int, int], channels: int, channel_attenti
     np.testing.assert_allclose(head(x).detach().numpy(), expected, atol=2e-5, rtol=1e-4)
 
 
-def test_window_at_the_start_is_local() -> None:
-    """Each position's map is about its own value: far positions have no say."""
+def test_the_initial_window_is_local() -> None:
+    """Each position's map is about its own value: far positions have no influence."""
     torch.manual_seed(0)
     head = HybridAttention(8, (16, 16))
     x = torch.randn(1, 8, 16, 16)
@@ -97,12 +97,12 @@ def operands(b: int, h: int, w: int, c: int, scale: float = 1.0) -> list[Tensor]
 @given(
     st.integers(1, 5), st.integers(1, 6), st.integers(1, 6), st.integers(1, 5), st.integers(2, 200)
 )
-def test_any_pieces_give_the_literal_value_and_gradients(
+def test_blocks_of_any_size_give_the_literal_value_and_gradients(
     b: int, h: int, w: int, c: int, room: int
 ) -> None:
     ours, theirs = operands(b, h, w, c), operands(b, h, w, c)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "CPU_ROOM", room)
+        patch.setattr(module, "CPU_BLOCK", room)
         value = module.attend(*ours)
         value.square().sum().backward()
     expected = literal(*theirs)
@@ -128,7 +128,7 @@ def test_gradcheck_of_a_head() -> None:
     assert torch.autograd.gradcheck(call, (x, *head.parameters()))
 
 
-def test_extreme_logits_give_numbers() -> None:
+def test_extreme_logits_give_finite_values() -> None:
     values = [t.detach().float().requires_grad_() for t in operands(2, 4, 4, 3, scale=1e3)]
     out = module.attend(*values)
     out.sum().backward()
@@ -138,7 +138,7 @@ def test_extreme_logits_give_numbers() -> None:
     assert (out.flatten(1) <= u.amax(1, keepdim=True) + 1e-3).all()
 
 
-def test_no_matrix_of_positions_squared_is_kept() -> None:
+def test_memory_does_not_grow_with_positions_squared() -> None:
     """What the graph saves grows with the number of positions."""
     kept = {}
     for side in (8, 16):
@@ -180,7 +180,7 @@ def test_ranking_is_the_order_of_the_scales() -> None:
     assert rmhha.ranking().tolist() == [2, 0, 3, 1]
 
 
-def test_bfloat16_around_it_changes_little() -> None:
+def test_bfloat16_changes_the_result_little() -> None:
     rmhha = RankingGuidedMultiHeadHybridAttention(20, 2, (8, 8))
     x = torch.randn(2, 20, 8, 8)
     with torch.autocast("cpu", torch.bfloat16):

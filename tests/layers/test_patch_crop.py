@@ -24,20 +24,20 @@ def test_box_surrounds_the_highlighted_area() -> None:
     torch.testing.assert_close(box, torch.tensor([-0.5, 0.0, 0.25, 0.75]), atol=0.0625, rtol=0)
 
 
-def test_shape_counts_not_range_or_sign() -> None:
+def test_box_depends_on_shape_not_on_range_or_sign() -> None:
     attention = spot(3, 5) + 0.1 * torch.rand(1, 1, 16, 16)
     expected = patch_boxes(attention, 64)
     for changed in (attention * 1e-3 - 5, attention * 1e6, attention - 100, attention.double()):
         torch.testing.assert_close(patch_boxes(changed, 64), expected, atol=0.04, rtol=0)
 
 
-def test_of_two_areas_the_heavier_counts() -> None:
+def test_of_two_areas_the_one_with_the_larger_sum_counts() -> None:
     both = spot(0, 0, size=2) + 0.9 * spot(8, 8, size=6)
     torch.testing.assert_close(patch_boxes(both, 128), patch_boxes(spot(8, 8, size=6), 128))
 
 
 @pytest.mark.parametrize(("x", "y"), [(0, 0), (15, 0), (0, 15), (15, 15), (7, 15)])
-def test_at_the_border_it_stays_within_and_has_the_shortest_side(x: int, y: int) -> None:
+def test_a_box_at_the_border_stays_inside_with_the_minimum_side(x: int, y: int) -> None:
     box = patch_boxes(spot(x, y, size=1), 96)[0, 0]
     assert ((box >= -1) & (box <= 1)).all()
     torch.testing.assert_close(box[2:] - box[:2], torch.tensor([2 / 3, 2 / 3]), atol=1e-6, rtol=0)
@@ -45,11 +45,11 @@ def test_at_the_border_it_stays_within_and_has_the_shortest_side(x: int, y: int)
 
 
 @pytest.mark.parametrize("value", [0.0, -3.0, 1e30, float("inf"), float("nan")])
-def test_a_map_without_a_shape_gives_the_whole_picture(value: float) -> None:
+def test_a_flat_map_gives_the_complete_picture(value: float) -> None:
     assert patch_boxes(torch.full((1, 1, 8, 8), value), 64)[0, 0].tolist() == WHOLE
 
 
-def test_one_bad_position_gives_the_whole_picture_and_leaves_other_maps_alone() -> None:
+def test_a_map_that_is_not_finite_gives_the_complete_picture_and_changes_no_other() -> None:
     maps = spot(4, 8).repeat(1, 2, 1, 1)
     maps[0, 0, 0, 0] = float("nan")
     boxes = patch_boxes(maps, 128)[0]
@@ -84,7 +84,7 @@ def test_permuting_maps_permutes_patches() -> None:
     torch.testing.assert_close(permuted, patches[:, order])
 
 
-def test_crop_takes_the_pixels_in_the_box() -> None:
+def test_a_crop_has_the_pixels_in_the_box() -> None:
     images = torch.arange(8 * 8.0).reshape(1, 1, 8, 8).expand(1, 3, 8, 8)
     box = torch.tensor([[[-0.5, 0.0, 0.5, 1.0]]])  # columns 2–5, rows 4–7
     patch = crop_patches(images, patch_maps(box), 4)
@@ -92,7 +92,7 @@ def test_crop_takes_the_pixels_in_the_box() -> None:
     torch.testing.assert_close(patch[0, 0, 0], images[0, 0, 4:8, 2:6])
 
 
-def test_whole_picture_is_a_resize() -> None:
+def test_the_complete_picture_is_a_resize() -> None:
     images = torch.rand(2, 3, 8, 8)
     patches = crop_patches(images, patch_maps(torch.tensor([[WHOLE], [WHOLE]])), 8)
     torch.testing.assert_close(patches[:, 0], images)

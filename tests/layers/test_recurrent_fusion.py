@@ -30,7 +30,7 @@ def test_recurrent_fusion_is_eq_2_and_3(regions: int) -> None:
     np.testing.assert_allclose(fusion(z).detach().numpy(), expected, atol=1e-6)
 
 
-def test_the_order_of_regions_counts_only_where_fusion_recurs_or_has_a_weight_each() -> None:
+def test_the_order_of_regions_matters() -> None:
     torch.manual_seed(0)
     z = torch.randn(2, 3, 4)
     for fusion in (RecurrentFusion(4, 6), FullyConnectedFusion(4, 6, 3)):
@@ -47,7 +47,7 @@ def test_fully_connected_fusion_by_hand() -> None:
     assert fusion(torch.tensor([[[3.0], [4.0]]])).tolist() == [[11.5, -4.0]]
 
 
-def test_gradients() -> None:
+def test_gradients_are_right() -> None:
     z = torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True)
     for fusion in (RecurrentFusion(4, 5), FullyConnectedFusion(4, 5, 3)):
         assert torch.autograd.gradcheck(fusion.double(), (z,))
@@ -61,5 +61,5 @@ def test_wrong_shapes_are_one_line(shape: tuple[int, ...]) -> None:
 
 
 def test_another_number_of_regions_is_one_line() -> None:
-    with pytest.raises(WrinkleError, match="fusion of 3 regions was given 2"):
+    with pytest.raises(WrinkleError, match="3 regions, not 2"):
         FullyConnectedFusion(4, 6, 3)(torch.zeros(1, 2, 4))

@@ -7,7 +7,7 @@ from wrinkle.errors import WrinkleError
 from wrinkle.layers import RegionOfInterestPooling
 
 
-def test_it_equals_the_slow_version() -> None:
+def test_it_equals_the_reference_version() -> None:
     torch.manual_seed(0)
     features, centre = torch.randn(2, 3, 9, 12), torch.tensor([[0.1, -0.3], [0.9, 0.9]])
     pool = RegionOfInterestPooling(0.7, (4, 5))
@@ -22,13 +22,13 @@ def test_it_equals_the_slow_version() -> None:
                 np.testing.assert_allclose(region[b, :, row, column].numpy(), expected, atol=1e-5)
 
 
-def test_gradients() -> None:
+def test_gradients_are_right() -> None:
     features = torch.randn(1, 2, 5, 5, dtype=torch.float64, requires_grad=True)
     centre = torch.tensor([[0.113, -0.207]], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(RegionOfInterestPooling(0.9, 3), (features, centre))
 
 
-def test_a_centre_that_is_no_number_is_the_middle() -> None:
+def test_a_centre_that_is_not_finite_becomes_the_middle() -> None:
     pool, features = RegionOfInterestPooling(1.0, 3), torch.randn(1, 1, 6, 6)
     lost = pool(features, torch.tensor([[float("nan"), 0.5]]))
     torch.testing.assert_close(lost, pool(features, torch.zeros(1, 2)))
@@ -36,7 +36,7 @@ def test_a_centre_that_is_no_number_is_the_middle() -> None:
 
 @pytest.mark.parametrize("side", [0, -1.0, float("nan"), float("inf")])
 def test_wrong_sides_are_one_line(side: float) -> None:
-    with pytest.raises(WrinkleError, match="a region is wider than 0"):
+    with pytest.raises(WrinkleError, match="must be above 0"):
         RegionOfInterestPooling(side, 3)
 
 

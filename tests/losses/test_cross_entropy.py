@@ -8,7 +8,7 @@ from wrinkle.errors import WrinkleError
 from wrinkle.losses import CrossEntropy
 
 
-def test_hand_computed() -> None:
+def test_value_by_hand() -> None:
     logits = torch.tensor([[0.0, math.log(2), 0.0], [0.0, 0.0, math.log(6)]])
     loss = loss_of(CrossEntropy(), logits, torch.tensor([1.2, 2.0]), torch.arange(3.0))
     assert loss.item() == pytest.approx(-(math.log(2 / 4) + math.log(6 / 8)) / 2)
@@ -30,7 +30,7 @@ def test_ages_need_not_start_at_zero() -> None:
     assert loss.item() == pytest.approx(math.log(1 + math.exp(-2)))
 
 
-def test_of_a_rectified_distribution() -> None:
+def test_value_of_a_rectified_distribution() -> None:
     outputs = torch.tensor([[-1.0, 1.0, 3.0]])
     loss = loss_of(CrossEntropy(), outputs, torch.tensor([1.0]), torch.arange(3.0), "rectified")
     assert loss.item() == pytest.approx(math.log(4))

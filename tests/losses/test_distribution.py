@@ -59,14 +59,14 @@ def test_float64_stays_float64() -> None:
     assert loss.item() == pytest.approx(reference(softmax(logits), [20.5, 70], [2.5, 2.5]), 1e-12)
 
 
-def test_a_perfect_prediction_costs_nothing() -> None:
+def test_a_perfect_prediction_has_zero_loss() -> None:
     logits = -0.5 * ((AGES - 40) / 3)[None] ** 2
     assert distribution_loss(logits, torch.tensor([40.0]), AGES, 3.0).item() == pytest.approx(
         0, abs=1e-5
     )
 
 
-def test_each_label_may_bring_its_deviation() -> None:
+def test_each_label_may_have_its_own_deviation() -> None:
     logits = torch.randn(3, 101, generator=torch.Generator().manual_seed(5))
     labels, deviation = torch.tensor([10.0, 30.0, 50.0]), torch.tensor([4.0, math.nan, 0.0])
     loss = distribution_loss(logits, labels, AGES, 2.0, deviation)
@@ -76,7 +76,7 @@ def test_each_label_may_bring_its_deviation() -> None:
 
 
 @pytest.mark.parametrize("age", [0.0, 100.0, 116.0])
-def test_hopeless_logits_keep_loss_and_gradient_finite(age: float) -> None:
+def test_extreme_logits_have_finite_loss_and_gradient(age: float) -> None:
     logits = torch.zeros(1, 101)
     logits[0, 50] = 1e4
     logits.requires_grad_()
@@ -101,7 +101,7 @@ def test_bfloat16_logits_are_computed_in_float32() -> None:
     assert loss.item() == pytest.approx(reference(softmax(logits.float()), [30.0], [2.0]), 1e-5)
 
 
-def test_a_probability_of_zero_costs_much_but_not_infinity() -> None:
+def test_a_probability_of_zero_has_a_finite_loss() -> None:
     probabilities = torch.tensor([[1.0, 0.0]], requires_grad=True)
     loss = age_estimation_loss(probabilities, torch.tensor([1.0]), torch.arange(2.0), 0.1)
     loss.backward()

@@ -22,12 +22,12 @@ KNOWN = {"torch": torch, "math": math, "Target": Target, "Output": Output}
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_examples(name: str) -> None:
+def test_examples_in_docstrings_hold(name: str) -> None:
     given = {**KNOWN, "create_head": create_head}
     assert doctest.testmod(import_module(name), extraglobs=given).failed == 0
 
 
-def test_there_are_examples() -> None:
+def test_docstrings_have_examples() -> None:
     finder = doctest.DocTestFinder()
     found = [test for name in MODULES for test in finder.find(import_module(name)) if test.examples]
     assert len(found) >= 12

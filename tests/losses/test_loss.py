@@ -72,7 +72,7 @@ def test_which_terms_fit_which_heads(head: str, term: str) -> None:
 
 
 @pytest.mark.parametrize("head", HEADS_AND_TERMS)
-def test_descending_any_loss_brings_the_age_to_the_label(head: str) -> None:
+def test_descending_any_loss_moves_the_age_to_the_label(head: str) -> None:
     for term in HEADS_AND_TERMS[head]:
         network, loss = model(head=head, max_age=20), Loss([{"name": term}])
         torch.manual_seed(1)
@@ -122,7 +122,7 @@ def test_impossible_choices_are_one_line(choices: list[dict[str, object]], line:
         Loss(choices)
 
 
-def test_what_does_not_train_the_head_is_refused() -> None:
+def test_losses_that_do_not_train_the_head_are_refused() -> None:
     network = model("adpf_attention", input_size=64, channels=20, stride=8)
     with pytest.raises(WrinkleError, match="does not train the head"):
         Loss([{"name": "diversity"}]).check(network)

@@ -7,7 +7,7 @@ from wrinkle.losses import LOSSES, MeanVariance
 
 
 @pytest.mark.parametrize(("mean", "variance"), [(0.2, 0.05), (0.0, 1.0), (1.0, 0.0)])
-def test_equations_2_and_4_one_face_after_the_other(mean: float, variance: float) -> None:
+def test_value_is_equations_2_and_4(mean: float, variance: float) -> None:
     random = np.random.default_rng(0)
     logits, labels, ages = random.normal(size=(4, 6)), [0, 2, 5, 3.5], np.arange(20, 26)
     total = 0.0

@@ -14,7 +14,7 @@ from wrinkle.losses import Ordinal
     st.lists(st.lists(st.floats(-20, 20), min_size=4, max_size=4), min_size=1, max_size=3),
     st.integers(0, 5),
 )
-def test_sum_of_binary_cross_entropies(raw: list[list[float]], label: int) -> None:
+def test_value_is_the_sum_of_binary_cross_entropies(raw: list[list[float]], label: int) -> None:
     """Niu et al., Eq. 3, question by question, in float64."""
     ages = np.arange(5)
     expected = 0.0
@@ -39,7 +39,7 @@ def test_a_label_between_ages_is_the_nearer_one(label: float, older: int) -> Non
     assert loss.item() == pytest.approx(0, abs=1e-6)
 
 
-def test_hopeless_logits_keep_the_gradient_finite() -> None:
+def test_extreme_logits_have_a_finite_gradient() -> None:
     raw = torch.tensor([[1e4, -1e4, 1e4]], requires_grad=True)
     loss_of(Ordinal(), raw, torch.tensor([0.0]), torch.arange(4.0), "or_cnn").backward()
     assert raw.grad is not None

@@ -9,7 +9,8 @@ from wrinkle.inference import prepared as inference
 from wrinkle.inference.prepared import PackedConv2d
 from wrinkle.layers import crop_patches, patch_boxes, patch_maps
 from wrinkle.models import Extras, Output, create_model
-from wrinkle.models.adpf import ADPF, AttentionNet, moved
+from wrinkle.models.adpf import ADPF, moved
+from wrinkle.models.attention_net import AttentionNet
 from wrinkle.models.cost import costs
 from wrinkle.models.heads.rectified import rectified_distribution
 from wrinkle.models.pretrained import fill
@@ -250,7 +251,7 @@ def test_bfloat16_blocks_move_ages_little(monkeypatch: pytest.MonkeyPatch) -> No
         ("adpf", {"heads": 0}, "heads is 0; with 500 channels it is 1 to 500"),
         ("adpf", {"patch_size": 16}, "patch_size 16; at least 32"),
         ("adpf", {"width": 0}, "width is 0"),
-        ("bif_fusion", {"patches": 0}, "0 patches; FusionNet fuses at least 1"),
+        ("bif_fusion", {"patches": 0}, "0 patches; FusionNet needs at least 1"),
     ],
 )
 def test_impossible_fields_are_refused(name: str, fields: dict[str, object], line: str) -> None:

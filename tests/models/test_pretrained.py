@@ -154,7 +154,7 @@ def test_a_missing_file_gives_one_line(tmp_path: Path) -> None:
 
 
 def test_imagenet_for_a_network_without_a_package() -> None:
-    with pytest.raises(WrinkleError, match="give the path of the usual file"):
+    with pytest.raises(WrinkleError, match="give the path of the published file"):
         load_initial(create_model("resnet18"), "imagenet")
 
 

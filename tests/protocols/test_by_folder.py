@@ -6,13 +6,13 @@ from wrinkle.errors import WrinkleError
 from wrinkle.protocols import get_protocol
 
 
-def test_names_say_who_is_where():
+def test_names_determine_the_parts():
     names = ["train/b", "test/a", "validation/c", "train/a", "spare/d", "testing/e"]
     (fold,) = get_protocol("by-folder").folds(table(names=names))
     assert (fold.train.tolist(), fold.validation.tolist(), fold.test.tolist()) == ([0, 3], [2], [1])
 
 
-def test_a_tenth_of_the_people_validates_without_a_validation_folder():
+def test_without_a_validation_folder_a_tenth_of_the_people_validates():
     names = [f"train/{i}" for i in range(200)] + [f"test/{i}" for i in range(20)]
     persons = [f"p{i // 4}" for i in range(200)] + [None] * 20
     rows = table(names=names, persons=persons)
@@ -30,7 +30,7 @@ def test_a_name_without_a_folder_is_in_no_part():
         get_protocol("by-folder").folds(table(names=["train/a", "b"]))
 
 
-def test_identical_bytes_on_both_sides_are_an_error():
+def test_identical_files_in_two_parts_are_an_error():
     rows = table(names=["train/a", "train/b", "test/a"], digests=["x", "y", "x"])
     with pytest.raises(WrinkleError, match="share a digest"):
         get_protocol("by-folder").folds(rows)

@@ -46,7 +46,7 @@ def test_the_split_depends_on_names_and_seed_only():
     assert tested("by-person:5", forward) == tested("by-person:5:0", forward)
 
 
-def test_what_the_store_lacks():
+def test_unsuitable_stores_are_refused():
     protocol = get_protocol("by-person:3")
     with pytest.raises(WrinkleError, match="1 of 3 rows have no person"):
         protocol.folds(table(names=list("abc"), persons=["p", None, "q"]))
@@ -58,7 +58,7 @@ def test_what_the_store_lacks():
         get_protocol("by-person:2")
 
 
-def test_one_picture_of_two_people_is_found():
+def test_one_picture_with_two_people_is_an_error():
     rows = table(names=list("abc"), persons=["p", "q", "r"], digests=["1", "1", "2"])
     with pytest.raises(WrinkleError, match="share a digest"):
         get_protocol("by-person:3").folds(rows)

@@ -29,7 +29,7 @@ def test_every_person_is_left_out_once(persons, held, seed):
         assert sorted(np.concatenate(parts)) == list(range(len(persons)))
 
 
-def test_validation_people_change_from_fold_to_fold_but_not_from_run_to_run():
+def test_validation_people_differ_between_folds_and_not_between_runs():
     persons = [f"{i:03d}" for i in range(82)]
     rows = table(names=persons, persons=persons)
     first = get_protocol("fgnet-lopo:8").folds(rows)
@@ -43,7 +43,7 @@ def test_validation_people_change_from_fold_to_fold_but_not_from_run_to_run():
     assert often == dict.fromkeys(range(82), 8)
 
 
-def test_what_the_store_lacks():
+def test_unsuitable_stores_are_refused():
     with pytest.raises(WrinkleError, match="2 of 2 rows have no person"):
         get_protocol("fgnet-lopo").folds(table(names=["a", "b"]))
     with pytest.raises(WrinkleError, match="needs 3 people; the store has 2"):
@@ -61,7 +61,7 @@ def test_sizes_are_those_of_82_people_in_1002_pictures():
 
 
 @pytest.mark.data
-def test_the_real_one(data_root):
+def test_the_real_dataset_has_82_folds(data_root):
     rows, _ = read_dataset("fgnet", data_root / "fgnet")
     store = table(names=[row.name for row in rows], persons=[row.person for row in rows])
     folds = get_protocol("fgnet-lopo").folds(store)

@@ -32,12 +32,12 @@ def _fold(train, validation, test) -> list[Fold]:
         (([0], [], [3]), "no validation rows"),
     ],
 )
-def test_a_fold_that_fails_a_check(parts, message):
+def test_folds_that_fail_a_check_are_refused(parts, message):
     with pytest.raises(WrinkleError, match=f"fold 7: {message}"):
         checked(_fold(*parts), FOUR)
 
 
-def test_people_and_empty_validation_are_the_protocols_choice():
+def test_shared_people_and_empty_validation_can_be_allowed():
     with pytest.raises(WrinkleError, match="share a person"):
         checked(_fold([0], [1], [3]), FOUR, apart=("person",))
     folds = _fold([0], [], [3])
@@ -49,7 +49,7 @@ def test_unknown_values_are_never_shared():
     assert checked(_fold([0], [1], [2]), unknown, apart=("person", "digest"))
 
 
-def test_shuffled_is_pinned():
+def test_shuffled_gives_a_fixed_order():
     """The order is part of every published split: a change here changes people's folds."""
     assert shuffled("abcdefgh", 0) == list("hfgdacbe")
     assert shuffled("hgfedcba", 0) == shuffled("abcdefgh", 0)
@@ -71,7 +71,7 @@ def test_parts_are_balanced(sizes, count):
     sizes=st.dictionaries(st.text(min_size=1, max_size=4), st.integers(1, 9), min_size=1),
     quotas=st.lists(st.integers(1, 20), min_size=1, max_size=4),
 )
-def test_parts_of_size_have_these_sizes_or_it_fails(sizes, quotas):
+def test_parts_have_the_given_sizes_or_it_is_an_error(sizes, quotas):
     order = shuffled(sizes, 0)
     try:
         parts = parts_of_size(order, sizes, quotas)
@@ -91,7 +91,7 @@ def test_groups_are_not_divided_and_go_to_the_first_part_with_space():
         parts_of_size("abc", sizes, [4])
 
 
-def test_the_checksum_of_a_split_is_of_names_and_places_only():
+def test_the_checksum_depends_on_names_and_parts_only():
     names = list("abcd")
     (fold,) = _fold([0, 1], [2], [3])
     (moved,) = _fold([2, 3], [1], [0])  # the same, where the rows come backwards

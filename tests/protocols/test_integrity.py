@@ -73,7 +73,7 @@ def test_planted_leaks_are_found(store: Store) -> None:
     assert find_leaks(store, [moved]) == found
 
 
-def test_people_of_two_datasets_are_two(store: Store, tmp_path: Path) -> None:
+def test_people_of_two_datasets_are_different(store: Store, tmp_path: Path) -> None:
     table = pa.ipc.open_file(str(store.path)).read_all()
     sources = pa.array(["other" if n == 6 else "drawn" for n in range(10)])
     table = table.set_column(table.column_names.index("source"), SCHEMA.field("source"), sources)
@@ -90,8 +90,8 @@ LEAKS = [
 ]
 
 
-def test_shared_people_are_an_error_unless_known() -> None:
-    with pytest.raises(WrinkleError, match=r"fold 1 of by-person:5:0 tests 1 people.*p \(a, b\)"):
+def test_shared_people_are_an_error_unless_allowed() -> None:
+    with pytest.raises(WrinkleError, match=r"fold 1 .*1 people.*p \(a, b\)"):
         check_people(get_protocol("by-person:5"), LEAKS)
     with pytest.raises(WrinkleError, match="fold 1 of utkface tests"):
         check_people(get_protocol("utkface"), LEAKS)
@@ -99,7 +99,7 @@ def test_shared_people_are_an_error_unless_known() -> None:
     check_people(get_protocol("random:5"), LEAKS)
 
 
-def test_the_line_and_the_list() -> None:
+def test_findings_are_a_line_and_a_list() -> None:
     line = summary(get_protocol("random:5"), LEAKS, 5)
     assert line.startswith("People: shared (some both train and test). ")
     assert line.endswith("3 people, 1 near-identical pictures (over 5 folds).")
@@ -110,7 +110,9 @@ def test_the_line_and_the_list() -> None:
 
 
 @given(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=3), st.data())
-def test_the_nearest_of_every_test_picture(roots: list[int], data: st.DataObject) -> None:
+def test_the_nearest_training_picture_of_every_test_picture_is_found(
+    roots: list[int], data: st.DataObject
+) -> None:
     """Against comparing every picture of one part with every one of the other."""
     flips = st.lists(st.integers(0, 63), max_size=5)
     hashes = [root ^ sum(1 << bit for bit in set(data.draw(flips))) for root in roots * 4]

@@ -36,18 +36,18 @@ def test_the_first_folder_is_the_part(name, counts):
     assert sizes(fold) == counts
 
 
-def test_the_larger_release_is_not_taken_for_the_smaller():
+def test_the_larger_release_is_refused_for_the_smaller():
     rows = table(names=_names(PUBLISHED["lap-2016"]))
-    with pytest.raises(WrinkleError, match=r"4,113 train rows, but ChaLearn LAP 2015 has 2,476"):
+    with pytest.raises(WrinkleError, match=r"4,113 .*2,476"):
         get_protocol("lap-2015").folds(rows)
 
 
 @pytest.mark.parametrize("foreign", ["000001.jpg", "tests/000001.jpg", "18/111/1234-0.jpg"])
 def test_another_folder_is_an_error(foreign):
-    with pytest.raises(WrinkleError, match="3 of the store's 4 names are known as those of lap"):
+    with pytest.raises(WrinkleError, match=r"3 of the store's 4 names.*lap"):
         get_protocol("lap-2015").folds(table(names=[*_names((1, 1, 1)), foreign]))
 
 
-def test_a_part_that_is_missing_is_an_error():
+def test_a_missing_part_is_an_error():
     with pytest.raises(WrinkleError, match="no test rows"):
         get_protocol("lap-2016").folds(table(names=_names((2, 2, 0))))

@@ -22,7 +22,7 @@ def _protocol(shares_people=None):
     )
 
 
-def test_a_letter_for_each_fold():
+def test_each_letter_is_the_part_in_one_fold():
     rows = table(names=list("gfedcba"))
     one, two = _protocol().folds(rows)
     assert (one.name, two.name) == ("one", "two")
@@ -51,7 +51,7 @@ def test_another_name_is_an_error():
         _protocol().folds(table(names=[]))
 
 
-def test_sharing_people_is_an_error_unless_the_protocol_is_known_for_it():
+def test_shared_people_are_an_error_unless_the_protocol_allows_them():
     rows = table(names=list("abcdef"), persons=["p", "q", "r", "s", "t", "p"])
     for known_for_it in (False, None):
         with pytest.raises(WrinkleError, match="fold one: train and test share a person"):
@@ -60,7 +60,7 @@ def test_sharing_people_is_an_error_unless_the_protocol_is_known_for_it():
     assert sizes(one) == (2, 2, 2)
 
 
-def test_keeping_people_apart_needs_identities():
+def test_separating_people_needs_identities():
     with pytest.raises(WrinkleError, match="6 of 6 rows have no person"):
         _protocol(shares_people=False).folds(table(names=list("abcdef")))
     with pytest.raises(WrinkleError, match="train and test share a digest"):

@@ -38,7 +38,7 @@ APART = ("morph2-80-20", "morph2-white", "morph2-s1-s2-s3-drawn")
 
 
 @pytest.mark.parametrize("spec", CHECKSUMS)
-def test_sizes_and_who_is_where(spec):
+def test_sizes_and_parts_are_as_described(spec):
     protocol = get_protocol(spec)
     folds = protocol.folds(TABLE)
     assert protocol.name == spec
@@ -52,7 +52,7 @@ def test_sizes_and_who_is_where(spec):
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_people_are_shared_where_the_protocol_says_so_and_nowhere_else(name):
+def test_people_are_shared_only_where_the_protocol_allows_it(name):
     protocol = get_protocol(name)
     assert protocol.shares_people is (name not in APART)
     for fold in protocol.folds(TABLE):
@@ -72,7 +72,7 @@ def _complete(spec):
 
 @settings(deadline=None)  # the first example under a seed waits for the draw
 @given(st.data(), st.sampled_from(APART), st.integers(0, 1))
-def test_any_share_of_the_photographs_keeps_people_apart_and_its_split(data, name, seed):
+def test_any_share_of_the_photographs_keeps_its_split(data, name, seed):
     names, complete = _complete(f"{name}:{seed}")
     held = data.draw(some_of(names, 200))
     rows = photos_table(sorted(held))
@@ -124,13 +124,13 @@ def test_photographs_that_only_coral_lists_are_in_no_part():
             assert min(fold.train.min(), fold.test.min()) >= len(extra)
 
 
-def test_a_store_without_people_or_of_another_dataset_or_too_small():
+def test_unsuitable_stores_are_refused():
     protocol = get_protocol("morph2-80-20")
     with pytest.raises(WrinkleError, match="2 of 2 rows have no person"):
         protocol.folds(table(names=OWNERS[:2]))
-    with pytest.raises(WrinkleError, match="0 of the store's 1 names are known as those of morph2"):
+    with pytest.raises(WrinkleError, match=r"0 of the store's 1 names.*morph2"):
         protocol.folds(table(names=["images/001A02.JPG"], persons=["001"]))
-    with pytest.raises(WrinkleError, match=r"fold \d+: no test rows; the store is too small"):
+    with pytest.raises(WrinkleError, match=r"no test rows.*too small"):
         protocol.folds(photos_table(OWNERS[:1]))
     with pytest.raises(WrinkleError, match="fold 1: train and test share a person"):
         protocol.folds(table(names=OWNERS[:200], persons=["the same"] * 200))

@@ -53,7 +53,7 @@ def test_the_page_has_every_protocol_with_its_sizes(name):
     assert f"| {people[get_protocol(name).shares_people]} |" in row
 
 
-def test_what_tables_say_of_people():
+def test_shared_people_are_described_in_words():
     said = {
         get_protocol(name).shares_people: get_protocol(name).people for name in PROTOCOLS.names()
     }
@@ -63,7 +63,7 @@ def test_what_tables_say_of_people():
     assert said[None].startswith("unknown")
 
 
-def test_usage_says_which_numbers_a_protocol_takes():
+def test_usage_lists_the_numbers_of_a_protocol():
     assert usage("utkface") == "utkface"
     assert usage("fgnet-lopo") == "fgnet-lopo[:PEOPLE[:SEED]]"
     assert usage("morph2-white") == "morph2-white[:SEED]"

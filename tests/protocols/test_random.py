@@ -26,12 +26,12 @@ def test_identical_pictures_stay_together_and_everything_is_tested_once(digests,
     assert sorted(np.concatenate([fold.test for fold in folds])) == list(range(len(digests)))
 
 
-def test_ten_folds_begin_with_80_10_10():
+def test_ten_folds_have_parts_of_80_10_10():
     fold = get_protocol("random:10").folds(table(names=[str(i) for i in range(100)]))[0]
     assert [len(part) for part in (fold.train, fold.validation, fold.test)] == [80, 10, 10]
 
 
-def test_too_few():
+def test_too_few_pictures_are_refused():
     with pytest.raises(WrinkleError, match="needs 5 pictures; the store has 4"):
         get_protocol("random:5").folds(table(names=list("abcd")))
     with pytest.raises(WrinkleError, match="at least 3 folds"):

@@ -76,7 +76,7 @@ def test_the_page_needs_no_network(report: Path) -> None:
             assert not re.search(r'(href|src)="(?!#|data:)', svg)
 
 
-def test_its_numbers(report: Path, systems: list[System]) -> None:
+def test_the_page_has_the_scores(report: Path, systems: list[System]) -> None:
     words = Reader(report.read_text(encoding="utf-8")).words
     text = " ".join(words)
     for system in systems:
@@ -92,7 +92,7 @@ def test_its_numbers(report: Path, systems: list[System]) -> None:
     assert "A reduced run" not in text
 
 
-def test_figures_are_files_of_their_own(report: Path) -> None:
+def test_figures_are_separate_files(report: Path) -> None:
     names = {file.stem for file in (report.parent / "figures").iterdir()}
     shared = {"cumulative_scores", "predicted_against_true", "errors_by_age", "coverage"}
     own = {f"{run}-{what}" for run in "ab" for what in ("ages", "features", "largest_errors")}
@@ -123,7 +123,7 @@ def test_which_figures_show_faces(systems: list[System]) -> None:
     assert next(iter(of_run(nested, False))).name == "a--b-ages"
 
 
-def test_a_reduced_run_is_called_so(systems: list[System], tmp_path: Path) -> None:
+def test_a_reduced_run_is_marked(systems: list[System], tmp_path: Path) -> None:
     run = systems[0].run
     assert run is not None
     data = run.recipe.data.model_copy(update={"limit": 60})
@@ -133,7 +133,7 @@ def test_a_reduced_run_is_called_so(systems: list[System], tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", ["_theirs", "$x_$", "a$b$c"])
-def test_systems_of_unlike_labels_and_odd_names(
+def test_systems_with_different_labels_and_unusual_names(
     systems: list[System], tmp_path: Path, name: str
 ) -> None:
     predictions = systems[2].predictions
@@ -149,12 +149,12 @@ def test_systems_of_unlike_labels_and_odd_names(
     assert entry.get_text().endswith(name)
 
 
-def test_two_of_one_name(systems: list[System], tmp_path: Path) -> None:
+def test_two_systems_of_one_name_are_one_line(systems: list[System], tmp_path: Path) -> None:
     with pytest.raises(WrinkleError, match="two systems are called a: give one"):
         write_report([systems[0], replace(systems[1], name="a")], tmp_path, "")
 
 
-def test_comparisons_are_with_the_first(systems: list[System]) -> None:
+def test_comparisons_are_with_the_first_system(systems: list[System]) -> None:
     rows = compared(systems)["rows"]
     assert [(name, faces) for name, faces, _ in rows] == [("b", 64), ("<b>theirs", 40)]
     error = np.abs(systems[0].predictions.predicted - systems[0].predictions.actual)[:40]
@@ -174,7 +174,7 @@ def test_curves_and_means_by_hand(systems: list[System]) -> None:
     assert means == pytest.approx(ages + 3)
 
 
-def test_where_nothing_validates_there_is_no_curve_of_it(systems: list[System]) -> None:
+def test_without_validation_there_is_no_validation_curve(systems: list[System]) -> None:
     run = systems[0].run
     assert run is not None
     assert [axes.get_ylabel() for axes in figures.training_curves(systems[:1]).axes] == [
@@ -187,7 +187,7 @@ def test_where_nothing_validates_there_is_no_curve_of_it(systems: list[System]) 
     assert len(axes.lines) == 3  # two folds and their mean
 
 
-def test_histograms_are_of_what_trains_and_tests(systems: list[System]) -> None:
+def test_histograms_show_training_and_test_ages(systems: list[System]) -> None:
     run = systems[0].run
     assert run is not None
     (axes,) = figures.age_histograms(run).axes
@@ -196,7 +196,7 @@ def test_histograms_are_of_what_trains_and_tests(systems: list[System]) -> None:
     assert labels[1].startswith("test: 128 faces, mean ")
 
 
-def test_every_classifier_of_those_that_have_several(systems: list[System]) -> None:
+def test_every_classifier_is_shown_if_there_are_several(systems: list[System]) -> None:
     run = systems[0].run
     assert run is not None
     each = [{"DHAA": 4.0, "G-1": 6.0}, {"DHAA": 5.0, "G-1": 8.0}]
@@ -208,7 +208,7 @@ def test_every_classifier_of_those_that_have_several(systems: list[System]) -> N
     assert [bar.get_width() for bar in axes.patches] == [4.5, 7.0]
 
 
-def test_the_epsilon_error_where_labels_have_a_deviation(systems: list[System]) -> None:
+def test_the_epsilon_error_is_shown_if_labels_have_a_deviation(systems: list[System]) -> None:
     predictions = systems[2].predictions
     assert summary(systems[2], score(predictions)[0])["epsilon"] is None
     deviation = pa.array([3.0] + [None] * 39, pa.float32())
@@ -220,7 +220,7 @@ def test_the_epsilon_error_where_labels_have_a_deviation(systems: list[System]) 
 
 
 @pytest.mark.parametrize("write", [write_adpf, write_dhaa])
-def test_attention_of_networks_that_have_it(
+def test_attention_is_drawn_for_networks_that_have_it(
     systems: list[System], tmp_path: Path, write: object
 ) -> None:
     model, header = load_model(write(tmp_path / "m.safetensors"))  # type: ignore[operator]
@@ -253,7 +253,7 @@ def test_faces_are_spread_over_all_ages() -> None:
     assert sorted(face_figures.spread_out(ages, np.arange(6), 10)) == [0, 1, 2, 3, 4, 5]
 
 
-def test_a_missing_store(systems: list[System], tmp_path: Path) -> None:
+def test_without_the_store_its_figures_are_left_out(systems: list[System], tmp_path: Path) -> None:
     run = systems[0].run
     assert run is not None
     gone = replace(systems[0], run=replace(run, store=None, folds=None))

@@ -55,13 +55,15 @@ def test_no_figure_occurs_twice() -> None:
         ("cacd-test-120", "DRFs (Shen et al., 2018)", "", "4.637"),
     ],
 )
-def test_figures_as_printed(protocol: str, method: str, start: str, value: str) -> None:
+def test_figures_keep_the_printed_digits(
+    protocol: str, method: str, start: str, value: str
+) -> None:
     (row,) = [r for r in published(protocol) if (r.method, r.start) == (method, start)]
     assert str(row.mae) == value
     assert row.epsilon is None
 
 
-def test_test_and_validation_parts_are_told_apart() -> None:
+def test_test_and_validation_parts_are_distinguished() -> None:
     (tested,) = [row for row in published("lap-2015") if row.method == "DHAA"]
     assert (tested.mae, tested.epsilon) == (None, Decimal("0.252"))
     rows = [row for row in published() if row.method == "DHAA" and "LAP" in row.dataset]
@@ -70,18 +72,18 @@ def test_test_and_validation_parts_are_told_apart() -> None:
     assert "validation" in validated.note
 
 
-def test_the_best_comes_first() -> None:
+def test_the_best_figure_is_first() -> None:
     maes = [row.mae for row in published("fgnet-lopo")]
     assert maes == sorted(maes)
     errors = [row.epsilon for row in published("lap-2015")]
     assert errors == sorted(errors)
 
 
-def test_groups() -> None:
+def test_figures_are_grouped_by_protocol() -> None:
     every = published_by_protocol()
     assert sum(map(len, every)) == len(published())
     assert all(len({(row.dataset, row.protocols) for row in group}) == 1 for group in every)
     ((first, *_),) = published_by_protocol(["morph2-random", "morph2-80-20-shared"])
     assert first.protocols == ("morph2-80-20-shared", "morph2-random")
-    with pytest.raises(WrinkleError, match=r"no published figures under 'utkface'.*lap-2015"):
+    with pytest.raises(WrinkleError, match=r"'utkface'.*lap-2015"):
         published_by_protocol(["fgnet-lopo", "utkface"])

@@ -71,16 +71,16 @@ def test_one_person_has_no_interval(tmp_path: Path, faces: Path) -> None:
     assert math.isnan(run.cs5.high)
 
 
-def test_a_picture_tested_by_several_folds_is_one(tmp_path: Path) -> None:
+def test_a_picture_tested_by_several_folds_counts_once(tmp_path: Path) -> None:
     twice = {"1": [("a", 20, 24), ("b", 20, 20)], "2": [("a", 20, 26), ("b", 20, 20)]}
     run = scored(write_run(tmp_path, tmp_path / "gone", twice))
     assert (run.mae.value, run.mae.low, run.mae.high) == (2.5, 0, 5)
 
 
-def test_apparent_ages(tmp_path: Path, faces: Path) -> None:
+def test_apparent_ages_have_an_epsilon_error(tmp_path: Path, faces: Path) -> None:
     table = pa.ipc.open_file(pa.memory_map(str(faces))).read_all()
     place = table.schema.get_field_index("age_deviation")
-    # Nobody has voted on the fifth.
+    # The fifth has no deviation.
     deviations = pa.array([2.0, 3.0, 5.0, 6.0, None] + [1.0] * 59, pa.float32())
     table = table.set_column(place, table.schema.field(place), deviations)
     path = tmp_path / "voted.arrow"

@@ -10,7 +10,7 @@ from wrinkle.evaluation.metrics import mean_absolute_error
 from wrinkle.report.sources import read_system, renamed
 
 
-def test_the_finished_folds(runs: Path) -> None:
+def test_only_finished_folds_are_read(runs: Path) -> None:
     system = read_system(runs / "a", None)
     run = system.run
     assert run is not None
@@ -28,7 +28,7 @@ def test_the_finished_folds(runs: Path) -> None:
     assert system.header["provenance"]["fold"] == "1"
 
 
-def test_a_run_without_its_store(runs: Path, tmp_path: Path, drawn_store: Path) -> None:
+def test_a_run_without_its_store_is_read(runs: Path, tmp_path: Path, drawn_store: Path) -> None:
     shutil.copytree(runs / "a", tmp_path / "a")
     recipe = tmp_path / "a" / "recipe.yaml"
     recipe.write_text(recipe.read_text().replace(str(drawn_store), "moved.arrow"))
@@ -42,7 +42,7 @@ def test_a_run_without_its_store(runs: Path, tmp_path: Path, drawn_store: Path) 
         assert mae[0] == mae[1]
 
 
-def test_anybodys_predictions(tmp_path: Path, drawn_store: Path) -> None:
+def test_predictions_of_other_systems_are_read(tmp_path: Path, drawn_store: Path) -> None:
     file = tmp_path / "theirs.csv"
     file.write_text("name,predicted\n0003.jpg,30\n0001.jpg,40\n")
     system = read_system(file, faces=Store(drawn_store))
@@ -59,20 +59,22 @@ def test_anybodys_predictions(tmp_path: Path, drawn_store: Path) -> None:
         read_system(file)
 
 
-def test_what_is_no_run_or_not_done(runs: Path, tmp_path: Path) -> None:
+def test_unfinished_runs_and_other_folders_are_one_line(runs: Path, tmp_path: Path) -> None:
     with pytest.raises(WrinkleError, match=r"holds no run"):
         read_system(tmp_path, None)
     going = tmp_path / "going"
     shutil.copytree(runs / "b", going)
     (going / "1" / "result.json").rename(going / "1" / "state.safetensors")
-    with pytest.raises(WrinkleError, match=r"no fold is finished yet \(fold 1 has trained 1 of 1"):
+    with pytest.raises(WrinkleError, match=r"fold 1 has trained 1 of 1"):
         read_system(going, None)
     shutil.rmtree(going / "1")
-    with pytest.raises(WrinkleError, match=r"no fold is finished yet \(nothing is trained"):
+    with pytest.raises(WrinkleError, match=r"nothing is trained"):
         read_system(going, None)
 
 
-def test_names_without_what_all_begin_with(runs: Path, tmp_path: Path, drawn_store: Path) -> None:
+def test_the_common_start_of_names_is_removed(
+    runs: Path, tmp_path: Path, drawn_store: Path
+) -> None:
     file = tmp_path / "theirs.csv"
     file.write_text("name,predicted\n0003.jpg,30\n")
     both = [read_system(runs / name, None) for name in "ab"]
@@ -81,7 +83,7 @@ def test_names_without_what_all_begin_with(runs: Path, tmp_path: Path, drawn_sto
     assert [s.name for s in renamed([both[0], theirs])] == ["drawn/a", "theirs"]
 
 
-def test_names_that_would_be_the_same(runs: Path, tmp_path: Path) -> None:
+def test_equal_names_become_paths(runs: Path, tmp_path: Path) -> None:
     shutil.copytree(runs / "a", tmp_path / "copy")
     twice = renamed([read_system(runs / "a"), read_system(tmp_path / "copy")])
     assert [s.name for s in twice] == [str(runs / "a"), str(tmp_path / "copy")]

@@ -43,7 +43,7 @@ def read_latex(text: str) -> list[list[str]]:
     return rows
 
 
-def test_markdown(lopo: Table) -> None:
+def test_markdown_has_every_column(lopo: Table) -> None:
     text = markdown([lopo])
     own, *others = read_markdown(text)
     assert own["method"] == "own/a_b"
@@ -67,7 +67,7 @@ def test_markdown(lopo: Table) -> None:
     assert "missing folds" in text
 
 
-def test_latex(lopo: Table) -> None:
+def test_latex_escapes_and_aligns(lopo: Table) -> None:
     text = latex([lopo])
     head, own, *others = read_latex(text)
     assert head[:2] == ["method", "MAE"]
@@ -87,7 +87,7 @@ def test_latex(lopo: Table) -> None:
     ]
 
 
-def test_csv(lopo: Table) -> None:
+def test_csv_has_plain_numbers(lopo: Table) -> None:
     text = to_csv([lopo])
     own, *others = csv.DictReader(io.StringIO(text))
     assert tuple(own) == COLUMNS
@@ -113,14 +113,14 @@ def test_csv(lopo: Table) -> None:
         ("by-person:4", "People: on one side only."),
     ],
 )
-def test_what_must_be_known_of_people(tmp_path: Path, protocol: str, expected: str) -> None:
+def test_notes_state_shared_people(tmp_path: Path, protocol: str, expected: str) -> None:
     folder = write_run(tmp_path, tmp_path / "none.arrow", data__protocol=protocol)
     made = tables([read_run(folder)])
     assert f"- {expected}" in markdown(made)
     assert expected.partition(" (")[0] in latex(made)
 
 
-def test_a_table_for_each_protocol_and_dataset(tmp_path: Path) -> None:
+def test_each_protocol_and_dataset_has_a_table(tmp_path: Path) -> None:
     store = tmp_path / "none.arrow"
     runs = [
         read_run(write_run(tmp_path, store, name=name, data=data, data__protocol=protocol))
@@ -144,7 +144,7 @@ def test_a_table_for_each_protocol_and_dataset(tmp_path: Path) -> None:
     assert markdown(made).count("###") == 3
 
 
-def test_reduced_runs_and_one_fold(tmp_path: Path) -> None:
+def test_reduced_runs_and_single_folds_are_marked(tmp_path: Path) -> None:
     folder = write_run(
         tmp_path, tmp_path / "none", {"utkface": FOLDS["1"]}, name="small", data__limit=6000,
         data__protocol="utkface",
@@ -167,7 +167,7 @@ def test_many_folds_are_counted_not_named(tmp_path: Path) -> None:
     assert row["folds"] == "2 of ? folds (1, 2)"
 
 
-def test_published_alone() -> None:
+def test_published_figures_without_runs() -> None:
     groups = published_by_protocol()
     made = [published_table(rows) for rows in groups]
     rows = list(csv.DictReader(io.StringIO(to_csv(made))))

@@ -104,7 +104,7 @@ def test_a_resolved_recipe_is_read_as_the_same(system: Path, tmp_path: Path) -> 
     assert "sizes" not in recipe.to_yaml()
 
 
-def test_a_start_from_the_run_of_another_choice(system: Path) -> None:
+def test_init_can_be_the_run_of_another_choice(system: Path) -> None:
     def start(*overrides: str) -> str:
         return load_recipe(system, ["dataset=b", *overrides]).init
 
@@ -116,7 +116,7 @@ def test_a_start_from_the_run_of_another_choice(system: Path) -> None:
     assert start("init={dataset: a, variant: adam}").startswith("runs/system/a-full-adam/")
 
 
-def test_a_start_from_another_recipe(system: Path, tmp_path: Path) -> None:
+def test_init_can_be_the_run_of_another_recipe(system: Path, tmp_path: Path) -> None:
     (system.parent / "more").mkdir()
     other = system.parent / "more" / "other.yaml"
     other.write_text("base: ../system.yaml\ninit: {recipe: ../system.yaml}\nvariants: {drop: }")
@@ -194,11 +194,11 @@ def test_wrong_tables_are_one_line(drawn_recipe: Path, text: str, line: str) -> 
     assert line in error_of(drawn_recipe)
 
 
-def test_a_recipe_without_choices(drawn_recipe: Path) -> None:
+def test_a_recipe_without_choices_refuses_a_size(drawn_recipe: Path) -> None:
     assert "size is 'small', but this recipe has no sizes" in error_of(drawn_recipe, "size=small")
 
 
-def test_a_base_gives_what_is_not_said(tmp_path: Path, drawn_recipe: Path) -> None:
+def test_a_base_gives_the_missing_fields(tmp_path: Path, drawn_recipe: Path) -> None:
     base = yaml.safe_load(drawn_recipe.read_text())
     (tmp_path / "more").mkdir()
     middle, top = tmp_path / "more" / "middle.yaml", tmp_path / "more" / "top.yaml"

@@ -1,10 +1,13 @@
 import itertools
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
 from wrinkle.errors import WrinkleError
+from wrinkle.losses import Loss
+from wrinkle.models import create_model
 from wrinkle.runs.overlays import choices, read_recipe
 from wrinkle.runs.recipe import Recipe, flatten, load_recipe
 
@@ -35,7 +38,7 @@ def test_every_choice_of_every_recipe_loads_under_a_name_of_its_own() -> None:
     assert len({*names}) == len(names)
 
 
-def test_overrides_are_yaml_and_leave_the_rest(drawn_recipe: Path) -> None:
+def test_overrides_are_yaml_and_change_nothing_else(drawn_recipe: Path) -> None:
     overrides = ["optimizer.lr=1e-3", "schedule={name: step, steps: [2]}", "training.ema=null"]
     changed, plain = load_recipe(drawn_recipe, overrides), load_recipe(drawn_recipe)
     differing = {k for k, v in changed.resolved().items() if v != plain.resolved()[k]}
@@ -45,7 +48,7 @@ def test_overrides_are_yaml_and_leave_the_rest(drawn_recipe: Path) -> None:
     assert changed.training.ema is None
 
 
-def test_what_is_written_is_read_as_the_same(drawn_recipe: Path, tmp_path: Path) -> None:
+def test_a_written_recipe_is_read_back(drawn_recipe: Path, tmp_path: Path) -> None:
     recipe = load_recipe(drawn_recipe, ["model.max_age=90", "loss.dldl_v2.sigma=3"])
     assert recipe.model.fields == {"max_age": 90}
     assert [(t.name, t.weight, t.fields) for t in recipe.loss] == [("dldl_v2", 1, {"sigma": 3})]
@@ -53,7 +56,7 @@ def test_what_is_written_is_read_as_the_same(drawn_recipe: Path, tmp_path: Path)
     assert load_recipe(tmp_path / "again.yaml") == recipe
 
 
-def test_the_name_is_the_place_below_recipes(drawn_recipe: Path, tmp_path: Path) -> None:
+def test_the_name_is_the_path_below_recipes(drawn_recipe: Path, tmp_path: Path) -> None:
     assert load_recipe(drawn_recipe).name == "drawn"
     place = tmp_path / "recipes" / "mine" / "a.yaml"
     place.parent.mkdir(parents=True)
@@ -97,7 +100,7 @@ def test_errors_name_field_value_and_choices(drawn_recipe: Path, override: str, 
     assert error_of(drawn_recipe, override).startswith(line)
 
 
-def test_errors_of_files(tmp_path: Path) -> None:
+def test_unreadable_files_are_one_line(tmp_path: Path) -> None:
     path = tmp_path / "r.yaml"
     assert error_of(path) == "cannot read it: No such file or directory"
     path.write_bytes(b"\xff\xfe\x00")
@@ -114,6 +117,27 @@ def test_inert_fields_exist(drawn_recipe: Path) -> None:
     assert set(Recipe.INERT) <= load_recipe(drawn_recipe).resolved().keys()
 
 
-def test_flatten() -> None:
+def test_flatten_joins_keys_with_dots() -> None:
     assert flatten({"a": {"b": {"c": 1}, "d": []}, "e": None}) == {"a.b.c": 1, "a.d": [], "e": None}
     assert yaml.safe_load("1e-3") == "1e-3"  # why numbers are read leniently
+
+
+def test_losses_fit_the_heads_on_the_page_about_training(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "training.md").read_text("utf-8")
+    (text,) = re.findall(r"^```yaml\n(base: .*?)^```", page, re.MULTILINE | re.DOTALL)
+    path = tmp_path / "methods.yaml"
+    path.write_text(text.replace("recipes/", f"{ROOT}/recipes/"), "utf-8")
+    variants = choices(read_recipe(path))["variant"]
+    assert {"dex", "mean_variance", "or_cnn", "coral", "regression"} <= set(variants)
+    for variant in variants:
+        recipe = load_recipe(path, ["size=small", f"variant={variant}"])
+        model = create_model(recipe.model.name, **recipe.model.fields)
+        Loss([term.model_dump() for term in recipe.loss]).check(model)
+
+
+def test_a_head_and_its_loss_can_be_overridden_together() -> None:
+    recipe = load_recipe(
+        ROOT / "recipes" / "efficientnet_lite0.yaml", ["model.head=coral", "loss=[{name: ordinal}]"]
+    )
+    assert recipe.model.fields["head"] == "coral"
+    assert [term.name for term in recipe.loss] == ["ordinal"]

@@ -92,7 +92,7 @@ def test_a_finished_run_is_appended(recipes: Path, tmp_path: Path) -> None:
     assert text.count("## dhaa.yaml") == 1
 
 
-def test_runs_that_cannot_be_appended(recipes: Path, tmp_path: Path) -> None:
+def test_runs_that_cannot_be_appended_are_one_line(recipes: Path, tmp_path: Path) -> None:
     begun = write_run(tmp_path / "runs", recipes, {}, "size=small")
     with pytest.raises(WrinkleError, match="no fold is finished"):
         row_of(begun, recipes)

@@ -179,6 +179,17 @@ def test_found_patches_are_those_the_network_finds_itself(two_stages: Path, tmp_
     assert np.abs(moved - found).max() > 1e-4
 
 
+def test_a_first_stage_with_another_head(two_stages: Path, tmp_path: Path) -> None:
+    """Patches come from the maps; the head that AttentionNet learned them with does not matter."""
+    overrides = ["first.model.head=coral", "first.loss=[{name: ordinal}]", "training.epochs=1"]
+    train(load_recipe(two_stages, overrides), "1", tmp_path)
+    first, second = (
+        load_file(tmp_path / name / "1" / "model.safetensors") for name in ("attention", "adpf")
+    )
+    assert torch.equal(second["attention.rmhha.scales"], first["rmhha.scales"])
+    assert second["attention.head.fc.weight"].shape[0] == 101
+
+
 def test_a_finished_run_does_not_need_its_first_stage_any_more(
     two_stages: Path, tmp_path: Path
 ) -> None:
@@ -206,10 +217,10 @@ def test_predecessor_learns_its_places_from_the_training_part(
 @pytest.mark.parametrize(
     ("overrides", "line"),
     [
-        (["first=null"], "adpf is built upon a trained adpf_attention: name its recipe as `first`"),
+        (["first=null"], "adpf requires a trained adpf_attention: give its recipe as `first`"),
         (["model={name: tiny}"], "tiny is trained in one stage: leave out `first`"),
         (["model.heads=3"], "the first stage, attention, holds another network"),
-        (["first.model={name: tiny}"], "first: tiny is trained there, adpf_attention is needed"),
+        (["first.model={name: tiny}"], "first: its model is tiny; adpf_attention is needed"),
         (["first.data.protocol=random:5"], "first: data.protocol is 'random:5' there"),
         (["first.input.size=64"], "first: input.size is 64 there, 32 here"),
         (["first.training.epochs=none"], "training.epochs is 'none'"),

@@ -88,7 +88,7 @@ def test_without_losses_on_sub_networks(drawn_recipe: Path, tmp_path: Path) -> N
         ([*DHAA, "model.branches=all"], "unknown branch 'all'"),
         ([*DHAA, "loss.sigma=2"], "write loss.NAME.field=value"),
         ([*DHAA, "init=none.pth"], "none.pth: no such file"),
-        ([*DHAA, "model.pooling=roi"], "input.zoom is 1; this dhaa is for 0.8"),
+        ([*DHAA, "model.pooling=roi"], "input.zoom is 1; this dhaa needs 0.8"),
     ],
 )
 def test_what_does_not_go_together_is_one_line(

@@ -132,7 +132,7 @@ def test_starts_from_a_trained_model(drawn_recipe: Path, tmp_path: Path) -> None
 def test_a_start_that_has_seen_the_test_pictures(drawn_recipe: Path, tmp_path: Path) -> None:
     train(load_recipe(drawn_recipe, ["training.epochs=1", "name=a"]), "1", tmp_path)
     recipe = load_recipe(drawn_recipe, [f"init={tmp_path / 'a/1/model.safetensors'}", "name=b"])
-    with pytest.raises(WrinkleError, match=r"has learned from 64 of the 64 pictures that fold 2"):
+    with pytest.raises(WrinkleError, match=r"was trained on 64 of the 64 test pictures of fold 2"):
         train(recipe, "1-2", tmp_path)
     assert not (tmp_path / "b").exists()
 

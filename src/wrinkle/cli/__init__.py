@@ -1,9 +1,9 @@
 """The command line: `wrinkle COMMAND …`, one file per command.
 
-A module of this package is a command if it defines `add_arguments(parser)` and `run(args)`, which
-returns the exit code. Its docstring is the command's help. Installed packages add commands as entry
-points `wrinkle.commands` that name such a module. A command is imported when it is called, and
-imports what is slow inside `run`.
+A module of this package is a command if it defines `add_arguments(parser)`, which adds the
+command's arguments, and `run(args)`, which runs it and returns the exit code. Its docstring is the
+command's help. Installed packages add commands by entry points `wrinkle.commands` that name such a
+module. A command is imported when it is called; slow imports are inside `run`.
 """
 
 import argparse
@@ -25,20 +25,45 @@ from wrinkle.errors import WrinkleError
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that raises a `WrinkleError` where argparse prints and exits."""
+    """An argument parser that raises a `WrinkleError` instead of printing an error and exiting."""
 
     def error(self, message: str) -> NoReturn:
-        raise WrinkleError(f"{message}; `{self.prog} --help` explains")
+        """Raise a WrinkleError with argparse's message."""
+        raise WrinkleError(f"{message}; see `{self.prog} --help`")
 
     def parse(self, given: Sequence[str]) -> argparse.Namespace:
-        """Parse a command line; options may come between files unless there are subcommands."""
-        if self._subparsers is not None:  # which argparse cannot mix with options
+        """Parse a command line; options may be between files unless there are subcommands.
+
+        Args:
+            given: arguments after the command's name.
+
+        Raises:
+            WrinkleError: they are invalid.
+        """
+        if self._subparsers is not None:  # not supported by `parse_intermixed_args`
             return self.parse_args(given)
-        return self.parse_intermixed_args(given)
+        if "--" not in given:
+            return self.parse_intermixed_args(given)
+        # Which takes a file "-a.jpg" for an option even after "--": hide its dash meanwhile.
+        end = list(given).index("--")
+        hidden = [f"\0{each}" for each in given[end + 1 :]]
+        parsed = self.parse_intermixed_args([*given[:end], *hidden])
+        for name, value in vars(parsed).items():
+            if isinstance(value, list):
+                value = [v.removeprefix("\0") if isinstance(v, str) else v for v in value]
+            setattr(parsed, name, value.removeprefix("\0") if isinstance(value, str) else value)
+        return parsed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code: 0, 1 (some input was bad), 2 (failed), 130 (Ctrl-C)."""
+    """Run a command.
+
+    Args:
+        arguments: of the command line; None: the program's.
+
+    Returns:
+        The exit code: 0, 1 (some inputs were invalid), 2 (failed) or 130 (Ctrl-C).
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
     if hasattr(sys.stdout, "reconfigure"):  # some file names cannot be encoded
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -66,8 +91,8 @@ def _run(given: Sequence[str]) -> int:
         if not given or given[0].startswith("-"):
             _overview().parse_args(given or ["--help"])
         return _run_command(given[0], given[1:])
-    except SystemExit as leave:  # how argparse ends --help and --version
-        return int(leave.code or 0)
+    except SystemExit as end:  # raised by argparse after --help and --version
+        return int(end.code or 0)
 
 
 def _run_command(name: str, given: Sequence[str]) -> int:
@@ -78,7 +103,12 @@ def _run_command(name: str, given: Sequence[str]) -> int:
 
 
 def command_parser(program: str, module: ModuleType) -> Parser:
-    """The parser of a command's module; `program` is what its help calls it."""
+    """Create the parser of a command.
+
+    Args:
+        program: name in its help, such as "wrinkle train".
+        module: of the command.
+    """
     parser = Parser(
         prog=program,
         description=module.__doc__,
@@ -89,7 +119,7 @@ def command_parser(program: str, module: ModuleType) -> Parser:
 
 
 def commands() -> dict[str, str]:
-    """Every command's name and what it does, without importing any."""
+    """Return every command's name → its first sentence, without importing the commands."""
     texts = {}
     for finder, name, _ in pkgutil.iter_modules(__path__):
         spec = finder.find_spec(name, None)
@@ -148,7 +178,7 @@ def _overview() -> Parser:
         prog="wrinkle",
         usage="wrinkle COMMAND …",
         description="Facial age estimation.\n\ncommands:\n" + "\n".join(lines),
-        epilog="`wrinkle COMMAND --help` explains a command.",
+        epilog="`wrinkle COMMAND --help` describes a command.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"wrinkle {__version__}")
@@ -157,12 +187,12 @@ def _overview() -> Parser:
 
 
 def _one_line(error: WrinkleError) -> str:
-    # An error of a worker process comes after the worker's traceback.
+    # The message of an error in a worker process follows the worker's traceback.
     return str(error).rpartition("WrinkleError: ")[2].strip().replace("\n", " ")
 
 
 def _flush_or_drop() -> None:
-    """Write out what was printed; where that fails, Python must not try again as it exits."""
+    """Flush standard output; if that fails, redirect it so that Python does not retry at exit."""
     try:
         sys.stdout.flush()
     except OSError:

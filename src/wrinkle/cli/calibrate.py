@@ -1,7 +1,7 @@
 """Calibrate a model's intervals on faces of known age, and write the model to a new file.
 
-`wrinkle train` calibrates where the protocol has a validation part. Calibrate again for pictures of
-another kind than the training pictures: the intervals hold for faces like the ones given here. The
+`wrinkle train` calibrates if the protocol has a validation part. Calibrate again for pictures that
+differ from the training pictures: intervals are valid for faces like those of the calibration. The
 model must not have been trained on them.
 """
 

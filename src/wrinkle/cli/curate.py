@@ -1,8 +1,8 @@
 """Build a dataset: search queries, URL lists or folders → labelled, split, documented faces.
 
-wrinkle curate run faces.yaml             # every stage that is not done; stop it at any moment
-wrinkle curate status faces.yaml          # what came, was kept, was dropped and why
-wrinkle curate faces faces.yaml           # one stage alone
+wrinkle curate run faces.yaml             # every stage that is not done; it can be stopped anytime
+wrinkle curate status faces.yaml          # what was collected, kept and dropped, and why
+wrinkle curate faces faces.yaml           # one stage only
 wrinkle curate remove faces.yaml --url https://example.org/me.jpg
 
 docs/curation.md describes the stages and the configuration.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from wrinkle.curation.stages.context import StageContext
 
 AGAIN = {"collect": ("found", "collect", "pictures", "faces"), "faces": ("faces",)}
-"""Folders that --again deletes, by stage: no face stays without its picture."""
+"""Stage → folders that --again deletes; they include those made from the stage's results."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,28 +38,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         command.set_defaults(ray=None, again=False, retry=False)
         return command
 
-    add("status", "show what came, was kept, was dropped and why")
-    working = {"run": add("run", "run all stages that are not done")}
-    working |= {stage: add(stage, text) for stage, text in STAGES.items()}
-    working["remove"] = add("remove", "remove pictures, persons or faces from every stage")
-    for command in working.values():
+    add("status", "show what was collected, kept and dropped, and why")
+    actions = {"run": add("run", "run all stages that are not done")}
+    actions |= {stage: add(stage, text) for stage, text in STAGES.items()}
+    actions["remove"] = add("remove", "remove pictures, persons or faces from every stage")
+    for command in actions.values():
         command.add_argument(
             "--ray", metavar="ADDRESS", help="a Ray cluster, such as ray://HOST:10001, or auto"
         )
     for name in ("run", "collect"):
-        working[name].add_argument(
+        actions[name].add_argument(
             "--retry", action="store_true", help="fetch again what failed temporarily"
         )
     for name in AGAIN:
-        working[name].add_argument(
-            "--again", action="store_true", help="first delete what the stage has done"
+        actions[name].add_argument(
+            "--again", action="store_true", help="first delete the results of the stage"
         )
     for option, text in (
         ("--url", "the URL of a picture"),
         ("--person", "a person's name in the sources"),
         ("--face", "a face's name in the tables"),
     ):
-        working["remove"].add_argument(option, action="append", default=[], help=text)
+        actions["remove"].add_argument(option, action="append", default=[], help=text)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
 
     config = load_config(args.config)
     if args.action in ("push", "pull") and config.refine is None:
-        raise WrinkleError(f"{args.config}: no people are asked: add a section refine")
+        raise WrinkleError(f"{args.config}: labelling by people needs a section refine")
     if args.action == "status" and not config.workspace.exists():
         print(f"nothing yet in {config.workspace}: start with `wrinkle curate run CONFIG`")
         return 0
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         reason = str(error).strip().partition("\n")[0]
         raise WrinkleError(
             f"a table in {config.workspace} cannot be read ({reason}): delete its folder, and run"
-            " again"
+            " the command again"
         ) from None
     for line in problems:
         print(f"wrinkle: {line}", file=sys.stderr)
@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _act(args: argparse.Namespace, config: "Config") -> list[str]:
-    """Work, unless only the status is asked for, and print the status; returns the problems."""
+    """Run the action, print the status, and return the problems."""
     from wrinkle.curation.people.refine import summary
     from wrinkle.curation.stages.context import StageContext
     from wrinkle.curation.status import table
@@ -100,14 +100,14 @@ def _act(args: argparse.Namespace, config: "Config") -> list[str]:
     context = StageContext(Workspace(config.workspace), config)
     if args.action != "status":
         with context.workspace.locked():
-            _work(args, context)
+            _run_stages(args, context)
     print(table(context.workspace, refined))
     if refined and args.action in ("run", "pull"):
         print(summary(context.workspace))
     return context.problems
 
 
-def _work(args: argparse.Namespace, context: "StageContext") -> None:
+def _run_stages(args: argparse.Namespace, context: "StageContext") -> None:
     from wrinkle.curation.remove import finish, without
     from wrinkle.curation.stages.collect import forget_temporary_errors
     from wrinkle.curation.stages.pipeline import run_stages
@@ -149,8 +149,8 @@ def _remove(args: argparse.Namespace, context: "StageContext") -> None:
     workspace, refine = context.workspace, context.config.refine
     if refine is None and workspace.parts("votes"):
         context.problems.append(
-            f"people were asked earlier, but {args.config} has no section refine: delete the tasks"
-            " for these faces on their server yourself"
+            f"faces were labelled by people, but {args.config} has no section refine: delete the"
+            " tasks for these faces on the labelling server yourself"
         )
     exported = (workspace.root / export.FOLDER).exists()
     removed = remove(workspace, args.url, args.person, args.face, refine)

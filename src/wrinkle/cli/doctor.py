@@ -1,4 +1,4 @@
-"""Tell what is installed, which device is used, and whether the model files are intact."""
+"""Print what is installed, which device is used, and whether the model files are intact."""
 
 import argparse
 import os
@@ -11,7 +11,7 @@ from wrinkle import __version__
 from wrinkle.errors import WrinkleError, extras, install_command, missing_packages
 
 DEVELOPMENT = ("check", "docs", "test")
-"""Extras that only those who change wrinkle need."""
+"""Extras for the development of wrinkle only."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

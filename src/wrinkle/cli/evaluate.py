@@ -3,8 +3,8 @@ all faces and by age decade, gender and group, with 95 % intervals. Several syst
 the faces that all of them have.
 
 A system is a model, or a CSV or Parquet file of predictions (columns name and predicted; low and
-high where it gives 90 % intervals). Without --split all faces count; a line says how many of them
-a model was trained on.
+high if it has 90 % intervals). Without --split all faces are used; a line states how many of them a
+model was trained on.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from wrinkle.cli.options import add_split, at_least
 from wrinkle.errors import WrinkleError
 
 CHALLENGES = range(18, 31)
+"""Years: challenge ages of --challenge."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     from wrinkle.evaluation.scores import classifier_table, comparison_table, score_table
 
     if args.predictions is not None and len(args.systems) > 1:
-        raise WrinkleError("--predictions writes those of one system: name one")
+        raise WrinkleError("--predictions writes the predictions of one system: name only one")
     store = Store(args.store)
     options = ("split", "protocol", "fold", "device", "batch", "workers")
     found = [

@@ -2,8 +2,8 @@
 
 The figure shows the network's input, the key points and the distribution over ages. For DHAA it
 adds the aligned regions with their source and target points, and the age of each classifier; for
-ADPF the ranked attention maps and the patches cut out at their peaks. Given a packed dataset
-instead of a picture, it shows ADPF's maps and patches for several of its faces.
+ADPF the ranked attention maps and the patches around their peaks. For a packed dataset instead of a
+picture, it shows ADPF's maps and patches for several of its faces.
 """
 
 import argparse

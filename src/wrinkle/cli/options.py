@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options of several commands."""
 
 import argparse
 from collections.abc import Callable
@@ -6,19 +6,19 @@ from pathlib import Path
 
 
 def at_least(least: int) -> Callable[[str], int]:
-    """Type of an option that takes a whole number of at least `least`."""
+    """Return the type of an option that takes an integer of at least `least`."""
 
-    def whole_number(text: str) -> int:
+    def integer(text: str) -> int:
         value = int(text)
         if value < least:
             raise argparse.ArgumentTypeError(f"{value} is too small: give {least} or more")
         return value
 
-    return whole_number
+    return integer
 
 
 def add_plugins(parser: argparse.ArgumentParser) -> None:
-    """--plugin, once or more, for `wrinkle.registry.load_plugins`."""
+    """Add --plugin, which may be repeated, for `wrinkle.registry.load_plugins`."""
     parser.add_argument(
         "--plugin",
         type=Path,
@@ -30,7 +30,12 @@ def add_plugins(parser: argparse.ArgumentParser) -> None:
 
 
 def add_split(parser: argparse.ArgumentParser, default: str) -> None:
-    """Add --split, --protocol and --fold, which `wrinkle.inference.provenance.split_rows` takes."""
+    """Add --split, --protocol and --fold, for `wrinkle.inference.provenance.split_rows`.
+
+    Args:
+        parser: of the command.
+        default: of --split.
+    """
     add = parser.add_argument
     choices = ["train", "validation", "test", "all"]
     add("--split", default=default, choices=choices, help=f"which faces (default: {default})")

@@ -1,7 +1,7 @@
 """Estimate the age of every face in photographs.
 
-A line per face: file, age in years, the interval that holds the age in 90 % of cases, and where the
-face is. A picture that cannot be read costs a line on standard error, no more.
+Prints a line per face: file, age in years, the 90 % interval, and the position of the face. For a
+picture that cannot be read it prints a line on standard error, and continues.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="add the probability of this age or more",
     )
     add("--annotate", metavar="DIR", type=Path, help="write pictures with boxes and ages to DIR")
-    add("--batch", type=at_least(1), default=32, help="pictures worked on at a time (default: 32)")
+    add("--batch", type=at_least(1), default=32, help="pictures in a batch (default: 32)")
     add("--device", help="cpu, cuda, cuda:1 …; the GPU if there is one by default")
     add("--detector", default="mtcnn", help="mtcnn, dlib or yunet:FILE.onnx (default: mtcnn)")
 
@@ -90,7 +90,7 @@ def _find(names: list[str]) -> "Found":
     if "-" in names:
         listed += _standard_input()
     if not listed:
-        raise WrinkleError("standard input names no picture: give one path a line")
+        raise WrinkleError("standard input names no picture: give one path per line")
     found = find_images(listed)
     for fault in found.faults:
         print(f"wrinkle: {fault}", file=sys.stderr)
@@ -101,7 +101,7 @@ def _standard_input() -> list[str]:
     """The lines of standard input: names of files, which are bytes and not always UTF-8."""
     data = sys.stdin.buffer.read() if hasattr(sys.stdin, "buffer") else sys.stdin.read().encode()
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # by Windows PowerShell
-        text = data.decode("utf-16", errors="replace")
+        text = data.decode("utf-16", errors="replace").removeprefix("\ufeff")
     else:
         text = os.fsdecode(data.removeprefix(codecs.BOM_UTF8))
     return [line for line in re.split("\r?\n", text) if line.strip()]
@@ -115,7 +115,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _shows_progress(pictures: int) -> bool:
-    # Where lines of results scroll by, they are the progress.
+    # In a terminal the printed results show the progress.
     return pictures > 1 and sys.stderr.isatty() and not sys.stdout.isatty()
 
 
@@ -137,14 +137,14 @@ def _lines(prediction: "Prediction", at_least: int | None) -> Iterator[str]:
     for face in prediction.faces:
         low, high = face.interval
         x1, y1, x2, y2 = face.box
-        where = f"{x2 - x1:.0f}×{y2 - y1:.0f} at {x1:.0f},{y1:.0f}"
+        position = f"{x2 - x1:.0f}×{y2 - y1:.0f} at {x1:.0f},{y1:.0f}"
         name = printable(str(prediction.source))
         chance = "" if at_least is None else f", at least {at_least}: {_percent(face, at_least)}"
-        yield f"{name}: {face.age:.0f} years (90 %: {low:.0f}–{high:.0f}){chance}, {where}"
+        yield f"{name}: {face.age:.0f} years (90 %: {low:.0f}–{high:.0f}){chance}, {position}"
 
 
 def _percent(face: "Face", age: int) -> str:
-    """Never "100 %" or "0 %": nothing about an age is certain."""
+    """The probability in percent, but never "0 %" or "100 %", because no age is certain."""
     chance = min(max(100 * face.at_least(age), 0.1), 99.9)
     return f"{chance:.1f} %" if chance < 5 or chance > 95 else f"{chance:.0f} %"
 
@@ -161,7 +161,12 @@ def _rows(prediction: "Prediction", at_least: int | None) -> Iterator[dict[str, 
 
 
 def as_dict(prediction: "Prediction", at_least: int | None = None) -> dict[str, Any]:
-    """What `--json` prints of a picture; at_least: an age whose probability is added."""
+    """Return what `--json` prints for a picture.
+
+    Args:
+        prediction: for the picture.
+        at_least: age whose probability is added; None: none.
+    """
     faces = [
         {**_flat(face, at_least), "distribution": [round(float(p), 5) for p in face.distribution]}
         for face in prediction.faces

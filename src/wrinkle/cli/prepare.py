@@ -1,7 +1,7 @@
 """Pack a dataset: detect each photograph's face, crop it, store it with its labels.
 
-Uses all cores. If it is stopped, the same command continues where it was. It ends with what was
-dropped and why. `wrinkle datasets` lists the datasets that can be read.
+Uses all cores. If it is stopped, the same command continues. At the end it prints how many pictures
+were dropped and why. `wrinkle datasets` lists the datasets that can be read.
 """
 
 import argparse
@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--size", type=at_least(32), default=256, help="side of the face crops (default: 256)")
     add("--detector", default="mtcnn", help="mtcnn, dlib or yunet:FILE.onnx (default: mtcnn)")
     add("--workers", type=at_least(1), help="processes (default: all cores)")
-    add("--limit", type=at_least(1), help="only the first so many pictures, for a trial")
+    add("--limit", type=at_least(1), help="read only this many pictures, for a trial")
     add("--dropped", type=Path, metavar="CSV", help="write every dropped picture and its reason")
     add_plugins(parser)
 

@@ -1,4 +1,4 @@
-"""List the protocols, or show one: its folds, their sizes, and how much of them a store has.
+"""List the protocols, or show one: its folds, their sizes, and how many of them a store has.
 
 wrinkle protocols
 wrinkle protocols show morph2-s1-s2-s3
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("action", nargs="?", choices=["show"], help="show one protocol instead of listing all")
     add("name", nargs="?", help="the protocol, with its numbers if it takes any: by-person:5")
-    add("store", nargs="?", help="a file made by `wrinkle prepare`: split it, say what is missing")
+    add("store", nargs="?", help="a file made by `wrinkle prepare`: split it, list what is missing")
     add("--leaks", type=Path, metavar="CSV", help="list what its training and test parts share")
     add_plugins(parser)
 
@@ -81,7 +81,7 @@ def _summary(sizes: Mapping[str, tuple[int, int, int]]) -> str:
 
 
 def _print_folds(sizes: Mapping[str, tuple[int, int, int]], folds: "list[Fold]") -> None:
-    """A line for each fold: its sizes over the complete dataset, or what the store has of it."""
+    """Print a line for each fold: its sizes in the complete dataset, or in the store."""
     rows = [["fold", *PARTS]]
     counts = {fold.name: [len(getattr(fold, part)) for part in PARTS] for fold in folds}
     for name in counts or sizes:
@@ -96,7 +96,7 @@ def _print_folds(sizes: Mapping[str, tuple[int, int, int]], folds: "list[Fold]")
 
 
 def _print_store(protocol: "Protocol", store: "Store", folds: "list[Fold]") -> None:
-    """How many pictures are in a part, which are missing, and the checksum of the split."""
+    """Print how many pictures are in a part, which are missing, and the checksum of the split."""
     from wrinkle.protocols.fold import assignment_checksum
 
     names = store.columns["name"].to_pylist()

@@ -1,4 +1,4 @@
-"""List the recipes that come with wrinkle and what each offers, or print one.
+"""List wrinkle's recipes and the choices that each offers, or print one.
 
 wrinkle recipes
 wrinkle recipes adpf                                # the file
@@ -15,7 +15,7 @@ from wrinkle.errors import WrinkleError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("name", nargs="?", help="print this recipe: a listed name, or a file")
-    add("choices", nargs="*", metavar="KIND=NAME", help="size=…, dataset=…, variant=…, as chosen")
+    add("choices", nargs="*", metavar="KIND=NAME", help="size=…, dataset=… or variant=…")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -31,10 +31,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def recipe_file(name: str) -> Path:
-    """The file of a recipe by its listed name, or the path itself.
+    """Return the file of a recipe.
+
+    Args:
+        name: a name that `wrinkle recipes` lists, or a path.
 
     Raises:
-        WrinkleError: neither; with the name that was probably meant.
+        WrinkleError: it is neither; suggests a similar name.
     """
     if Path(name).is_file():
         return Path(name)
@@ -65,7 +68,7 @@ def _recipes() -> dict[str, Path]:
 
 
 def _folder() -> Path:
-    """Beside the modules in an installed package, at the repository's root in a checkout."""
+    """The recipes' folder: in an installed package, or at the root of the repository."""
     package = Path(__file__).parent.parent
     for folder in (package / "recipes", package.parent.parent / "recipes"):
         if folder.is_dir():

@@ -1,4 +1,4 @@
-"""Report on runs, and on anybody's predictions, as one HTML page that works offline.
+"""Report on runs, and on files of predictions, as one HTML page that works offline.
 
 wrinkle report runs/adpf/fgnet_by_person-small runs/adpf/fgnet_by_person-small-res18_ex
 wrinkle report runs/dhaa/utkface-small others.csv --out compared
@@ -20,8 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("systems", nargs="+", metavar="run", help="a run's folder, or a file of predictions")
     add("--out", type=Path, default=Path("report"), help="folder (default: report)")
-    add("--store", type=Path, help="the packed dataset, if it is not where the recipes say")
-    add("--no-pictures", action="store_true", help="show no faces, so that it can be passed on")
+    add("--store", type=Path, help="the packed dataset, instead of the one that the recipes name")
+    add("--no-pictures", action="store_true", help="show no faces, so that it can be shared")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -33,11 +33,11 @@ def run(args: argparse.Namespace) -> int:
     store = Store(args.store) if args.store else None
     systems: list[System] = []
     failed: list[WrinkleError] = []
-    for place in args.systems:
-        held = [s.run.store for s in systems if s.run and s.run.store is not None]
-        faces = store if store is not None else next(iter(held), None)
+    for path in args.systems:
+        stores = [s.run.store for s in systems if s.run and s.run.store is not None]
+        faces = store if store is not None else next(iter(stores), None)
         try:
-            systems.append(read_system(place, args.store, faces))
+            systems.append(read_system(path, args.store, faces))
         except WrinkleError as error:
             failed.append(error)
     if not systems:

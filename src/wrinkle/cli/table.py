@@ -4,7 +4,7 @@ wrinkle table runs/dhaa/fgnet_lopo-full*
 wrinkle table runs/dhaa/fgnet_lopo-full --format latex --output fgnet.tex
 wrinkle table --published fgnet-lopo        # published figures only; without a name all of them
 
-The run of a recipe is read from its folder in `runs`. The table shows how many folds are finished.
+The run of a recipe is read from its folder in `runs`. The table states how many folds are finished.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _runs(names: list[str], root: Path) -> "tuple[list[Run], list[WrinkleError]]":
-    """The runs of recipes, and the errors of the others, which are printed.
+    """The runs of recipes, and the errors of those without one, which are printed.
 
     Raises:
         WrinkleError: there is no run at all.
@@ -76,7 +76,7 @@ def _runs(names: list[str], root: Path) -> "tuple[list[Run], list[WrinkleError]]
 
 
 def _folder(name: str, root: Path) -> Path:
-    """The folder of a recipe's run, or `name` itself where it is a folder."""
+    """The folder of a recipe's run, or `name` if it is a folder."""
     from wrinkle.runs.folder import RECIPE_FILE
     from wrinkle.runs.recipe import load_recipe
 
@@ -84,5 +84,5 @@ def _folder(name: str, root: Path) -> Path:
     if not (folder / RECIPE_FILE).is_file():
         if Path(name).is_dir():
             raise WrinkleError(f"{folder} holds no run")
-        raise WrinkleError(f"no run in {folder}: `wrinkle train {name}` makes it")
+        raise WrinkleError(f"no run in {folder}: train it with `wrinkle train {name}`")
     return folder

@@ -1,1 +1,2 @@
-"""What training, evaluation and serving share: prepared networks, predictions, intervals."""
+"""Shared by training, evaluation and serving: networks prepared for prediction, predictions for a
+store, and prediction intervals."""

@@ -1,15 +1,15 @@
 """Prediction intervals by split conformal calibration.
 
-The calibration faces, which the model was not trained on, give residuals
-r = (age − predicted age) / deviation, where the deviation is that of the model's own distribution
-over ages. The interval of a new face reaches from one quantile of the residuals to another, and
+The calibration faces, on which the model was not trained, give residuals
+r = (age − predicted age) / deviation, where the deviation is the standard deviation of the model's
+distribution over ages. The interval of a new face is between two quantiles of the residuals, and
 P(age ≥ T) is the share of residuals above T's (a conformal predictive system: Vovk, Nouretdinov,
-Manokhin, Gammerman, COPA 2018). For any model, and for faces drawn from the same population as the
-calibration faces, a 90 % interval contains the age of at least 90 % of the faces on average. It
-does not promise this for each group of people, so coverage is reported by group.
+Manokhin, Gammerman, COPA 2018). For any model, and for faces from the same population as the
+calibration faces, a 90 % interval contains the age of at least 90 % of the faces on average. This
+is not guaranteed for each group of people, so coverage is reported by group.
 
-Every function takes the ages behind a distribution, (A,) in years. They may start at any age and
-have steps of any size.
+Every function takes the ages of a distribution, (A,) in years. They may start at any age and have
+steps of any size.
 """
 
 from dataclasses import dataclass
@@ -20,20 +20,21 @@ import numpy as np
 from wrinkle.errors import WrinkleError
 
 KNOTS = 1001
-"""Quantiles of the residuals that a model file keeps."""
+"""Number of quantiles of the residuals in a model file."""
 LEAST_DEVIATION = 0.5
-"""Years: smallest deviation of a distribution, because labels are whole years."""
+"""Smallest deviation of a distribution in years, because labels are integers."""
 LEAST_FACES = 50
+"""Smallest number of faces to calibrate on."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """The calibration that a model file carries.
+    """The calibration of a model, which its file contains.
 
     Attributes:
         residuals: (K,) ascending: quantiles of r at k / (K − 1).
         faces: number of calibration faces.
-        data: which faces, in words.
+        data: description of these faces.
     """
 
     residuals: np.ndarray
@@ -47,33 +48,33 @@ class Calibration:
         share: float = 0.9,
         predicted: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Intervals that contain the age of a given share of faces.
+        """Return intervals that contain the age of a given share of faces.
 
         Args:
             distributions: (N, A), rows sum to 1.
-            ages: (A,) years: the ages behind the columns.
-            share: in (0, 1).
-            predicted: (N,) years: the model's ages; the means of the distributions when None. The
-                same choice as in `calibrate`.
+            ages: (A,) years, the ages of the columns.
+            share: of the faces, in (0, 1).
+            predicted: (N,) years, the model's ages; None: the means of the distributions. The same
+                choice as in `calibrate`.
 
         Returns:
-            (N, 2) years, within the smallest and the largest of `ages`; all ages where the
+            (N, 2) years, between the smallest and the largest of `ages`; the full range if the
             calibration has too few faces for this share.
 
         Raises:
             WrinkleError: `share` is outside (0, 1), or shapes differ.
         """
         if not 0 < share < 1:
-            raise WrinkleError(f"the share of an interval is {share}: give one between 0 and 1")
+            raise WrinkleError(f"the share of an interval is {share}: give one in (0, 1)")
         mean, deviation = moments(distributions, ages)
         centre = mean if predicted is None else _predicted(predicted, mean)
         youngest, oldest = float(np.min(ages)), float(np.max(ages))
-        # Each end leaves out at most (n + 1)(1 − share) / 2 of the n residuals, rounded down.
+        # At most (n + 1)(1 − share) / 2 of the n residuals, rounded down, are outside each end.
         outside = np.floor((self.faces + 1) * (1 - share) / 2 + 1e-9)
         if outside < 1:
             return np.tile([youngest, oldest], (len(mean), 1))
-        place = (outside - 1) / (self.faces - 1)
-        low, high = (self._quantile(p) for p in (place, 1 - place))
+        level = (outside - 1) / (self.faces - 1)
+        low, high = (self._quantile(p) for p in (level, 1 - level))
         ends: np.ndarray = centre[:, None] + deviation[:, None] * np.array([low, high])
         return ends.clip(youngest, oldest)
 
@@ -84,15 +85,21 @@ class Calibration:
         age: float,
         predicted: np.ndarray | None = None,
     ) -> np.ndarray:
-        """P(age ≥ `age`) of each face, (N,) in (0, 1).
+        """Return P(age ≥ `age`) of each face.
 
-        Labels are whole years, so the threshold is `age` − ½.
+        Labels are integers, so the threshold is `age` − ½.
 
         Args:
             distributions: (N, A), rows sum to 1.
-            ages: (A,) years.
+            ages: (A,) years, the ages of the columns.
             age: years.
             predicted: as for `interval`.
+
+        Returns:
+            (N,) in (0, 1).
+
+        Raises:
+            WrinkleError: shapes differ.
         """
         mean, deviation = moments(distributions, ages)
         centre = mean if predicted is None else _predicted(predicted, mean)
@@ -106,13 +113,13 @@ class Calibration:
         return float(np.interp(share, np.linspace(0, 1, len(self.residuals)), self.residuals))
 
     def to_header(self) -> dict[str, Any]:
-        """The calibration as JSON for the header of a model file."""
+        """Return the calibration as JSON for the header of a model file."""
         residuals = [round(float(r), 5) for r in self.residuals]
         return {"residuals": residuals, "faces": self.faces, "data": self.data}
 
     @classmethod
     def from_header(cls, header: dict[str, Any]) -> "Calibration | None":
-        """The calibration in the header of a model file; None if there is none."""
+        """Return the calibration in the header of a model file; None if there is none."""
         kept = header.get("calibration")
         if kept is None:
             return None
@@ -126,21 +133,24 @@ def calibrate(
     data: str,
     predicted: np.ndarray | None = None,
 ) -> Calibration:
-    """Calibrate on faces of known age that the model was not trained on.
+    """Calibrate on faces of known age, on which the model was not trained.
 
     Args:
         distributions: (N, A), rows sum to 1.
-        ages: (A,) years: the ages behind the columns.
-        actual: (N,) years: the true ages.
-        data: which faces, in words.
-        predicted: (N,) years: the model's ages, where they are not the means of the distributions
-            (CORAL's for example).
+        ages: (A,) years, the ages of the columns.
+        actual: (N,) years, the true ages.
+        data: description of the faces.
+        predicted: (N,) years, the model's ages, if they are not the means of the distributions (as
+            with CORAL).
+
+    Returns:
+        The calibration.
 
     Raises:
         WrinkleError: fewer than `LEAST_FACES` faces, or shapes differ.
     """
     if len(actual) < LEAST_FACES:
-        raise WrinkleError(f"{len(actual)} faces are too few to calibrate; {LEAST_FACES} at least")
+        raise WrinkleError(f"{len(actual)} faces are too few to calibrate: give {LEAST_FACES}")
     mean, deviation = moments(distributions, ages)
     centre = mean if predicted is None else _predicted(predicted, mean)
     residuals = np.sort((np.asarray(actual, np.float64) - centre) / deviation)
@@ -150,9 +160,14 @@ def calibrate(
 
 
 def moments(distributions: np.ndarray, ages: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation, (N,) years each, of (N, A) distributions over `ages` (A,).
+    """Return the means and standard deviations of distributions.
 
-    A deviation is at least `LEAST_DEVIATION`.
+    Args:
+        distributions: (N, A), rows sum to 1.
+        ages: (A,) years, the ages of the columns.
+
+    Returns:
+        Means and deviations, (N,) years each; deviations are at least `LEAST_DEVIATION`.
 
     Raises:
         WrinkleError: the shapes differ.

@@ -1,4 +1,4 @@
-"""Which device a network runs on."""
+"""The device on which a network runs."""
 
 import torch
 
@@ -6,7 +6,10 @@ from wrinkle.errors import WrinkleError
 
 
 def choose_device(name: str | None) -> torch.device:
-    """The device of that name; None: the GPU if there is one, else the CPU.
+    """Return a device.
+
+    Args:
+        name: such as "cpu" or "cuda:1"; None: the GPU if there is one, else the CPU.
 
     Raises:
         WrinkleError: the name is unknown, or this machine has no such device.

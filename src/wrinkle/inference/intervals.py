@@ -1,4 +1,4 @@
-"""What a distribution over ages says by itself, without calibration."""
+"""Intervals and probabilities of a distribution over ages, without calibration."""
 
 import numpy as np
 
@@ -6,17 +6,17 @@ import numpy as np
 def central_interval(
     distribution: np.ndarray, ages: np.ndarray, share: float = 0.9
 ) -> tuple[float, float]:
-    """Central interval of a distribution in years, interpolated within an age.
+    """Return the central interval of a distribution, interpolated linearly within ages.
 
-    An age stands for all values nearer to it than to its neighbours; whole ages for [a − ½, a + ½).
+    An age covers all values nearer to it than to its neighbours, an integer age [a − ½, a + ½).
 
     Args:
         distribution: (A,), sums to 1.
         ages: (A,) years, ascending.
-        share: of the probability inside, in (0, 1).
+        share: probability of the interval, in (0, 1).
 
     Returns:
-        Both ends, within the first and the last age.
+        Both ends in years, between the first and the last age.
     """
     below = _cumulated(distribution)
     low, high = np.interp([(1 - share) / 2, (1 + share) / 2], below, _edges(ages))
@@ -24,23 +24,24 @@ def central_interval(
 
 
 def probability_at_least(distribution: np.ndarray, ages: np.ndarray, age: float) -> float:
-    """P(whoever this is has turned `age`), in [0, 1].
+    """Return P(the person is `age` or older), in [0, 1].
 
     Args:
         distribution: (A,), sums to 1.
-        ages: (A,) years, ascending, as people state them: whole years that are completed.
+        ages: (A,) years, ascending; completed years, as people state their ages.
         age: years.
     """
     return float(1 - np.interp(age - 0.5, _edges(ages), _cumulated(distribution)))
 
 
 def _edges(ages: np.ndarray) -> np.ndarray:
-    """(A,) ascending → (A + 1,): the middles between neighbours, the ends half a step outside."""
+    """(A,) ascending → (A + 1,): the midpoints of neighbours, the ends half a step outside."""
     inner = (ages[1:] + ages[:-1]) / 2
     first, last = 2 * ages[0] - inner[0], 2 * ages[-1] - inner[-1]
     return np.concatenate([[first], inner, [last]])
 
 
 def _cumulated(distribution: np.ndarray) -> np.ndarray:
+    """(A,) → (A + 1,): the probability below each edge."""
     below = np.concatenate([[0.0], np.cumsum(distribution, dtype=np.float64)])
     return np.asarray(below / below[-1])

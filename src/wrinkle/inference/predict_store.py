@@ -1,4 +1,4 @@
-"""A model's predictions for rows of a store: what validation, test and `evaluate` share."""
+"""A model's predictions for rows of a store, for validation, test and `evaluate`."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -38,15 +38,23 @@ def predict_store(
     between: Callable[[], None] = lambda: None,
     extras: dict[str, np.ndarray] | None = None,
 ) -> StorePrediction:
-    """Distributions over the model's ages, and ages, for the rows `indices` of a store.
+    """Predict for rows of a store.
 
     Args:
         model: in evaluation mode, on `device`.
-        spec: what the model expects to see.
-        mirror_average: average each face's prediction with that of its mirror image.
-        every_classifier: predictions of all of `model.classifiers`, the final one first.
-        between: called after every batch; an exception of it ends the work in order.
-        extras: of all the store's rows, as `Faces` takes them; computed where not given.
+        spec: the model's input.
+        store: the faces.
+        indices: (N,) rows.
+        device: where the model is.
+        batch: faces in a batch.
+        mirror_average: average each face's prediction with that for its mirror image.
+        every_classifier: predict with all of `model.classifiers`, the final one first.
+        workers: processes that decode faces.
+        between: called after every batch; it may raise an exception to stop.
+        extras: name → (rows of the store, 2, …), as `Faces` takes them; computed if None.
+
+    Returns:
+        The predictions.
     """
     device = torch.device(device)
     faces = Faces(store, spec, extras=extras)

@@ -1,4 +1,4 @@
-"""The same predictions in less time: what is done to a trained network before it only predicts."""
+"""Preparation of a trained network for faster prediction."""
 
 import platform
 from itertools import pairwise
@@ -11,14 +11,19 @@ from wrinkle.models.base import AgeModel
 
 
 def prepare_for_inference(model: AgeModel, device: str | torch.device = "cpu") -> AgeModel:
-    """Move a network to where it will only predict, in evaluation mode; in place.
+    """Prepare a network for prediction on a device, in evaluation mode; in place.
 
-    Batch norms are folded into their convolutions and pixels laid out channels last. On a CPU
-    weights are put into the order that oneDNN computes in, once instead of at every call, and where
-    the processor multiplies bfloat16 itself, the network's `bf16_parts` are computed in it, which
-    changes an age by some hundredths of a year and takes half the time.
+    Batch norms are folded into their convolutions, and the memory format becomes channels_last. On
+    a CPU, weights are reordered for oneDNN once instead of at every call. If the processor has
+    bfloat16 instructions, the network's `bf16_parts` are computed in bfloat16, which changes an age
+    by a few hundredths of a year and halves the time. Float32 predictions change by rounding only.
 
-    The model cannot be trained or saved any more. Its float32 predictions change by rounding only.
+    Args:
+        model: the network; it cannot be trained or saved afterwards.
+        device: where it will predict.
+
+    Returns:
+        The same network.
     """
     device = torch.device(device)
     model.to(device).eval().requires_grad_(False)
@@ -33,9 +38,11 @@ def prepare_for_inference(model: AgeModel, device: str | torch.device = "cpu") -
 
 
 def fold_batch_norm(module: nn.Module) -> None:
-    """Multiply every BatchNorm2d into the convolution that is registered just before it.
+    """Fold every BatchNorm2d into the convolution registered directly before it, in place.
 
-    In all of wrinkle's networks a batch norm follows its convolution in that order.
+    Args:
+        module: a network in evaluation mode, in which every batch norm is registered directly after
+            its convolution, as in all networks of wrinkle.
     """
     for (name, child), (norm_name, norm) in pairwise(list(module.named_children())):
         if isinstance(child, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
@@ -46,7 +53,14 @@ def fold_batch_norm(module: nn.Module) -> None:
 
 
 def pack_convolutions(module: nn.Module, dtype: torch.dtype) -> None:
-    """Replace every plain Conv2d below `module` by a `PackedConv2d` that computes in `dtype`."""
+    """Replace every Conv2d below a module by a `PackedConv2d`, in place.
+
+    Grouped convolutions and those with other than zero padding are kept.
+
+    Args:
+        module: a network or a part of it.
+        dtype: type to compute in, float32 or bfloat16.
+    """
     for name, child in module.named_children():
         if type(child) is nn.Conv2d and child.groups == 1 and child.padding_mode == "zeros":
             setattr(module, name, PackedConv2d(child, dtype))
@@ -55,38 +69,39 @@ def pack_convolutions(module: nn.Module, dtype: torch.dtype) -> None:
 
 
 class PackedConv2d(nn.Module):
-    """A convolution on a CPU with its weight in oneDNN's own order.
+    """A convolution on a CPU with its weight in oneDNN's memory layout.
 
-    In bfloat16 only the factors are rounded: sums and the bias are float32, the result is rounded
-    once.
+    In bfloat16 only the factors and the result are rounded; sums and the bias are float32.
+
+    Args:
+        convolution: the convolution to replace.
+        dtype: type to compute in, float32 or bfloat16.
     """
 
     def __init__(self, convolution: nn.Conv2d, dtype: torch.dtype) -> None:
         super().__init__()
         self.dtype = dtype
-        self.place = (
+        self.geometry = (
             [int(p) for p in convolution.padding],
             list(convolution.stride),
             list(convolution.dilation),
         )
         weight = convolution.weight.to(dtype, memory_format=torch.channels_last)
-        self.weight = torch.ops.mkldnn._reorder_convolution_weight(
-            weight, self.place[0], self.place[1], self.place[2], 1, None
-        )
+        self.weight = torch.ops.mkldnn._reorder_convolution_weight(weight, *self.geometry, 1, None)
         self.bias = convolution.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) of any floating type → (B, O, H', W') in `dtype`."""
+        """x (B, C, H, W) of any floating type → (B, O, H', W') in `dtype`."""
         x = x.to(self.dtype, memory_format=torch.channels_last)
         y: Tensor = torch.ops.mkldnn._convolution_pointwise(
-            x, self.weight, self.bias, *self.place, 1, "none", [], ""
+            x, self.weight, self.bias, *self.geometry, 1, "none", [], ""
         )
         return y
 
 
 def multiplies_bf16() -> bool:
-    """Whether bfloat16 is faster than float32 on this processor: x86 with AVX512_BF16 or AMX."""
+    """Return whether this processor has bfloat16 instructions: x86 with AVX512_BF16 or AMX."""
     if platform.machine() not in ("x86_64", "AMD64"):
         return False
-    able: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+    has: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(has.get("avx512_bf16") or has.get("amx_bf16"))

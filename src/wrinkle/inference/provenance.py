@@ -1,4 +1,4 @@
-"""Which rows of a store a model was trained on, and which part of a fold it is tested on."""
+"""The rows of a store that a model was trained on, and those that it is tested on."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -17,17 +17,18 @@ Split = Literal["train", "validation", "test", "all"]
 def learned(
     provenance: dict[str, Any], store: Store, parts: Sequence[str] = ("train", "validation")
 ) -> np.ndarray:
-    """Rows of a store that a model was trained or chosen on, as far as its file says.
+    """Return the rows of a store that a model was trained or selected on, according to its file.
 
-    The models that it was initialised from are not followed.
+    The data of models that it was initialised from is not included.
 
     Args:
         provenance: from the header of the model file.
-        parts: parts of the fold that count.
+        store: the faces.
+        parts: parts of the fold to include.
 
     Returns:
-        (N,) int64, ascending. Empty for a model of another dataset, and for one of the dataset
-        "folder", which can be any, unless the fingerprints are the same.
+        (N,) int64, ascending. Empty for a model of another dataset. The dataset "folder" can be any
+        data; for it the rows are empty unless the fingerprints are equal.
     """
     nothing = np.zeros(0, np.int64)
     data = provenance.get("data")
@@ -55,13 +56,14 @@ def split_rows(
     fold: str | None = None,
     provenance: dict[str, Any] | None = None,
 ) -> np.ndarray:
-    """Rows of one part of a protocol's fold.
+    """Return the rows of one part of a protocol's fold.
 
     Args:
+        store: the faces.
         split: the part; "all" for every row.
-        protocol: by default the one that the model was trained with.
-        fold: by default the model's own under its own protocol, else the first.
-        provenance: from the header of a model file.
+        protocol: its name; None: the one that the model was trained with.
+        fold: its name; None: the model's fold under the model's protocol, else the first.
+        provenance: from the header of a model file, if there is one.
 
     Returns:
         (N,) int64, ascending.

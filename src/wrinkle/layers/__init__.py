@@ -1,4 +1,4 @@
-"""What the papers invented; one file each. Pure tensors in, tensors out."""
+"""The layers that the DHAA and ADPF papers introduce, one file each; tensors in, tensors out."""
 
 from wrinkle.layers.aligned_region_pooling import AlignedRegionPooling
 from wrinkle.layers.hybrid_attention import (

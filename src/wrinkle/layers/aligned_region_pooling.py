@@ -1,8 +1,8 @@
-"""Aligned Region Pooling, section 2.2 of "Deeply-learned Hybrid Representations for
-Facial Age Estimation", IJCAI 2019 (the DHAA paper).
+"""Aligned Region Pooling, section 2.2 of the DHAA paper.
 
-Points are normalised to [−1, 1], pixel centres at (2x + 1)/W − 1 (`align_corners=False`), as
-Jaderberg et al., "Spatial Transformer Networks", NeurIPS 2015, do.
+"Deeply-learned Hybrid Representations for Facial Age Estimation", IJCAI 2019. Points are normalised
+to [−1, 1] with pixel centres at (2x + 1)/W − 1 (`align_corners=False`), as in Jaderberg et al.,
+"Spatial Transformer Networks", NeurIPS 2015.
 """
 
 from typing import Literal, get_args
@@ -16,37 +16,42 @@ from wrinkle.errors import WrinkleError
 Fit = Literal["affine", "similarity"]
 
 FARTHEST = 4.0
-"""A key point beyond this, two widths of the picture away from it, is not believed."""
+"""Largest coordinate of a key point, two picture widths from the middle; others are invalid."""
 FLATTEST = 1e-3
-"""Points whose scatter has axes in a ratio of less than half of this lie on a line."""
+"""Points are collinear if the ratio of their scatter's axes is less than half of this."""
 NEAREST = 1e-6
-"""Points with a smaller mean squared distance from their middle coincide."""
+"""Points coincide if their mean squared distance from their mean is at most this."""
 
 
 class AlignedRegionPooling(nn.Module):
-    """Moves source key points onto target points and samples the features there.
+    """Samples features so that source key points are moved onto target points.
 
-    target_points: (m, 2), the q of Eq. 1, in [−1, 1] of the region; m ≥ 3 for "affine", ≥ 2 for
-    "similarity", not on one line. output_size: side of the region in pixels, or (h, w).
-    fit: the family of T in Eq. 1, by least squares in closed form.
+    The map from source to target points is fitted by least squares in closed form. If the source
+    points are collinear, or the fitted map is singular, a similarity replaces the affine map. If
+    they coincide, are not finite or have a coordinate beyond ±4, the identity is used. `fallbacks`
+    counts both.
 
-    Where the source points lie on a line (or the fitted map would crush the picture onto one), a
-    similarity takes the affine map's place; where they coincide, are not finite or lie farther
-    than 4 from the middle, the identity does. `fallbacks` counts both.
+    Args:
+        target_points: (m, 2), the q of Eq. 1, in [−1, 1] of the region; not collinear; m ≥ 3 for
+            "affine", m ≥ 2 for "similarity".
+        output_size: side of the region in pixels, or (h, w).
+        fit: the family of T in Eq. 1.
 
-    WrinkleError for targets, sizes or inputs of another shape.
+    Raises:
+        WrinkleError: target points, size or fit are invalid; in `forward`, inputs of another shape.
 
-    >>> corners = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [0.0, 1.0]])
-    >>> pool = AlignedRegionPooling(corners, 2)
-    >>> pool(torch.eye(4)[None, None], corners[None])  # points where they belong: a plain resize
-    tensor([[[[0.5000, 0.0000],
-              [0.0000, 0.5000]]]])
+    Example:
+        >>> corners = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [0.0, 1.0]])
+        >>> pool = AlignedRegionPooling(corners, 2)
+        >>> pool(torch.eye(4)[None, None], corners[None])  # source = target: a plain resize
+        tensor([[[[0.5000, 0.0000],
+                  [0.0000, 0.5000]]]])
     """
 
     target_points: Tensor
 
     fallbacks: Tensor
-    """(2,) int64: faces so far that got a similarity, and the identity, for want of good points."""
+    """(2,) int64: number of faces so far for which a similarity, and the identity, was used."""
 
     def __init__(
         self, target_points: Tensor, output_size: int | tuple[int, int], fit: Fit = "affine"
@@ -72,20 +77,29 @@ class AlignedRegionPooling(nn.Module):
         self.output_size = as_size(output_size)
         self.fit = fit
         self.register_buffer("target_points", target, persistent=False)
-        # No buffer: several processes would overwrite each other's counts.
+        # Not a buffer, because several processes would overwrite each other's counts.
         self.fallbacks = torch.zeros(2, dtype=torch.int64)
 
     def forward(self, features: Tensor, key_points: Tensor) -> Tensor:
-        """features (B, C, H, W), key_points (B, m, 2) in [−1, 1] → (B, C, h, w).
+        """Pool the region of each face; differentiable in both arguments.
 
-        Pixels beyond the features' border repeat it. Differentiable in both arguments.
+        Args:
+            features: (B, C, H, W). Beyond the border its pixels repeat.
+            key_points: (B, m, 2) in [−1, 1], the p of Eq. 1.
+
+        Returns:
+            (B, C, h, w).
         """
         return sample(features, self.inverse_maps(key_points), self.output_size)
 
     def inverse_maps(self, key_points: Tensor) -> Tensor:
-        """(B, 2, 3): region coordinates (x, y, 1) → picture coordinates, the inverse of M_A.
+        """Return the maps from region coordinates (x, y, 1) to the picture's, the inverse of M_A.
 
-        key_points: the p of Eq. 1, (B, m, 2), any floating type; computed in float32 at least.
+        Args:
+            key_points: (B, m, 2), the p of Eq. 1, any floating type; computed in float32 at least.
+
+        Returns:
+            (B, 2, 3).
         """
         q = self.target_points
         if key_points.ndim != 3 or key_points.shape[1:] != q.shape:
@@ -94,22 +108,25 @@ class AlignedRegionPooling(nn.Module):
             )
         p = key_points.to(torch.promote_types(key_points.dtype, torch.float32))
         q = q.to(p.dtype).expand_as(p)
-        believed = (p.abs() <= FARTHEST).flatten(1).all(1)  # False for NaN too
-        # A row of targets maps to itself: the identity, and gradients that are numbers.
-        p = torch.where(believed[:, None, None], p, q)
+        valid = (p.abs() <= FARTHEST).flatten(1).all(1)  # False for NaN too
+        # Invalid rows are replaced by the targets, which gives the identity and finite gradients.
+        p = torch.where(valid[:, None, None], p, q)
         p_middle, q_middle = p.mean(1, keepdim=True), q.mean(1, keepdim=True)
         linear, similar, identical = self._inverse_linear(p - p_middle, q - q_middle)
-        identical = identical | ~believed
+        identical = identical | ~valid
         self._count(similar & ~identical, identical)
         shift = p_middle - _product(q_middle, linear.mT)
-        whole = torch.cat([linear, shift.mT], -1)
+        fitted = torch.cat([linear, shift.mT], -1)
         identity = torch.eye(2, 3, dtype=p.dtype, device=p.device)
-        return torch.where(identical[:, None, None], identity, whole)
+        return torch.where(identical[:, None, None], identity, fitted)
 
     def _inverse_linear(self, p: Tensor, q: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The inverse of M_A's linear part for centred points, and which rows fell back how far.
+        """The inverse of M_A's linear part for centred points p and q (B, m, 2).
 
         Setting the derivative of Eq. 1 to zero gives A = S_qp S_pp⁻¹, so A⁻¹ = S_pp S_qp⁻¹.
+
+        Returns:
+            (B, 2, 2), and the rows (B,) for which a similarity and the identity are used.
         """
         linear, coincident = _inverse_similarity(p, q)
         if self.fit == "similarity":
@@ -128,15 +145,24 @@ class AlignedRegionPooling(nn.Module):
 
 
 def sample(features: Tensor, inverse_maps: Tensor, output_size: tuple[int, int]) -> Tensor:
-    """Bilinear samples (B, C, h, w) of features (B, C, H, W) at mapped region coordinates.
+    """Sample features bilinearly at mapped region coordinates.
 
-    inverse_maps: (B, 2, 3), region → picture, both in [−1, 1]. The border repeats beyond itself.
+    Args:
+        features: (B, C, H, W). Beyond the border its pixels repeat.
+        inverse_maps: (B, 2, 3) from region to picture, both in [−1, 1].
+        output_size: (h, w) in pixels.
+
+    Returns:
+        (B, C, h, w).
+
+    Raises:
+        WrinkleError: features of another shape.
     """
     check_features(features, len(inverse_maps))
     shape = [*features.shape[:2], *output_size]
     with torch.autocast(features.device.type, enabled=False):
         grid = F.affine_grid(inverse_maps, shape, align_corners=False)
-        # In half precision a coordinate would be off by a tenth of a pixel.
+        # Half precision would shift coordinates by a tenth of a pixel.
         dtype = torch.promote_types(features.dtype, grid.dtype)
         regions = F.grid_sample(
             features.to(dtype), grid.to(dtype), padding_mode="border", align_corners=False
@@ -145,7 +171,11 @@ def sample(features: Tensor, inverse_maps: Tensor, output_size: tuple[int, int])
 
 
 def check_features(features: Tensor, faces: int) -> None:
-    """WrinkleError unless features is (B, C, H, W) for `faces` faces."""
+    """Check the shape of features.
+
+    Raises:
+        WrinkleError: they are not (B, C, H, W) with B = `faces`.
+    """
     if features.ndim != 4 or len(features) != faces:
         raise WrinkleError(
             f"features are (B, C, H, W) for {faces} faces, not {tuple(features.shape)}"
@@ -153,25 +183,28 @@ def check_features(features: Tensor, faces: int) -> None:
 
 
 def as_size(output_size: int | tuple[int, int]) -> tuple[int, int]:
-    """(h, w) of a side or a pair; WrinkleError below 1 pixel."""
+    """Return (h, w) of a side or of a pair.
+
+    Raises:
+        WrinkleError: a side is below 1 pixel or not an integer.
+    """
     sides = (output_size, output_size) if isinstance(output_size, int) else output_size
-    whole = isinstance(sides, tuple) and [type(side) for side in sides] == [int, int]
-    if not whole or min(sides) < 1:
+    integers = isinstance(sides, tuple) and [type(side) for side in sides] == [int, int]
+    if not integers or min(sides) < 1:
         raise WrinkleError(
-            f"output_size is {output_size}; give a whole number of pixels, at least 1 pixel a "
-            "side, or (h, w)"
+            f"output_size is {output_size}; give an integer side of at least 1 pixel, or (h, w)"
         )
     return sides
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
-    """The matrix product (…, n, k), (…, k, l) → (…, n, l), which autocast leaves in float32."""
+    """Matrix product (…, n, k), (…, k, l) → (…, n, l), which autocast leaves in float32."""
     return (a[..., :, :, None] * b[..., None, :, :]).sum(-2)
 
 
 def _flatness(s: Tensor) -> Tensor:
-    """det S over half its squared Frobenius norm, (…, 2, 2) → (…): ±1 where both axes count alike,
-    0 where one of them does not count at all."""
+    """det S over half its squared Frobenius norm, (…, 2, 2) → (…): ±1 if both axes are equal, 0 if
+    one of them is 0."""
     norm = s.square().sum((-2, -1)) / 2
     return _determinant(s) / norm.clamp_min(torch.finfo(s.dtype).tiny)
 
@@ -192,12 +225,12 @@ def _inverse_2x2(s: Tensor) -> Tensor:
 
 
 def _coincide(p: Tensor) -> Tensor:
-    """Where centred points (B, m, 2) are all the same, up to `NEAREST`: (B,)."""
+    """Whether centred points (B, m, 2) are all the same, up to `NEAREST`: (B,)."""
     return p.square().sum(2).mean(1) <= NEAREST
 
 
 def _inverse_similarity(p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
-    """Linear part of the inverse similarity for centred points, and where it is not defined.
+    """Linear part (B, 2, 2) of the inverse similarity for centred points, and where undefined (B,).
 
     As complex numbers the map is a = Σ q p̄ / Σ |p|², hence 1/a = Σ |p|² / Σ q p̄.
     """

@@ -1,10 +1,12 @@
-"""Hybrid attention and its ranking-guided multi-head form, section III.A of "Improving Face-Based
-Age Estimation With Attention-Based Dynamic Patch Fusion", TIP 2022 (the ADPF paper).
+"""Hybrid attention and its ranking-guided multi-head form, section III.A of the ADPF paper.
 
-Names are the paper's: Q, K and V, relative encodings r^h and r^w, channel weights w_CA, maps HA_n
-and their scales a_n. What the paper leaves open and is chosen here: c_V is the head's width (100),
-c_Q = c_K = 16, near the eighth that its source for images, Zhang et al., take, FC1 leaves a quarter
-of c, and a head starts with looking around each position (`HybridAttention.look_around`).
+"Improving Face-Based Age Estimation With Attention-Based Dynamic Patch Fusion", TIP 2022. Names are
+the paper's: Q, K and V, relative encodings r^h and r^w, channel weights w_CA, maps HA_n and their
+scales a_n.
+
+The paper leaves open, and is chosen here: c_V is the head's width (100); c_Q = c_K = 16, near the
+eighth that its source for images, Zhang et al., use; FC1 has a quarter of c outputs; attention
+starts as a window around each position (`HybridAttention.reset_attention`).
 """
 
 import math
@@ -19,25 +21,30 @@ from torch.autograd.function import once_differentiable
 from wrinkle.errors import WrinkleError
 
 KEYS = 16
-"""c_Q and c_K of a head at least as wide."""
+"""c_Q and c_K, in heads of at least this many channels."""
 REDUCTION = 4
-"""Channels of CA over those between FC1 and FC2."""
-CPU_ROOM, GPU_ROOM = 2**20, 2**26
-"""Entries of the attention matrix that are worked on at a time: what a CPU's cache holds for each
-thread, and what keeps a GPU busy."""
+"""Ratio of the channels of CA to those between FC1 and FC2."""
+CPU_BLOCK, GPU_BLOCK = 2**20, 2**26
+"""Entries of the attention matrix in a block: for each thread of a CPU, what its cache holds; for a
+GPU, enough to use it fully."""
 NEGLIGIBLE = -60.0
-"""Logits this far below the highest count as no farther: exp gives 1e-26, and nothing smaller that
-a CPU would take many times as long to compute with."""
+"""Smallest logit relative to the highest; smaller ones are clamped to it. exp gives 1e-26 there,
+while denormal numbers would be many times slower on a CPU."""
 
 
 class HybridAttention(nn.Module):
     """One head: self-attention with relative positions, its channels weighted by channel attention
     and summed to a single map (Eq. 1–5).
 
-    in_channels: c, of the head's input. size: (H, W) of its input. channel_attention: without it
-    every channel counts 1 ("ADPF w/ SA" of Table VII). WrinkleError for other sizes and inputs.
+    Memory grows with H · W, in training too, although the matrix of Eq. 1 has (H · W)² entries.
 
-    Memory grows with H · W, also in training, where the matrix of Eq. 1 grows with its square.
+    Args:
+        in_channels: c, channels of the head's input.
+        size: (H, W) of its input.
+        channel_attention: False weights every channel with 1 ("ADPF w/ SA" of Table VII).
+
+    Raises:
+        WrinkleError: no channels or size; in `forward`, an input of another shape.
     """
 
     def __init__(
@@ -51,21 +58,22 @@ class HybridAttention(nn.Module):
         c, (h, w) = in_channels, size
         c_k = min(c, KEYS)
         self.in_channels, self.size = c, (h, w)
-        # 1×1 convolutions, as linear layers of a position's channels.
+        # The paper's 1×1 convolutions, as linear layers on each position's channels.
         self.q = nn.Linear(c, c_k)
         self.k = nn.Linear(c, c_k)
         self.v = nn.Linear(c, c)
         self.r_h = nn.Parameter(torch.empty(2 * h - 1, c_k))
         self.r_w = nn.Parameter(torch.empty(2 * w - 1, c_k))
         self.channel_attention = ChannelAttention(c) if channel_attention else None
-        self.look_around()
+        self.reset_attention()
 
     @torch.no_grad()
-    def look_around(self) -> None:
-        """Start with a Gaussian window around each position, a sixteenth of the sides' mean wide.
+    def reset_attention(self) -> None:
+        """Initialise attention as a Gaussian window around each position, in place.
 
-        Random encodings would start with the mean over all positions: a map without a shape. The
-        window rests on one channel, which every query has through its bias.
+        Its standard deviation is a sixteenth of the mean of both sides. Random encodings would
+        average over all positions, which gives a flat map. The window is encoded in one channel, to
+        which the queries' bias gives a constant value.
         """
         c_k, width = self.r_h.shape[1], sum(self.size) / 2 / 16
         self.q.bias.zero_()
@@ -76,7 +84,7 @@ class HybridAttention(nn.Module):
             r[:, 0] = -0.5 * (offsets / width).square()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Z, x (B, c, H, W) → HA (B, 1, H, W)."""
+        """Z (B, c, H, W), here `x`, → HA (B, 1, H, W)."""
         if x.ndim != 4 or x.shape[1:] != (self.in_channels, *self.size):
             raise WrinkleError(
                 f"this head takes (B, {self.in_channels}, {self.size[0]}, {self.size[1]}), "
@@ -94,15 +102,17 @@ class HybridAttention(nn.Module):
 
     @property
     def multiply_adds(self) -> int:
-        """Of one face, without those of the linear layers that are called as such."""
+        """Multiply-adds for one face, except those of q, k and the channel attention's layers."""
         (h, w), c, c_k = self.size, self.in_channels, self.q.out_features
         positions = h * w
         encodings = positions * (h + w) * c_k
         return positions**2 * (c_k + 1) + encodings + c**2 + positions * c
 
     def weighted_values(self, z: Tensor) -> Tensor:
-        """Z (B, H, W, c) → Σ_c w_CA,c V_c (B, H, W): Eq. 5 before Eq. 3, for the sum over channels
-        and the mean over positions commute; attention has one value a position to average, not c.
+        """Z (B, H, W, c) → Σ_c w_CA,c V_c (B, H, W).
+
+        Eq. 5 is applied before Eq. 3, because the sum over channels and the mean over positions
+        commute. Attention then averages one value a position instead of c.
         """
         w_ca = z.new_ones(len(z), self.in_channels)
         if self.channel_attention is not None:
@@ -113,7 +123,11 @@ class HybridAttention(nn.Module):
 
 
 class ChannelAttention(nn.Module):
-    """Weight of each channel: w_CA = σ(W_FC2 δ(W_FC1 δ(max CA))) (Eq. 4)."""
+    """Weight of each channel: w_CA = σ(W_FC2 δ(W_FC1 δ(max CA))) (Eq. 4).
+
+    Args:
+        channels: c.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -123,9 +137,9 @@ class ChannelAttention(nn.Module):
         self.fc2 = nn.Linear(between, channels, bias=False)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Z (B, H, W, c) → (B, c) in (0, 1)."""
+        """Z (B, H, W, c) → w_CA (B, c) in (0, 1)."""
         z = z.flatten(1, 2)
-        # A maximum's gradient reaches one position a channel: found first, it is all that is kept.
+        # Only the position of each channel's maximum has a gradient, so only it is kept.
         with torch.no_grad():
             place = self.ca(z).argmax(1)
         at = z.gather(1, place[..., None].expand(-1, -1, z.shape[-1]))
@@ -135,16 +149,23 @@ class ChannelAttention(nn.Module):
 
 
 class RankingGuidedMultiHeadHybridAttention(nn.Module):
-    """Heads on their own channels, each map times a learnable scale: {HA_1 · a_1, …, HA_n · a_n}
-    (Eq. 6). The order of the scales ranks the maps.
+    """n heads, each on its own channels, whose maps are multiplied by learnable scales (Eq. 6).
 
-    in_channels: C. heads: n, each reads ⌈C / n⌉ channels; where n does not divide C, zeros take the
-    place of what the last heads lack. size, channel_attention: as of `HybridAttention`.
-    WrinkleError for no heads, more heads than channels, and what a head refuses.
+    The output is {HA_1 · a_1, …, HA_n · a_n}. The order of the scales ranks the maps.
+
+    Args:
+        in_channels: C.
+        heads: n; each reads ⌈C / n⌉ channels. If n does not divide C, zeros are appended.
+        size: (H, W) of the input.
+        channel_attention: as in `HybridAttention`.
+
+    Raises:
+        WrinkleError: no heads, more heads than channels, no size; in `forward`, an input of another
+            shape.
     """
 
     scales: nn.Parameter
-    """(n,): a, 1 at the start."""
+    """(n,): a, initially 1."""
 
     def __init__(
         self,
@@ -178,25 +199,39 @@ class RankingGuidedMultiHeadHybridAttention(nn.Module):
         return maps * self.scales.view(-1, 1, 1)
 
     def ranking(self) -> Tensor:
-        """(n,) int64: the heads from the highest scale to the lowest; equals keep their order."""
+        """Return the indices (n,) int64 of the heads by falling scale; ties keep their order."""
         return self.scales.detach().argsort(descending=True, stable=True)
 
 
 def relative(r: Tensor, length: int) -> Tensor:
-    """Encodings of offsets −(L − 1) … L − 1, (2L − 1, c) → (L, L, c): that of j − i at [i, j]."""
-    places = torch.arange(length, device=r.device)
-    return r[places - places[:, None] + length - 1]
+    """Arrange the encodings of offsets by pairs of positions.
+
+    Args:
+        r: (2L − 1, c), encodings of the offsets −(L − 1) … L − 1.
+        length: L.
+
+    Returns:
+        (L, L, c): the encoding of j − i at [i, j].
+    """
+    positions = torch.arange(length, device=r.device)
+    return r[positions - positions[:, None] + length - 1]
 
 
 def attend(q: Tensor, k: Tensor, m_h: Tensor, m_w: Tensor, u: Tensor) -> Tensor:
-    """Eq. 2 and 3 for one value a position: Σ_j softmax_j(l_ij) u_j, (B, H, W).
+    """Eq. 2 and 3 for one value a position: Σ_j softmax_j(l_ij) u_j.
 
-    q, k: (B, H, W, c_K), q already over √c_K. m_h (B, H, W, H): a query's logit for each row of
-    keys; m_w (B, H, W, W): for each column; l_ij = q_i · k_j + m_h[i, j_y] + m_w[i, j_x].
-    u: (B, H, W).
+    l_ij = q_i · k_j + m_h[i, j_y] + m_w[i, j_x]. The matrix of (H · W)² entries is computed in
+    blocks and never stored; the backward pass computes each block again.
 
-    No matrix of H · W squared outlives the piece of it being worked on; the backward pass computes
-    each piece again.
+    Args:
+        q: (B, H, W, c_K), queries, already divided by √c_K.
+        k: (B, H, W, c_K), keys.
+        m_h: (B, H, W, H), a query's logit for each row of keys.
+        m_w: (B, H, W, W), a query's logit for each column of keys.
+        u: (B, H, W), values.
+
+    Returns:
+        (B, H, W).
     """
     flat = (t.flatten(1, 2).contiguous() for t in (q, k, m_h, m_w, u))
     result: Tensor = _Attend.apply(*flat)  # type: ignore[no-untyped-call]
@@ -205,12 +240,13 @@ def attend(q: Tensor, k: Tensor, m_h: Tensor, m_w: Tensor, u: Tensor) -> Tensor:
 
 
 class _Attend(torch.autograd.Function):
-    """On q, k (B, L, c), m_h (B, L, H), m_w (B, L, W), u (B, L), L = H · W."""
+    """`attend` on q, k (B, L, c), m_h (B, L, H), m_w (B, L, W), u (B, L), with L = H · W."""
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, m_h: Tensor, m_w: Tensor, u: Tensor) -> Tensor:
+        """Σ_j softmax_j(l_ij) u_j (B, L), block by block."""
         out, log_sum = torch.empty_like(u), torch.empty_like(u)
-        for i, rows, p, _ in pieces(q):
+        for i, rows, p, _ in blocks(q):
             logits(q[i, rows], k[i], m_h[i, rows], m_w[i, rows], p)
             highest = p.amax(-1, keepdim=True)
             total = p.sub_(highest).clamp_(min=NEGLIGIBLE).exp_().sum(-1)
@@ -222,15 +258,16 @@ class _Attend(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, ...]:
+        """Gradient g (B, L) of the result → gradients of q, k, m_h, m_w and u."""
         q, k, m_h, m_w, u, out, log_sum = ctx.saved_tensors
         dq, dm_h, dm_w = torch.empty_like(q), torch.empty_like(m_h), torch.empty_like(m_w)
         dk, du = torch.zeros_like(k), torch.zeros_like(u)
         shifted, g_rows, g_q = m_h - log_sum[..., None], g[..., None], q * g[..., None]
-        for i, rows, p, spare in pieces(q):
+        for i, rows, p, spare in blocks(q):
             logits(q[i, rows], k[i], shifted[i, rows], m_w[i, rows], p)
             p.clamp_(min=NEGLIGIBLE).exp_()
             du[i, None].baddbmm_(g[i, None, rows], p)
-            # The gradient of l_ij is g_i p_ij (u_j − out_i); g_i is left for the end.
+            # The gradient of l_ij is g_i p_ij (u_j − out_i); g_i is multiplied in at the end.
             dl = p.mul_(torch.sub(u[i, None], out[i, rows, None], out=spare))
             torch.bmm(dl, k[i], out=dq[i, rows])
             dk[i].baddbmm_(dl.mT, g_q[i, rows])
@@ -241,22 +278,40 @@ class _Attend(torch.autograd.Function):
 
 
 def logits(q: Tensor, k: Tensor, m_h: Tensor, m_w: Tensor, out: Tensor) -> Tensor:
-    """Eq. 2 for some queries: l (b, rows, L), written into `out`."""
+    """Eq. 2 for a block of queries.
+
+    Args:
+        q: (b, rows, c_K).
+        k: (b, L, c_K).
+        m_h: (b, rows, H).
+        m_w: (b, rows, W).
+        out: (b, rows, L), overwritten.
+
+    Returns:
+        `out`, which holds l.
+    """
     torch.bmm(q, k.mT, out=out)
     grid = out.view(*out.shape[:2], m_h.shape[-1], m_w.shape[-1])
     grid.add_(m_h[..., None]).add_(m_w[..., None, :])
     return out
 
 
-def pieces(q: Tensor) -> Iterator[tuple[slice, slice, Tensor, Tensor]]:
-    """For queries (B, L, c): slices of the batch and of the queries, and room for two (b, rows, L)
-    parts of the matrices, the same for every piece."""
+def blocks(q: Tensor) -> Iterator[tuple[slice, slice, Tensor, Tensor]]:
+    """Divide the attention matrix into blocks.
+
+    Args:
+        q: (B, L, c), queries.
+
+    Yields:
+        A slice of the batch, a slice of the queries, and two buffers (b, rows, L) for that block's
+        matrices, whose memory all blocks share.
+    """
     b, length = q.shape[:2]
-    # On a CPU a face for each thread: products of separate matrices share nothing.
+    # On a CPU each thread computes the matrix products of other faces.
     threads = torch.get_num_threads() if q.device.type == "cpu" else 1
-    room = threads * CPU_ROOM if q.device.type == "cpu" else GPU_ROOM
-    faces = min(b, max(threads, room // length**2))
-    rows = min(length, max(1, room // (faces * length)))
+    size = threads * CPU_BLOCK if q.device.type == "cpu" else GPU_BLOCK
+    faces = min(b, max(threads, size // length**2))
+    rows = min(length, max(1, size // (faces * length)))
     shared = q.new_empty(2, faces * rows * length)
     for i in range(0, b, faces):
         for a in range(0, length, rows):

@@ -1,10 +1,13 @@
-"""From attention maps to patches of the picture, section III.C of the ADPF paper: each map is
-resized to the picture, the contour of its highlighted area found, and the picture cropped there.
+"""From attention maps to patches of the picture, section III.C of the ADPF paper.
 
-Open in the paper, chosen here: no side of a patch is shorter than a third of the picture's. So a
-map is first averaged over windows of that size, and what is narrower, at the border above all, does
-not decide. An area is then highlighted where the map is nearer to its maximum than to its mean; of
-several areas the one with the largest sum of the map's excess over its mean counts.
+Each map is resized to the picture, the contour of its highlighted area is found, and the picture is
+cropped to its bounding box.
+
+The paper leaves open, and is chosen here: no side of a patch is shorter than a third of the
+picture's side. A map is therefore first averaged over windows of that size, so that narrower
+features, most of all at the border, do not decide. An area is then highlighted where the map is
+nearer to its maximum than to its mean. Of several areas, the one with the largest sum of the map's
+excess over its mean is used.
 """
 
 import cv2
@@ -16,18 +19,23 @@ from wrinkle.errors import WrinkleError
 from wrinkle.layers.aligned_region_pooling import as_size, sample
 
 SMALLEST = 1 / 3
-"""Shortest side of a patch over the picture's."""
-WHOLE = (-1.0, -1.0, 1.0, 1.0)
+"""Ratio of a patch's shortest side to the picture's side."""
+FULL_PICTURE = (-1.0, -1.0, 1.0, 1.0)
 
 
 def patch_boxes(maps: Tensor, size: int | tuple[int, int]) -> Tensor:
-    """Bounding box of each map's highlighted area, found at the picture's `size` in pixels.
+    """Return the bounding box of each map's highlighted area.
 
-    maps: (B, n, H, W), any range, negative values too: only the shape of a map counts.
-    size: side of the picture, or (height, width). WrinkleError for another shape or size.
+    Args:
+        maps: (B, n, H, W), any range, negative values too; a map's offset and scale do not matter.
+        size: side of the picture in pixels, or (height, width).
 
-    Returns (B, n, 4): x1, y1, x2, y2 in [−1, 1] of the picture, float32, on the maps' device.
-    A map that is flat, or holds what is no number, highlights nothing: its patch is the picture.
+    Returns:
+        (B, n, 4) float32 on the maps' device: x1, y1, x2, y2 in [−1, 1] of the picture. A map that
+        is flat or has a value that is not finite gives the full picture.
+
+    Raises:
+        WrinkleError: another shape or size.
     """
     if maps.ndim != 4:
         raise WrinkleError(f"maps are (B, n, H, W), not {tuple(maps.shape)}")
@@ -40,18 +48,18 @@ def patch_boxes(maps: Tensor, size: int | tuple[int, int]) -> Tensor:
 def _box(attention: np.ndarray, height: int, width: int) -> tuple[float, ...]:
     low, high = float(attention.min()), float(attention.max())
     if not np.isfinite(high - low) or high == low:
-        return WHOLE
-    # A range of 1 first: the squares and sums of huge values would overflow.
+        return FULL_PICTURE
+    # Scaled to a range of 1, because squares and sums of huge values would overflow.
     windows = _window_means((attention / (high - low)).astype(np.float32))
-    # Flat up to rounding, which a map of large values may have instead of a shape.
+    # Differences of a map of large values may be rounding errors only.
     if not np.ptp(windows) > 1e-6 * max(1.0, np.abs(windows).max()):
-        return WHOLE
-    reach = [w / whole for w, whole in zip(windows.shape, attention.shape, strict=True)]
+        return FULL_PICTURE
+    reach = [w / side for w, side in zip(windows.shape, attention.shape, strict=True)]
     rows, columns = max(1, round(reach[0] * height)), max(1, round(reach[1] * width))
     resized = cv2.resize(windows, (columns, rows), interpolation=cv2.INTER_LINEAR)
     resized -= resized.mean()
-    lit = (resized >= resized.max() / 2).astype(np.uint8)
-    contours, _ = cv2.findContours(lit, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    highlighted = (resized >= resized.max() / 2).astype(np.uint8)
+    contours, _ = cv2.findContours(highlighted, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     weights = [_weight(resized, contour) for contour in contours]
     x, y, w, h = cv2.boundingRect(contours[int(np.argmax(weights))])
     x1, x2 = _side(x / columns, (x + w) / columns, reach[1])
@@ -60,7 +68,7 @@ def _box(attention: np.ndarray, height: int, width: int) -> tuple[float, ...]:
 
 
 def _window_means(attention: np.ndarray) -> np.ndarray:
-    """(H, W) → means over all windows of the smallest patch's size that lie within."""
+    """(H, W) → means over all windows of the smallest patch's size that are inside the map."""
     h, w = (max(1, round(SMALLEST * length)) for length in attention.shape)
     means = cv2.blur(attention, (w, h), anchor=(0, 0), borderType=cv2.BORDER_REPLICATE)
     inside: np.ndarray = means[: attention.shape[0] - h + 1, : attention.shape[1] - w + 1]
@@ -68,7 +76,7 @@ def _window_means(attention: np.ndarray) -> np.ndarray:
 
 
 def _weight(resized: np.ndarray, contour: np.ndarray) -> float:
-    """What of the map lies within a contour."""
+    """Sum of the map inside a contour."""
     x, y, w, h = cv2.boundingRect(contour)
     inside = np.zeros((h, w), np.uint8)
     cv2.drawContours(inside, [contour], 0, 1, cv2.FILLED, offset=(-x, -y))
@@ -76,8 +84,15 @@ def _weight(resized: np.ndarray, contour: np.ndarray) -> float:
 
 
 def _side(first: float, last: float, reach: float) -> tuple[float, float]:
-    """Shares [first, last) of what the windows' middles reach of the picture → [−1, 1] of the
-    picture, widened to the shortest side, within the picture."""
+    """An interval of window centres → an interval of the picture, in [−1, 1].
+
+    Args:
+        first, last: ends as shares, in [0, 1], of the range that the windows' centres cover.
+        reach: that range over the picture's side.
+
+    Returns:
+        Both ends, widened to the shortest side and moved inside the picture.
+    """
     middle, half = (first + last - 1) * reach, (last - first) * reach
     half = min(max(half, SMALLEST), 1.0)
     middle = min(max(middle, half - 1), 1 - half)
@@ -85,7 +100,14 @@ def _side(first: float, last: float, reach: float) -> tuple[float, float]:
 
 
 def patch_maps(boxes: Tensor) -> Tensor:
-    """Boxes (…, 4) in [−1, 1] → (…, 2, 3) maps from a patch's coordinates to the picture's."""
+    """Return the affine maps from a patch's coordinates to the picture's.
+
+    Args:
+        boxes: (…, 4): x1, y1, x2, y2 in [−1, 1] of the picture.
+
+    Returns:
+        (…, 2, 3).
+    """
     x1, y1, x2, y2 = boxes.unbind(-1)
     zero = torch.zeros_like(x1)
     rows = [(x2 - x1) / 2, zero, (x1 + x2) / 2], [zero, (y2 - y1) / 2, (y1 + y2) / 2]
@@ -93,10 +115,18 @@ def patch_maps(boxes: Tensor) -> Tensor:
 
 
 def crop_patches(images: Tensor, maps: Tensor, size: int) -> Tensor:
-    """Patches of pictures, each resized to `size` pixels square, bilinearly.
+    """Cut patches out of pictures, each sampled bilinearly to a square.
 
-    images: (B, 3, H, W). maps: (B, n, 2, 3), of `patch_maps`; a patch may be turned too, and the
-    picture's border repeats beyond it. Returns (B, n, 3, size, size). WrinkleError on other shapes.
+    Args:
+        images: (B, 3, H, W). Beyond the border its pixels repeat.
+        maps: (B, n, 2, 3), as `patch_maps` gives them; a patch may also be rotated.
+        size: side of the patches in pixels.
+
+    Returns:
+        (B, n, 3, size, size).
+
+    Raises:
+        WrinkleError: another shape.
     """
     if maps.ndim != 4 or maps.shape[2:] != (2, 3) or len(maps) != len(images):
         raise WrinkleError(

@@ -1,4 +1,4 @@
-"""What training minimises: terms, one file each, and their weighted sum."""
+"""Losses: terms, one file each, and their weighted sum."""
 
 from wrinkle.losses.cross_entropy import CrossEntropy
 from wrinkle.losses.distribution import DLDLv2, age_estimation_loss

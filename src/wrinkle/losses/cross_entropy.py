@@ -12,9 +12,9 @@ from wrinkle.models.heads import Head
 
 @LOSSES.named("cross_entropy")
 class CrossEntropy(Term):
-    """−log of the probability of each label's class, mean over the batch, in nats.
+    """−log of the probability of each label's class, mean over the batch.
 
-    A label's class is the age nearest to it, an exact half counting as the even one.
+    A label's class is the nearest age, after rounding the label (halves to even).
 
     Example:
         >>> head = create_head("softmax", 8, torch.arange(4.0))
@@ -26,6 +26,7 @@ class CrossEntropy(Term):
     fits: ClassVar = ("distribution",)
 
     def __call__(self, output: Output, target: Target, head: Head) -> Tensor:
+        """Compute the loss, a scalar in nats."""
         check_ages(target, output.raw)
         label = (target.age.round()[:, None] - head.ages).abs().argmin(-1)
         return F.nll_loss(head.log_distribution(output.raw), label)

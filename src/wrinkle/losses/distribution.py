@@ -1,8 +1,7 @@
-"""Label distribution learning: KL divergence from a Gaussian around the age, plus the absolute
-error of the expectation.
+"""Label distribution learning: KL divergence from a Gaussian, and the expectation's absolute error.
 
 Gao, Zhou, Wu and Geng, "Age Estimation Using Expectation of Label Distribution Learning" (DLDL-v2),
-IJCAI 2018, which the ADPF paper takes over as its Eq. 10–13.
+IJCAI 2018, which the ADPF paper uses as its Eq. 10–13.
 """
 
 import math
@@ -18,7 +17,7 @@ from wrinkle.models.heads import Head
 from wrinkle.models.heads.head import SMALLEST_PROBABILITY
 
 SMALLEST_DEVIATION = 0.1
-"""Years. Over whole ages a Gaussian this narrow is one-hot already."""
+"""Smallest standard deviation in years; over integer ages such a Gaussian is one-hot."""
 
 
 @LOSSES.named("dldl_v2")
@@ -26,8 +25,10 @@ class DLDLv2(Term):
     """KL(Gaussian around the label ‖ P) + |E(P) − label|: ADPF's L_AE (Eq. 13).
 
     Args:
-        sigma: standard deviation of the Gaussian in years, above 0, for labels without one of their
-            own.
+        sigma: standard deviation of the Gaussian in years, above 0, for labels without their own.
+
+    Raises:
+        WrinkleError: sigma is not above 0.
 
     Example:
         >>> head = create_head("softmax", 8, torch.arange(3.0))
@@ -43,6 +44,7 @@ class DLDLv2(Term):
         self.sigma = sigma
 
     def __call__(self, output: Output, target: Target, head: Head) -> Tensor:
+        """Compute the loss, a scalar: nats plus years."""
         check_ages(target, output.raw)
         log_p = head.log_distribution(output.raw)
         label = log_gaussian(target.age, head.ages, self.sigma, target.deviation)
@@ -52,19 +54,22 @@ class DLDLv2(Term):
 def age_estimation_loss(
     probabilities: Tensor, age: Tensor, ages: Tensor, sigma: float, deviation: Tensor | None = None
 ) -> Tensor:
-    """ADPF's L_AE (Eq. 10–13) of given distributions: MAE + KL(Gaussian ‖ P), mean over the batch.
+    """Compute ADPF's L_AE (Eq. 10–13): MAE + KL(Gaussian ‖ P), mean over the batch.
 
     Args:
-        probabilities: (B, q) in [0, 1], rows sum to 1; a probability below 1e-12 counts as 1e-12 in
-            the divergence, so that exact zeros cost much but not infinity.
+        probabilities: (B, q) in [0, 1], rows sum to 1. In the divergence they are clamped to at
+            least 1e-12, so that zeros give a large but finite loss.
         age: (B,) years, the labels.
         ages: (q,) years.
         sigma: standard deviation in years of the Gaussian around each label, above 0.
-        deviation: (B,) years, the labels' own, used instead of sigma except where NaN; below 0.1
-            they count as 0.1.
+        deviation: (B,) years, the labels' own standard deviations, clamped to at least 0.1; used
+            instead of sigma except where NaN.
+
+    Returns:
+        A scalar: nats plus years.
 
     Raises:
-        WrinkleError: other shapes, or sigma is not above 0.
+        WrinkleError: shapes differ, or sigma is not above 0.
 
     Example:
         >>> probabilities = torch.tensor([[0.0, 0.5, 0.5]])  # error 0.5; KL(one-hot ‖ P) = ln 2
@@ -86,10 +91,19 @@ def age_estimation_loss(
 def log_gaussian(
     age: Tensor, ages: Tensor, sigma: float, deviation: Tensor | None = None
 ) -> Tensor:
-    """Logarithm of a Gaussian around each label, renormalised over `ages`: (B, A) (Eq. 10).
+    """Compute the logarithm of a Gaussian around each label, normalised over `ages` (Eq. 10).
 
     Args:
-        age, ages, sigma, deviation: as `age_estimation_loss` takes them.
+        age: (B,) years, the labels.
+        ages: (A,) years.
+        sigma: standard deviation in years.
+        deviation: as for `age_estimation_loss`.
+
+    Returns:
+        (B, A).
+
+    Raises:
+        WrinkleError: the shapes of `age` and `deviation` differ.
     """
     width = torch.full_like(age, sigma)
     if deviation is not None:

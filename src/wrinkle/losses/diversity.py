@@ -14,7 +14,7 @@ Form = Literal["literal", "rectified", "cosine"]
 
 @LOSSES.named("diversity")
 class Diversity(Term):
-    """Eq. 7 of the network's weighted attention maps; its weight in a recipe is the λ of Eq. 14.
+    """Eq. 7 for the network's weighted attention maps; the term's weight is the λ of Eq. 14.
 
     Args:
         form: see `diversity_loss`.
@@ -26,21 +26,22 @@ class Diversity(Term):
         self.form: Form = form
 
     def __call__(self, output: Output, target: Target, head: Head) -> Tensor:
+        """Compute the loss of `output.extra["maps"]` (B, n, H, W), a scalar."""
         return diversity_loss(output.extra["maps"], self.form)
 
 
 def diversity_loss(maps: Tensor, form: Form = "literal") -> Tensor:
-    """Eq. 7: Σ over n1 ≠ n2 and positions of HA_n1 · HA_n2, mean over the batch; a scalar.
+    """Compute Eq. 7: Σ over n1 ≠ n2 and positions of HA_n1 · HA_n2, mean over the batch.
 
     Args:
         maps: (B, n, H, W).
-        form: what is done to the maps first.
-            "literal": nothing, Eq. 7 as printed. Maps of opposite signs make it fall without end.
-            "rectified": negative values count as 0. Bounded below by 0; smaller maps make it
-            smaller too.
-            "cosine": a map's excess over its own mean, negative values as 0, divided by its norm.
-            Each ordered pair gives its maps' cosine, in [0, 1], whatever their sign, offset and
-            scale: 0 where no position is above both means.
+        form: how the maps are transformed first.
+            "literal": not at all, Eq. 7 as printed. Maps of opposite signs make it unbounded below.
+            "rectified": negative values become 0. Bounded below by 0; smaller maps also make it
+            smaller.
+            "cosine": a map's excess over its own mean, negative values set to 0, divided by its
+            norm. Each ordered pair contributes the cosine of its maps, in [0, 1], independent of
+            their sign, offset and scale: 0 if no position is above both means.
 
     Returns:
         A scalar; 0 for a single map.
@@ -62,7 +63,7 @@ def diversity_loss(maps: Tensor, form: Form = "literal") -> Tensor:
         flat = flat.relu()
     elif form == "cosine":
         excess = (flat - flat.mean(-1, keepdim=True)).relu()
-        # The square root of a flat map's zero would have no gradient.
+        # The square root has no gradient at 0, the norm of a flat map.
         norm = excess.square().sum(-1, keepdim=True).clamp_min(1e-12).sqrt()
         flat = excess / norm
     # Σ_{n1 ≠ n2} a·b = |Σ_n a|² − Σ_n |a|², without a matrix of pairs.

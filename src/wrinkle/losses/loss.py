@@ -12,15 +12,15 @@ from wrinkle.models.heads.head import at_least_float32
 
 
 class Loss:
-    """Σ weight · term, each term with `fits` summed over all heads of the network.
+    """Σ weight · term; each term that declares `fits` is summed over all heads of the network.
 
-    For DHAA with cross entropy this is the paper's Eq. 4: the plain sum of ten losses.
+    For DHAA with cross entropy this is the paper's Eq. 4, the sum of ten losses.
 
     Args:
-        choices: for each term a mapping of "name", "weight" (default 1) and the term's own fields.
+        choices: for each term a mapping of "name", "weight" (default 1) and the term's fields.
 
     Raises:
-        WrinkleError: an unknown term or field, or a negative weight; one line.
+        WrinkleError: no term, an unknown term or field, or a negative weight.
     """
 
     def __init__(self, choices: Sequence[Mapping[str, Any]]) -> None:
@@ -32,17 +32,20 @@ class Loss:
             if not 0 <= weight < float("inf"):
                 raise WrinkleError(f"loss {name}: weight is {weight!r}; it must be at least 0")
             term = LOSSES.create(name, fields)
-            # The same term twice, with other fields, is logged under names of its own.
+            # A term that is used twice is logged under two names.
             key = name if name not in self.terms else f"{name}_{len(self.terms) + 1}"
             self.terms[key], self.weights[key] = term, float(weight)
         if not self.terms:
             raise WrinkleError("loss is empty: name at least one term")
 
     def check(self, model: AgeModel) -> None:
-        """Check that every term fits the network, and that every head is trained.
+        """Check that every term fits a network, and that some term trains its heads.
+
+        Args:
+            model: the network.
 
         Raises:
-            WrinkleError: a term does not fit; one line with the terms that do.
+            WrinkleError: a term does not fit, or none trains the heads; names the terms that do.
         """
         kind = model.head.trained_as
         for name, term in self.terms.items():
@@ -55,7 +58,7 @@ class Loss:
             missing = [extra for extra in term.needs if extra not in model.extra_names]
             if missing:
                 raise WrinkleError(
-                    f"loss {name} needs the output {missing[0]!r}, which this model does not give"
+                    f"loss {name} needs the output {missing[0]!r}, which this model does not have"
                 )
         if not any(term.fits for term in self.terms.values()):
             raise WrinkleError(
@@ -66,7 +69,16 @@ class Loss:
     def __call__(
         self, output: Output, target: Target, model: AgeModel
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The weighted sum, and each term before it is weighted, by name; scalars."""
+        """Compute the loss of a batch.
+
+        Args:
+            output: of the network.
+            target: the labels.
+            model: the network, whose heads decode the output.
+
+        Returns:
+            The weighted sum, a scalar, and name → each term before it is weighted.
+        """
         parts = {name: self._term(term, output, target, model) for name, term in self.terms.items()}
         weighted = [self.weights[name] * value for name, value in parts.items()]
         return sum(weighted[1:], weighted[0]), parts
@@ -82,5 +94,5 @@ class Loss:
 
 
 def terms_for(kind: str) -> list[str]:
-    """Names of the terms that train heads of a kind (`Head.trained_as`)."""
+    """Return the names of the terms that train heads of a kind (`Head.trained_as`)."""
     return [name for name in LOSSES.names() if kind in getattr(LOSSES.get(name), "fits", ())]

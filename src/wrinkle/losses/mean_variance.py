@@ -1,5 +1,8 @@
-"""The mean-variance loss: Pan, Han, Shan and Chen, "Mean-Variance Loss for Deep Age Estimation from
-a Face", CVPR 2018. The paper adds cross entropy, which is a term of its own here."""
+"""The mean-variance loss.
+
+Pan, Han, Shan and Chen, "Mean-Variance Loss for Deep Age Estimation from a Face", CVPR 2018. The
+paper adds cross entropy, which is a separate term here.
+"""
 
 from typing import ClassVar
 
@@ -13,7 +16,7 @@ from wrinkle.settings import NotNegative
 
 @LOSSES.named("mean_variance")
 class MeanVariance(Term):
-    """λ₁ · ½ (m − y)² + λ₂ · v, mean over the batch; m, v: the distribution's mean and variance.
+    """λ₁ · ½ (m − y)² + λ₂ · v, mean over the batch; m, v: the distribution's mean, variance.
 
     Args:
         mean: λ₁ of Eq. 2, at least 0; 0.2 in the paper.
@@ -32,6 +35,7 @@ class MeanVariance(Term):
         self.mean, self.variance = mean, variance
 
     def __call__(self, output: Output, target: Target, head: Head) -> Tensor:
+        """Compute the loss, a scalar in years²."""
         check_ages(target, output.raw)
         p = head.distribution(output.raw)
         m = (p * head.ages).sum(-1)

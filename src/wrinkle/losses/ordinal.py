@@ -1,5 +1,8 @@
-"""The loss of ordinal regression by binary questions: OR-CNN (Niu et al., CVPR 2016, Eq. 3) and
-CORAL (Cao et al., Pattern Recognition Letters 2020, Eq. 4)."""
+"""The loss of ordinal regression by binary classifiers.
+
+OR-CNN (Niu et al., CVPR 2016, Eq. 3) and CORAL (Cao et al., Pattern Recognition Letters 2020,
+Eq. 4).
+"""
 
 from typing import ClassVar
 
@@ -13,10 +16,10 @@ from wrinkle.models.heads import Head
 
 @LOSSES.named("ordinal")
 class Ordinal(Term):
-    """Sum over the questions "older than a_k?" of their cross entropies, mean over the batch.
+    """Sum of the binary cross entropies of "older than a_k?", mean over the batch.
 
-    A label is older than a_k if it is above it by half a year or more, so that a label between two
-    whole years counts as the nearer one. All questions weigh the same, as in CORAL's experiments.
+    A label is older than a_k if it is at least half a year above it, so that fractional labels are
+    rounded. All classifiers have the same weight, as in CORAL's experiments.
 
     Example:
         >>> head = create_head("or_cnn", 8, torch.arange(4.0))
@@ -28,6 +31,7 @@ class Ordinal(Term):
     fits: ClassVar = ("ranks",)
 
     def __call__(self, output: Output, target: Target, head: Head) -> Tensor:
+        """Compute the loss, a scalar in nats."""
         check_ages(target, output.raw)
         older = (target.age[:, None] >= head.ages[:-1] + 0.5).to(output.raw.dtype)
         losses = F.binary_cross_entropy_with_logits(output.raw, older, reduction="none")

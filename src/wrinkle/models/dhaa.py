@@ -1,10 +1,10 @@
 """DHAA: "Deeply-learned Hybrid Representations for Facial Age Estimation", IJCAI 2019.
 
 A shared trunk, regions aligned by the key points, nine sub-networks in three branches, recurrent
-fusion, and a classifier of ages for each sub-network and for the whole. Names are the paper's: CBν
-is layer ν of ResNet-18; g, l and c are the global, local and global-local branch, k = 1, 2, 3 their
-sub-networks, z and h their features before and after fusion. What the paper leaves open and is
-chosen here: the convolution to 128 channels is 1×1 with batch norm and ReLU, and z is linear.
+fusion, and a head for each sub-network and for the fused features. Names are the paper's: CBν is
+layer ν of ResNet-18; g, l and c are the global, local and global-local branch; k = 1, 2, 3 are
+their sub-networks; z and h are their features before and after fusion. The paper leaves open, and
+is chosen here: the convolution to 128 channels is 1×1 with batch norm and ReLU, and z is linear.
 """
 
 from collections.abc import Iterable, Mapping
@@ -29,17 +29,22 @@ from wrinkle.models.registry import register
 
 BRANCHES = {"global": "g", "local": "l", "global-local": "c"}
 """Names in recipes → the paper's letters."""
-ON_PAPER = {"g": "G", "l": "L", "c": "GL"}
-"""The paper's letters → names of the classifiers in its Figure 6."""
+FIGURE_6_NAMES = {"g": "G", "l": "L", "c": "GL"}
+"""The paper's letters → prefixes of the sub-networks' names in its Figure 6."""
 SUB_NETWORKS = ("1", "2", "3")
 FEATURES = 128
-"""Size of z and of h (sections 2.3 and 2.4), whatever the width."""
+"""Size of z and of h (sections 2.3 and 2.4), for every width."""
 VIEW = 0.8
-"""The zoom at which recipes show faces to DHAA; the size of ROI pooling's squares rests on it."""
+"""Zoom of the input in DHAA's recipes, for which the squares of ROI pooling are computed."""
 
 
 class SubNetwork(nn.Module):
-    """Layers 3 and 4 of one region, and what makes its feature z of them (section 2.3)."""
+    """Layers 3 and 4 of one region, and the layers that compute its feature z (section 2.3).
+
+    Args:
+        channels: of the input.
+        width: channels of the network's first layer.
+    """
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
@@ -51,7 +56,7 @@ class SubNetwork(nn.Module):
         self.fc = nn.Linear(FEATURES, FEATURES)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Output of CB2 (B, channels, H, W) → z (B, 128)."""
+        """x (B, channels, H, W), the output of CB2, → z (B, 128)."""
         x = self.layer4(self.layer3(x))
         x = self.relu(self.bn(self.conv(x)))
         with torch.autocast(x.device.type, enabled=False):
@@ -60,7 +65,17 @@ class SubNetwork(nn.Module):
 
 
 class RegionPooling(nn.Module):
-    """CB1's features → regions of section 2.2: g1 as it is, the others by ARP or ROI pooling."""
+    """Pools the regions of section 2.2 out of CB1's features: g1 by resizing, the others by ARP or
+    ROI pooling.
+
+    Args:
+        pooling: "arp" or "roi".
+        size: side of a region in pixels.
+        names: regions to pool, besides g1.
+
+    Raises:
+        WrinkleError: an unknown pooling.
+    """
 
     def __init__(self, pooling: str, size: int, names: Iterable[str]) -> None:
         super().__init__()
@@ -79,18 +94,32 @@ class RegionPooling(nn.Module):
         )
 
     def forward(self, features: Tensor, key_points: Tensor) -> dict[str, Tensor]:
-        """features (B, C, H, W), key_points (B, 5 or 68, 2) → {"g1": (B, C, size, size), …}: g1
-        and the regions named."""
+        """Pool the regions.
+
+        Args:
+            features: (B, C, H, W).
+            key_points: (B, 5, 2) in [−1, 1], or (B, 68, 2) in iBUG's order.
+
+        Returns:
+            Name → (B, C, size, size), for g1 and the other regions.
+        """
         points = face_points(key_points)
-        whole = F.interpolate(features, (self.size, self.size), mode="bilinear")
+        resized = F.interpolate(features, (self.size, self.size), mode="bilinear")
         pooled = {
             name: pool(features, self.source(points, REGIONS[name]))
             for name, pool in self.pools.items()
         }
-        return {"g1": whole, **pooled}
+        return {"g1": resized, **pooled}
 
     def inverse_maps(self, key_points: Tensor) -> dict[str, Tensor]:
-        """Key points (B, 5 or 68, 2) → each region's map (B, 2, 3) from region to picture."""
+        """Compute the maps from regions to the picture.
+
+        Args:
+            key_points: as for `forward`.
+
+        Returns:
+            Name → (B, 2, 3), for every region but g1.
+        """
         points = face_points(key_points)
         return {
             name: pool.inverse_maps(self.source(points, REGIONS[name]))  # type: ignore[operator]
@@ -99,12 +128,13 @@ class RegionPooling(nn.Module):
 
 
 class DHAA(AgeModel):
-    """The whole network; see `dhaa` for its fields.
+    """The complete network; see `dhaa` for its arguments.
 
-    WrinkleError for an unknown branch, pooling or fusion, a width below 1, an input_size below 32.
+    Raises:
+        WrinkleError: an unknown branch, pooling or fusion, width below 1, or input_size below 32.
     """
 
-    # Not the trunk: rounded there, an age would change twice as much.
+    # Not the trunk: bfloat16 there would double the change of an age.
     bf16_parts: ClassVar = ("layer2", "sub_networks")
     final_name: ClassVar = "DHAA"
 
@@ -148,23 +178,28 @@ class DHAA(AgeModel):
         self.create_final_head(head, FEATURES * len(self.branches))
         initialise(self)
         for part in (*self.sub_networks.values(), *self.fusion.values()):
-            # No classifier: a start near zero would keep gradients from everything below.
+            # Not a final layer: weights near zero would make all gradients before it vanish.
             if isinstance(part, SubNetwork | FullyConnectedFusion):
                 part.fc.reset_parameters()
         for name in self.sub_networks if sub_losses else ():
-            self.sub_heads[on_paper(name)] = create_head(head, FEATURES, self.ages)
+            self.sub_heads[figure_6_name(name)] = create_head(head, FEATURES, self.ages)
         initialise(self.sub_heads)
 
     def forward(
         self, images: Tensor, key_points: Tensor | None = None, extras: Extras | None = None
     ) -> Output:
-        """Images (B, 3, S, S), key points (B, 5, 2) in [−1, 1] → raw outputs of all heads.
+        """Compute the raw outputs of all heads.
 
-        The 68 points of iBUG may be given in place of the five. `sub` has an entry for each of the
-        nine sub-networks, none without sub-network losses.
+        Args:
+            images: (B, 3, S, S), normalised.
+            key_points: (B, 5, 2) in [−1, 1], or (B, 68, 2) in iBUG's order.
+            extras: not used.
+
+        Returns:
+            The raw outputs; `sub` has an entry for each sub-network, none without `sub_losses`.
 
         Raises:
-            WrinkleError: no key points, or other shapes.
+            WrinkleError: key points are missing, or shapes differ.
         """
         check_inputs(images, key_points)
         assert key_points is not None
@@ -175,26 +210,32 @@ class DHAA(AgeModel):
             for k in SUB_NETWORKS:
                 cb2[f"c{k}"] = torch.cat([cb2[f"g{k}"], cb2[f"l{k}"]], 1)
         z = {name: network(cb2[name]) for name, network in self.sub_networks.items()}
-        # Little to compute, and an age's last hundredths depend on it: in float32 throughout.
+        # Always float32: it costs little, and rounding here would change ages by hundredths.
         with torch.autocast(x.device.type, enabled=False):
             return self.fuse(z)
 
     def fuse(self, z: dict[str, Tensor]) -> Output:
-        """Features {"g1": (B, 128), …} of all sub-networks → fusion, final head and sub-heads."""
+        """Fuse the features z, {"g1": (B, 128), …}, of all sub-networks, and apply all heads."""
         h = [
             self.fusion[b](torch.stack([z[f"{b}{k}"] for k in SUB_NETWORKS], 1))
             for b in self.branches
         ]
-        names = {on_paper(name): name for name in self.sub_networks}
+        names = {figure_6_name(name): name for name in self.sub_networks}
         sub = {name: head(z[names[name]]) for name, head in self.sub_heads.items()}
         return Output(self.head(torch.cat(h, 1)), sub)
 
     def starting_state(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """A ResNet-18's trunk and layers put into the trunk and every sub-network.
+        """Convert a ResNet-18's state dict: its layers for the trunk and for every sub-network.
 
-        The two halves of c_k's input were one input there, so its first weights are repeated and
-        halved: equal halves give what the ResNet gives. Heads and fusion keep their random start.
-        What is no plain ResNet-18 state dict comes back as it is.
+        The input of c_k has twice the channels of the ResNet's layer 3. Its first weights are
+        therefore repeated and halved, so that two equal halves give the ResNet's result. Heads and
+        fusion keep their random weights.
+
+        Args:
+            given: state dict of a ResNet-18, or of DHAA.
+
+        Returns:
+            DHAA's state dict; another network's state dict unchanged.
         """
         if "layer4.0.conv1.weight" not in given:
             return dict(given)
@@ -205,36 +246,40 @@ class DHAA(AgeModel):
                 state |= {f"layer2.{n}{name[6:]}": tensor for n in self.layer2}
             elif layer in ("layer3", "layer4"):
                 for n in self.sub_networks:
-                    place = f"sub_networks.{n}.{name}"
-                    state[place] = doubled(tensor) if n[0] == "c" and name in DOUBLED else tensor
+                    own = f"sub_networks.{n}.{name}"
+                    state[own] = doubled(tensor) if n[0] == "c" and name in DOUBLED else tensor
             elif layer not in ("fc", "head"):
                 state[name] = tensor
         return state
 
 
 DOUBLED = ("layer3.0.conv1.weight", "layer3.0.downsample.0.weight")
-"""Convolutions that read the 256 channels of a global-local input."""
+"""Convolutions on the 256 channels of a global-local sub-network's input."""
 
 
 def is_new(name: str) -> bool:
-    """Whether a ResNet-18 has no counterpart of this entry of the state dict."""
+    """Return whether an entry of DHAA's state dict has no counterpart in a ResNet-18."""
     part, _, rest = name.partition(".")
     head = part == "sub_networks" and not rest.partition(".")[2].startswith("layer")
     return head or part in ("sub_heads", "fusion", "head")
 
 
-def on_paper(name: str) -> str:
-    """ "c1" → "GL-1", as the paper's Figure 6 names the sub-networks."""
-    return f"{ON_PAPER[name[0]]}-{name[1]}"
+def figure_6_name(name: str) -> str:
+    """Return a sub-network's name in the paper's Figure 6: "c1" → "GL-1"."""
+    return f"{FIGURE_6_NAMES[name[0]]}-{name[1]}"
 
 
 def doubled(weight: Tensor) -> Tensor:
-    """(O, C, …) → (O, 2C, …) such that twice the same input gives what it gave."""
+    """Repeat and halve a weight (O, C, …) → (O, 2C, …): same result on a repeated input."""
     return torch.cat([weight, weight], 1) / 2
 
 
 def parse_branches(text: str) -> tuple[str, ...]:
-    """ "global+local" → ("g", "l"), in the order g, l, c; WrinkleError for an unknown or no one."""
+    """Return the letters of branches in the order g, l, c: "global+local" → ("g", "l").
+
+    Raises:
+        WrinkleError: an unknown branch, or none.
+    """
     names = text.split("+")
     for name in names:
         if name not in BRANCHES:
@@ -245,6 +290,11 @@ def parse_branches(text: str) -> tuple[str, ...]:
 
 
 def create_fusion(name: str) -> nn.Module:
+    """Build a branch's fusion, "lstm" or "fc".
+
+    Raises:
+        WrinkleError: another name.
+    """
     if name == "lstm":
         return RecurrentFusion(FEATURES, FEATURES)
     if name == "fc":
@@ -253,12 +303,18 @@ def create_fusion(name: str) -> nn.Module:
 
 
 def check_inputs(images: Tensor, key_points: Tensor | None) -> None:
+    """Check the inputs of DHAA.
+
+    Raises:
+        WrinkleError: images are not (B, 3, H, W) of at least 32 pixels with B ≥ 1, or key points
+            are not (B, m, 2).
+    """
     if images.ndim != 4 or images.shape[1] != 3 or min(images.shape[2:]) < 32 or not len(images):
         raise WrinkleError(
             f"DHAA takes images (B, 3, H, W) of 32 pixels or more, B ≥ 1, not {tuple(images.shape)}"
         )
     if key_points is None:
-        raise WrinkleError("DHAA aligns its regions by key points: give (B, 5, 2) with the images")
+        raise WrinkleError("DHAA aligns its regions by key points: give (B, 5, 2)")
     if key_points.shape[:1] != images.shape[:1] or key_points.shape[2:] != (2,):
         raise WrinkleError(
             f"{len(images)} images need key points ({len(images)}, 5, 2), "
@@ -276,14 +332,15 @@ def dhaa(
     sub_losses: bool = True,
     head: HeadChoice = "softmax",
 ) -> DHAA:
-    """100.0 M parameters and 10.8 G multiply-adds a face as published; ages 0–100.
+    """DHAA; ages 0–100. As published it has 100.0 M parameters and 10.8 G multiply-adds a face.
 
     Args:
+        input_size: side in pixels of the input, at least 32; 256 in the paper.
         width: channels of the first layer, 64 in the paper; 16 gives 7 M parameters.
         branches: any of "global", "local" and "global-local", joined by "+" (Table 1).
-        pooling: "arp", or "roi", which is for faces seen at zoom 0.8.
-        fusion: "lstm" or "fc".
-        sub_losses: whether the sub-networks have heads of their own (Figure 5).
-        head: of the whole network and of each sub-network: a name, or a mapping of name and fields.
+        pooling: "arp", or "roi", which requires zoom 0.8 (Figure 5).
+        fusion: "lstm" or "fc" (Figure 5).
+        sub_losses: whether each sub-network has a head (Figure 5).
+        head: the final head and each sub-network's: a name, or a mapping of name and fields.
     """
     return DHAA(input_size, width, branches, pooling, fusion, sub_losses, head)

@@ -1,4 +1,4 @@
-"""The regions of DHAA's Figure 2: which points of a face belong where in which region.
+"""The regions of DHAA's Figure 2: where in each region the points of a face are.
 
 Left and right are those of the picture.
 """
@@ -15,11 +15,16 @@ Mean = dict[int, float]
 """A point as a weighted mean of others: index → weight, the weights sum to 1."""
 
 
-def beside_left_eye(outwards: float, upwards: float) -> Mean:
-    """A point near the left eye from the five key points (both eyes, nose tip, mouth corners).
+def near_left_eye(outwards: float, upwards: float) -> Mean:
+    """Return a point near the left eye as a mean of the five key points.
 
-    outwards: distance towards the temple in units of the eyes' distance. upwards: in units of the
-    distance between the middle of the eyes and that of the mouth, along the line between them.
+    Args:
+        outwards: distance from the eye towards the temple, over the distance of the eyes.
+        upwards: distance from the eye along the line from the middle of the mouth to the middle of
+            the eyes, over the length of that line.
+
+    Returns:
+        Weights of the eyes and mouth corners.
     """
     return {
         0: 1 + outwards + upwards / 2,
@@ -29,7 +34,7 @@ def beside_left_eye(outwards: float, upwards: float) -> Mean:
     }
 
 
-# Brow and corners: medians over the hand-placed points of FG-NET's 1,002 photographs.
+# Brow and corners: medians over the manually annotated points of FG-NET's 1,002 photographs.
 FROM_FIVE: dict[str, Mean] = {
     "left eye": {0: 1},
     "right eye": {1: 1},
@@ -38,9 +43,9 @@ FROM_FIVE: dict[str, Mean] = {
     "right mouth": {4: 1},
     "between eyes": {0: 0.5, 1: 0.5},
     "mouth": {3: 0.5, 4: 0.5},
-    "brow": beside_left_eye(0.07, 0.26),
-    "outer corner": beside_left_eye(0.205, -0.03),
-    "inner corner": beside_left_eye(-0.205, -0.04),
+    "brow": near_left_eye(0.07, 0.26),
+    "outer corner": near_left_eye(0.205, -0.03),
+    "inner corner": near_left_eye(-0.205, -0.04),
 }
 # iBUG's order: brow 17–21, nose 27–35, left eye 36–41, right eye 42–47, lips 48–67.
 FROM_68: dict[str, Mean] = {
@@ -59,20 +64,30 @@ POINTS = tuple(FROM_FIVE)
 
 
 class Region(NamedTuple):
-    """targets: point → where ARP puts it, in a frame of 64×64. centre: ROI pooling's, the mean of
-    these points (section 4.3)."""
+    """One region of a face.
+
+    Attributes:
+        targets: point → target position (x, y) of ARP, in pixels of a 64×64 region.
+        centre: points whose mean is the centre of ROI pooling (section 4.3).
+    """
 
     targets: dict[str, tuple[float, float]]
     centre: tuple[str, ...]
 
     @property
     def target_points(self) -> Tensor:
-        """(m, 2) in [−1, 1]."""
+        """(m, 2) in [−1, 1] of the region: the q of Eq. 1."""
         return torch.tensor(list(self.targets.values())) / 32 - 1
 
     def side(self, zoom: float) -> float:
-        """Side of the square, the picture being 2 wide, that shows as much of an aligned face seen
-        at `zoom` as ARP does."""
+        """Return the side of the square for ROI pooling that covers as much of a face as ARP does.
+
+        Args:
+            zoom: zoom of the network's input.
+
+        Returns:
+            The side in units in which the picture is 2 wide.
+        """
         source = region_points(face_points(torch.tensor(TEMPLATE * zoom)[None]), self)[0]
         target = self.target_points.double()
         spread = [(p - p.mean(0)).square().sum().sqrt() for p in (source, target)]
@@ -143,25 +158,32 @@ _FROM = {5: _matrix(FROM_FIVE, 5), 68: _matrix(FROM_68, 68)}
 
 
 def face_points(key_points: Tensor) -> Tensor:
-    """(B, 5, 2) key points or (B, 68, 2) of iBUG → (B, 10, 2) in the order of `POINTS`.
+    """Compute all points that regions use.
 
-    WrinkleError for any other number of points.
+    Args:
+        key_points: (B, 5, 2), or (B, 68, 2) in iBUG's order.
+
+    Returns:
+        (B, 10, 2) in the order of `POINTS`.
+
+    Raises:
+        WrinkleError: another number of points.
     """
     count = key_points.shape[-2]
     if count not in _FROM:
-        raise WrinkleError(f"{count} key points a face; 5, or 68 in iBUG's order, are understood")
+        raise WrinkleError(f"{count} key points a face: give 5, or 68 in iBUG's order")
     dtype = torch.promote_types(key_points.dtype, torch.float32)
     matrix = _FROM[count].to(key_points.device, dtype)
-    # Not a matrix product: autocast would run that in bf16, and 0 times NaN is NaN there.
+    # Not a matrix product: autocast would compute it in bf16, and 0 times NaN would be NaN.
     parts = matrix[:, :, None] * key_points.to(dtype)[:, None]
     return parts.where(matrix[:, :, None] != 0, 0).sum(2)
 
 
 def region_points(points: Tensor, region: Region) -> Tensor:
-    """The region's source points (B, m, 2) among all of a face's."""
+    """All points (B, 10, 2) of a face → the region's source points (B, m, 2)."""
     return points[:, [POINTS.index(name) for name in region.targets]]
 
 
 def centre(points: Tensor, region: Region) -> Tensor:
-    """Centre (B, 2) of the region for ROI pooling."""
+    """All points (B, 10, 2) of a face → the region's centre (B, 2) for ROI pooling."""
     return points[:, [POINTS.index(name) for name in region.centre]].mean(1)

@@ -1,8 +1,8 @@
-"""Model files: safetensors with a JSON header. Nothing here unpickles.
+"""Model files: safetensors with a JSON header. Nothing is unpickled.
 
-A model file holds one model's tensors and, under the metadata key "wrinkle", what it is, what it
-expects and where it comes from, with a SHA-256 over header and tensors. Format 1, whose networks
-had a linear classifier `fc` in place of a head, is read as well.
+A model file holds one network's tensors. Its metadata key "wrinkle" describes the network, the
+input that it expects and its provenance, with a SHA-256 over header and tensors. Format 1, whose
+networks had a linear classifier `fc` instead of a head, can be read too.
 """
 
 import re
@@ -20,7 +20,7 @@ from wrinkle.models.registry import create_model
 from wrinkle.registry import find_plugins
 
 PLUGINS_FOLDER = "plugins"
-"""Where a run keeps copies of its plug-ins, beside the folders of its folds."""
+"""Folder in a run's folder that holds copies of its plug-ins."""
 
 
 def save_model(
@@ -29,12 +29,14 @@ def save_model(
     """Write a model file.
 
     Args:
+        path: the file; an older one is replaced only after the new one is complete.
+        model: the network.
         card: the header: "model" {name, fields}, "input" {size, zoom, mean, std, template},
-            "ages" and "provenance"; format version and checksum are added here.
-        half: store weights (not norms and biases, whose ranges are wide) in float16.
+            "ages" and "provenance"; format version and checksum are added.
+        half: store weights in float16, except norms and biases, whose ranges are wide.
 
-    Raises WrinkleError when the disk is full or the place cannot be written; an older file of that
-    name is then left as it was.
+    Raises:
+        WrinkleError: the disk is full, or the file cannot be written.
     """
     tensors = model.state_dict()
     if half:
@@ -48,10 +50,18 @@ def save_model(
 def load_model(
     path: str | Path, device: str | torch.device = "cpu"
 ) -> tuple[AgeModel, dict[str, Any]]:
-    """Model in evaluation mode on `device` (float32), and its header.
+    """Load a model file.
 
-    Raises WrinkleError, one line, for a missing, foreign, cut or damaged file, an unknown model,
-    or tensors that do not fit it.
+    Args:
+        path: the file.
+        device: where the network will be.
+
+    Returns:
+        The network in float32 and evaluation mode, and the header.
+
+    Raises:
+        WrinkleError: the file is missing, truncated, damaged or no model file, its network is
+            unknown, or its tensors do not fit the network.
     """
     tensors, header = read_model(path)
     try:
@@ -67,10 +77,16 @@ def load_model(
 
 
 def read_model(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and header of a model file, those of an older format as today's.
+    """Read the tensors and the header of a model file, converted to the current format.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Name → tensor, and the header.
 
     Raises:
-        WrinkleError: a missing, foreign, cut or damaged file; one line.
+        WrinkleError: the file is missing, truncated, damaged or no model file.
     """
     tensors, header = read_tensors(path, "model")
     if header["format"] == 1:
@@ -83,10 +99,17 @@ def read_model(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def current_name(name: str) -> str:
-    """Today's name of a tensor in files of format 1, and of the final layer in published files.
+    """Convert a tensor's name in a file of format 1, or a final layer's in a published file.
 
-    >>> current_name("fc.weight"), current_name("sub_classifiers.c2.bias")
-    ('head.fc.weight', 'sub_heads.GL-2.fc.bias')
+    Args:
+        name: name in the file.
+
+    Returns:
+        The name in the current state dict.
+
+    Example:
+        >>> current_name("fc.weight"), current_name("sub_classifiers.c2.bias")
+        ('head.fc.weight', 'sub_heads.GL-2.fc.bias')
     """
     name = re.sub(r"^(attention\.)?fc\.", r"\1head.fc.", name)
     branch = {"g": "G", "l": "L", "c": "GL"}
@@ -97,16 +120,25 @@ def current_name(name: str) -> str:
 
 def _check_fit(path: str | Path, model: nn.Module, tensors: dict[str, Tensor]) -> None:
     own = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    theirs = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    for name in [*own, *theirs]:
-        if own.get(name) != theirs.get(name):
+    in_file = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    for name in [*own, *in_file]:
+        if own.get(name) != in_file.get(name):
             raise WrinkleError(
-                f"{path}: tensor {name} is {theirs.get(name, 'missing')} in the file, "
+                f"{path}: tensor {name} is {in_file.get(name, 'missing')} in the file, "
                 f"{own.get(name, 'missing')} in the model: not a file of this version's model"
             )
 
 
 def amend(path: str | Path, out: str | Path, **fields: Any) -> None:
-    """Write the model file `path` to `out` with some fields of its header set anew."""
+    """Copy a model file with some fields of its header replaced.
+
+    Args:
+        path: the model file.
+        out: the new file; may be `path`.
+        fields: new values of the header's fields.
+
+    Raises:
+        WrinkleError: `path` cannot be read, or `out` cannot be written.
+    """
     tensors, header = read_model(path)
     write_tensors(out, tensors, {**header, **fields})

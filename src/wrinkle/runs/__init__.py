@@ -1,1 +1,1 @@
-"""What a run is: its recipe, its folder, and the reader of finished runs."""
+"""Runs: recipes, the folder of a run, and the reader of finished runs."""

@@ -1,4 +1,4 @@
-"""What the folder of a run, `runs/<recipe name>/`, holds.
+"""The files in the folder of a run, `runs/<recipe name>/`.
 
 recipe.yaml       the recipe as it was run, with the command
 run.json          command, fingerprint of the data, and what training and test share, in one line
@@ -32,9 +32,9 @@ class Result:
         n: number of pictures.
         mae: mean absolute error, years.
         cs5: share of the pictures, in [0, 1], with an error of at most 5 years.
-        validation_mae: years; None where the fold has no validation part.
-        epochs: how many were trained.
-        classifiers: name → MAE in years of each classifier, where the network has several.
+        validation_mae: years; None if the fold has no validation part.
+        epochs: number of trained epochs.
+        classifiers: name → MAE in years of each classifier, if the network has several.
     """
 
     fold: str
@@ -47,11 +47,22 @@ class Result:
 
 
 def read_result(folder: Path) -> Result:
-    """The result in the folder of a finished fold."""
+    """Read result.json.
+
+    Args:
+        folder: of a finished fold.
+    """
     return Result(**json.loads((folder / RESULT_FILE).read_text(encoding="utf-8")))
 
 
 def read_note(root: Path) -> dict[str, Any]:
-    """`run.json` in the folder of a run: command, data, integrity."""
+    """Read run.json.
+
+    Args:
+        root: folder of a run.
+
+    Returns:
+        "command", "data" (fingerprint of the store) and "integrity".
+    """
     note: dict[str, Any] = json.loads((root / RUN_FILE).read_text(encoding="utf-8"))
     return {"integrity": "People and pictures in training and test were not compared.", **note}

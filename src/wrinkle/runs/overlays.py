@@ -1,28 +1,30 @@
 """Recipe files: a base, the choices that a file offers, and references to other recipes.
 
-A file holds the fields of `wrinkle.runs.recipe.Recipe`, and beside them, all optional:
+A file holds the fields of `wrinkle.runs.recipe.Recipe`, and optionally:
 
-base: FILE    another recipe, whose fields, sizes and datasets this one takes over and changes.
+base: FILE    another recipe, whose fields, sizes and datasets this one inherits and changes.
 sizes:        {name: fields that differ}, chosen by `size=NAME`.
 datasets:     {name: fields that differ}, chosen by `dataset=NAME`: a dataset under a protocol.
 variants:     {name: fields that differ}, chosen by `variant=NAME`: what an ablation changes.
 
-Of `sizes` and `datasets` the first listed is the default; without `variant=` there is none.
-Applied are, in this order: the file's own fields, the size, the dataset, the variant, and the
-overrides of the command line; the later one wins. A dataset may hold `sizes` of its own, a variant
-`sizes` and `datasets`: fields that differ only in that combination, applied right after it.
+The first listed of `sizes` and of `datasets` is the default; there is no default variant. They are
+applied in this order, where later ones override earlier ones: the file's fields, the size, the
+dataset, the variant, the overrides on the command line. A dataset may contain `sizes`, and a
+variant `sizes` and `datasets`: fields that differ in that combination only, applied directly after
+it.
 
-Sections are merged field by field. Two things are replaced instead: a section of another `name`,
-whose old fields are not those of the new thing, and `first` and `init`.
+Sections are merged field by field, with two exceptions. A section with another `name` is replaced,
+because its old fields belong to the old name. `first` and `init` are replaced too.
 
-`first` (the first stage) and `init` (the start) may refer to another recipe by
+`first` (the first stage) and `init` (the start) may refer to a recipe by
 {recipe: FILE, size: NAME, dataset: NAME, variant: NAME}. Without `recipe` it is this file. A size
-or dataset that is not named is the one chosen here; so is the variant in this file, while another
-file's recipe is taken without one. `variant: null` says so of this file. `init` becomes the model
-of that recipe's run, of the fold that has its protocol's name (published splits of one fold).
+or dataset that is not named is the one chosen here. A variant that is not named is the one chosen
+here if the recipe is this file, and none if it is another file; `variant: null` means none. `init`
+becomes the model of that recipe's run, for the fold with its protocol's name (published splits with
+one fold).
 
-Files of recipes and plug-ins (`base`, `first`, `recipe`, `plugins`) are relative to the file that
-names them, on the command line to the current folder. Stores, weights and runs are relative to
+Paths of recipes and plug-ins (`base`, `first`, `recipe`, `plugins`) are relative to the file that
+contains them, on the command line to the current folder. Stores, weights and runs are relative to
 the current folder.
 """
 
@@ -37,23 +39,26 @@ from wrinkle.errors import WrinkleError
 from wrinkle.settings import read_yaml
 
 TABLES = {"size": "sizes", "dataset": "datasets", "variant": "variants"}
-"""What can be chosen → the table that lists the choices, in the order in which they apply."""
+"""Kind of choice → the table that lists the choices, in the order in which they are applied."""
 KINDS = tuple(TABLES)
 REFERENCES = ("first", "init")
 """Fields that may refer to another recipe."""
 NAME = re.compile(r"[\w.]+", re.ASCII)
-"""No hyphen, which separates the choices in a run's name."""
+"""Names of choices; hyphens separate the choices in a run's name."""
 
 
 def read_recipe(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """What a recipe file says, merged into what its base says, its tables checked.
+    """Read a recipe file, merge it into its base, and check its tables.
 
     Args:
         path: a YAML file.
         above: the files that name this one as their base.
 
+    Returns:
+        The file's content, with all tables.
+
     Raises:
-        WrinkleError: one line, naming the file.
+        WrinkleError: the file cannot be read, or a table is invalid; names the file.
     """
     if path.resolve() in above:
         raise WrinkleError(f"{path}: a recipe cannot be its own base")
@@ -64,7 +69,7 @@ def read_recipe(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
         if not isinstance(base, str):
             raise WrinkleError(f"{path}: base is {base!r}: give the file of another recipe")
         inherited = read_recipe(path.parent / base, (*above, path.resolve()))
-        # The name would make two recipes share a folder of runs; variants belong to one system.
+        # With the same name two recipes would share a run's folder; variants are not inherited.
         for key in ("name", "variants"):
             inherited.pop(key, None)
         content = merged(inherited, content)
@@ -74,17 +79,25 @@ def read_recipe(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
 
 
 def choices(content: Mapping[str, Any]) -> dict[str, list[str]]:
-    """{"size": names, "dataset": names, "variant": names} that a recipe offers."""
+    """Return what a recipe offers: {"size": names, "dataset": names, "variant": names}."""
     return {kind: list(content.get(table, {})) for kind, table in TABLES.items()}
 
 
 def choose(
     content: Mapping[str, Any], asked: Mapping[str, str | None], path: Path
 ) -> dict[str, str | None]:
-    """The size, dataset and variant asked for, or the default of each.
+    """Complete choices by defaults.
+
+    Args:
+        content: of the recipe.
+        asked: kind → name.
+        path: of the recipe, for error messages.
+
+    Returns:
+        Kind → name of the size, dataset and variant; None for none.
 
     Raises:
-        WrinkleError: a choice that the recipe does not offer; one line with those it does.
+        WrinkleError: the recipe does not offer a choice; lists those that it does.
     """
     chosen: dict[str, str | None] = {}
     for kind, names in choices(content).items():
@@ -107,7 +120,16 @@ def overlaid(
     chosen: Mapping[str, str | None],
     kinds: tuple[str, ...] = KINDS,
 ) -> dict[str, Any]:
-    """The fields of a recipe, or of one of its overlays, with what was chosen applied."""
+    """Apply choices to a recipe, or to one of its overlays.
+
+    Args:
+        content: of the recipe or overlay.
+        chosen: as `choose` returns it.
+        kinds: kinds of tables that `content` may have.
+
+    Returns:
+        Its fields, without tables.
+    """
     tables = [TABLES[kind] for kind in kinds]
     fields = {key: value for key, value in content.items() if key not in tables}
     for number, (kind, table) in enumerate(zip(kinds, tables, strict=True)):
@@ -118,7 +140,7 @@ def overlaid(
 
 
 def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the fields of `change` in place of its own, as the module describes."""
+    """Merge the fields of `change` into those of `base`, as described in the module."""
     result = dict(base)
     for key, value in change.items():
         old = result.get(key)
@@ -131,7 +153,7 @@ def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]
 
 
 def is_reference(value: object) -> bool:
-    """Whether `first` or `init` names another recipe."""
+    """Return whether a value of `first` or `init` refers to a recipe."""
     if not isinstance(value, dict) or not value or not value.keys() <= {"recipe", *KINDS}:
         return False
     return all(name is None or isinstance(name, str) for name in value.values())
@@ -140,7 +162,16 @@ def is_reference(value: object) -> bool:
 def follow(
     reference: Mapping[str, Any], path: Path, chosen: Mapping[str, str | None]
 ) -> tuple[Path, dict[str, str | None]]:
-    """The file that a reference in `path` names, and what is chosen there."""
+    """Resolve a reference to a recipe.
+
+    Args:
+        reference: the value of `first` or `init`.
+        path: of the recipe that contains it.
+        chosen: the choices of that recipe.
+
+    Returns:
+        The file that it names, and the choices for it.
+    """
     other = Path(reference.get("recipe") or path)
     content = read_recipe(other)
     asked = {kind: name for kind, name in reference.items() if kind in KINDS}
@@ -151,20 +182,20 @@ def follow(
 
 
 def run_name(path: Path, name: str | None, chosen: Mapping[str, str | None]) -> str:
-    """The name of a recipe's run: PLACE/DATASET-SIZE-VARIANT, of which a recipe may lack any.
+    """Return the name of a recipe's run: NAME/DATASET-SIZE-VARIANT, without parts that are None.
 
     Args:
-        path: the recipe's file; its place is the path below `recipes/`, or the file's name.
-        name: what the file says in place of that.
-        chosen: as `choose` gives it.
+        path: of the recipe; the default of NAME is the path below `recipes/`, or the file's name.
+        name: the field `name` of the recipe.
+        chosen: as `choose` returns it.
     """
     if not name:
         parts = Path(os.path.abspath(path)).with_suffix("").parts
         below = parts[::-1].index("recipes") if "recipes" in parts[:-1] else 1
         name = "/".join(parts[-below:])
     ends = [end for end in (chosen["size"], chosen["variant"]) if end]
-    place = f"{name}/{chosen['dataset']}" if chosen["dataset"] else name
-    return "-".join([place, *ends])
+    start = f"{name}/{chosen['dataset']}" if chosen["dataset"] else name
+    return "-".join([start, *ends])
 
 
 def _prepare(content: dict[str, Any], path: Path, kinds: tuple[str, ...] = KINDS) -> None:
@@ -195,16 +226,20 @@ def _prepare(content: dict[str, Any], path: Path, kinds: tuple[str, ...] = KINDS
 
 
 def _check_nested(content: dict[str, Any], path: Path) -> None:
-    """WrinkleError where an overlay's own table has a name that the recipe does not offer."""
+    """Check that the tables of overlays only have names that the recipe offers.
+
+    Raises:
+        WrinkleError: another name.
+    """
     offered = choices(content)
 
-    def check(overlay: Mapping[str, Any], place: str, kinds: tuple[str, ...]) -> None:
+    def check(overlay: Mapping[str, Any], prefix: str, kinds: tuple[str, ...]) -> None:
         for number, kind in enumerate(kinds):
             for name, inner in overlay.get(TABLES[kind], {}).items():
-                inner_place = f"{place}{TABLES[kind]}.{name}"
+                field = f"{prefix}{TABLES[kind]}.{name}"
                 if name not in offered[kind]:
                     names = ", ".join(offered[kind]) or "none"
-                    raise WrinkleError(f"{path}: {inner_place}: no such {kind}; choices: {names}")
-                check(inner, f"{inner_place}.", kinds[:number])
+                    raise WrinkleError(f"{path}: {field}: no such {kind}; choices: {names}")
+                check(inner, f"{field}.", kinds[:number])
 
     check(content, "", KINDS)

@@ -1,4 +1,4 @@
-"""The one reader of finished runs: the folder of a run → `Run`."""
+"""The reader of finished runs: the folder of a run → `Run`."""
 
 import csv
 import shlex
@@ -27,7 +27,7 @@ from wrinkle.runs.folder import (
 from wrinkle.runs.recipe import Recipe, load_recipe
 
 History = list[dict[str, float | None]]
-"""Of each epoch: epoch, loss, validation_mae (None: not validated), images_per_second."""
+"""For each epoch: epoch, loss, validation_mae (None: not validated), images_per_second."""
 
 
 @dataclass(frozen=True)
@@ -35,18 +35,17 @@ class Run:
     """A run of `wrinkle train` with at least one finished fold.
 
     Attributes:
-        folder: where it is.
-        recipe: as it was run, overrides included.
+        folder: of the run.
+        recipe: as it was run, with overrides.
         protocol: that split its store.
         command: trains all of its folds.
         data: fingerprint of the pictures and labels that it was trained on.
-        integrity: what training and test parts share, in words.
+        integrity: what training and test parts share, in one line.
         results: of the finished folds, in order.
-        predictions: for the test parts of the finished folds, one after the other.
-        history: fold → its epochs; empty where the file is missing.
-        store: that it was tested on; None where it is missing or holds other pictures or ages now.
-        folds: all folds of the protocol, with the rows that the run takes of them; None without a
-            store.
+        predictions: for the test parts of the finished folds, concatenated.
+        history: fold → its epochs; empty if the file is missing.
+        store: that it was tested on; None if it is missing or now holds other pictures or ages.
+        folds: all folds of the protocol, with the rows that the run uses; None without a store.
     """
 
     folder: Path
@@ -63,24 +62,28 @@ class Run:
 
     @property
     def fold_count(self) -> int | None:
-        """Number of folds, finished or not; None where only the missing store could tell."""
+        """Number of folds, finished or not; None if it depends on a store that is missing."""
         return len(self.folds) if self.folds else len(self.protocol.sizes) or None
 
     def fold(self, name: str) -> Fold | None:
-        """The rows of a fold; None without a store."""
+        """Return the rows of a fold by its name; None without a store."""
         return next((fold for fold in self.folds or [] if fold.name == name), None)
 
     @property
     def model_file(self) -> Path:
-        """Of the first finished fold."""
+        """Model file of the first finished fold."""
         return self.folder / self.results[0].fold / MODEL_FILE
 
 
 def read_run(folder: Path, store: Path | None = None) -> Run:
-    """Read the finished folds in `runs/<recipe name>/`.
+    """Read a run.
 
     Args:
-        store: in place of the one that the recipe names.
+        folder: of the run, `runs/<recipe name>/`.
+        store: file to use instead of the recipe's store.
+
+    Returns:
+        The run, with its finished folds.
 
     Raises:
         WrinkleError: the folder holds no run, no fold is finished, or a file is damaged.
@@ -123,7 +126,7 @@ def read_run(folder: Path, store: Path | None = None) -> Run:
 
 
 def start(recipe: Recipe) -> str:
-    """Which weights a recipe starts from, in words."""
+    """Describe the weights that a recipe starts from, in words."""
     own = {"none": "from scratch", "imagenet": "ImageNet"}.get(recipe.init, recipe.init)
     if recipe.first is None:
         return own
@@ -132,7 +135,7 @@ def start(recipe: Recipe) -> str:
 
 
 def _results(folder: Path) -> list[Result]:
-    """Of the finished folds, fold 2 before fold 10."""
+    """Results of the finished folds, fold 2 before fold 10."""
     names = [path.parent.name for path in folder.glob(f"*/{RESULT_FILE}")]
     return [
         read_result(folder / name) for name in sorted(names, key=lambda name: (len(name), name))
@@ -140,7 +143,7 @@ def _results(folder: Path) -> list[Result]:
 
 
 def _predictions(folder: Path, result: Result) -> Predictions:
-    """For the test part of one fold. Earlier versions wrote them as CSV, rounded."""
+    """Predictions for the test part of one fold. Earlier versions wrote them as CSV, rounded."""
     path = folder / PREDICTIONS_FILE
     earlier = path.with_suffix(".csv")
     found = read_predictions(earlier if earlier.is_file() and not path.is_file() else path)
@@ -150,7 +153,7 @@ def _predictions(folder: Path, result: Result) -> Predictions:
 
 
 def _matching_store(path: str | Path, tested: Predictions) -> Store | None:
-    """The store, if it is there and holds the tested pictures with the same ages."""
+    """The store, if it exists and holds the tested pictures with the same ages; else None."""
     try:
         store = Store(path)
     except WrinkleError:
@@ -162,7 +165,7 @@ def _matching_store(path: str | Path, tested: Predictions) -> Store | None:
 
 
 def _command(command: str) -> str:
-    """The command that trains all folds, without where wrinkle was installed."""
+    """The command that trains all folds, without the path of the program."""
     program, *words = shlex.split(command)
     if program.endswith(("wrinkle", "wrinkle/__main__.py")):
         program = "wrinkle"
@@ -173,15 +176,15 @@ def _command(command: str) -> str:
 
 
 def _progress(folder: Path, recipe: Recipe) -> str:
-    """How far a run without a result is, in words."""
+    """The progress of a run without a result, in words."""
     for file in sorted(folder.glob(f"*/{STATE_FILE}")):
         epochs = len(_history(file.with_name(HISTORY_FILE)))
         return f"fold {file.parent.name} has trained {epochs} of {recipe.training.epochs} epochs"
-    return f"nothing is trained; run `wrinkle train` to go on with {recipe.name}"
+    return f"nothing is trained; run `wrinkle train` to continue with {recipe.name}"
 
 
 def _history(file: Path) -> History:
-    """The epochs of a fold; empty where none is finished or the file is missing."""
+    """The epochs of a fold; empty if none is finished or the file is missing."""
     if not file.is_file():
         return []
     with file.open(newline="", encoding="utf-8") as lines:

@@ -1,9 +1,9 @@
-"""Recipes: what to train, on what and how, as YAML checked by a schema.
+"""Recipes: model, data and training settings of a run, as YAML checked by a schema.
 
-A recipe's header comment states what it is, its command, its source and what that leaves open; the
-fields are the classes below, and every one of them can be overridden as `section.field=value`.
-`first` names the recipe of a first stage, which is trained before, fold by fold. What else a file
-may hold, sizes, datasets, variants and a base, is in `wrinkle.runs.overlays`.
+A recipe's header comment states what it trains, its command, its source and what the source leaves
+open. Its fields are the classes below; each of them can be overridden as `section.field=value`.
+`first` names the recipe of a first stage, which is trained before it, fold by fold. Sizes,
+datasets, variants and a base are described in `wrinkle.runs.overlays`.
 """
 
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ from wrinkle.settings import (
 
 
 class Term(NamedPart):
-    """A term of the loss; fields beside these are the term's own (see `wrinkle.losses`)."""
+    """A term of the loss; its other fields are those of the term (see `wrinkle.losses`)."""
 
     weight: NotNegative = 1.0
 
@@ -52,7 +52,7 @@ class Term(NamedPart):
 
 
 class Model(NamedPart):
-    """A network; fields beside the name are its own (see `wrinkle models`)."""
+    """A network; its other fields are those of the network (see `wrinkle models`)."""
 
     @model_validator(mode="after")
     def _is_registered(self) -> Self:
@@ -61,11 +61,14 @@ class Model(NamedPart):
 
 
 class Data(Part):
+    """The faces, and how they are split."""
+
     store: str
+    """File made by `wrinkle prepare`."""
     protocol: str
-    """A protocol's name and its whole numbers, such as by-person:5."""
+    """A protocol's name and its integers, such as by-person:5."""
     limit: Count | None = None
-    """At most this many rows in each part of a fold: for reduced runs."""
+    """Largest number of rows in each part of a fold, for reduced runs; None: all."""
 
     @model_validator(mode="after")
     def _protocol_is_registered(self) -> Self:
@@ -74,73 +77,91 @@ class Data(Part):
 
 
 class Input(Part):
+    """The network's input."""
+
     size: Annotated[int, Field(ge=32, le=1024)] = 112
+    """Side in pixels."""
     zoom: Positive = 1.0
+    """Size of the face relative to the default view."""
 
 
 class Optimizer(Part):
+    """The optimizer."""
+
     name: Literal["sgd", "adamw"]
     lr: Positive
+    """Full learning rate, which the schedule scales."""
     momentum: Strength = 0.9
-    """Of SGD, which is Nesterov's; AdamW does not read it."""
+    """Nesterov momentum of SGD; AdamW ignores it."""
     weight_decay: NotNegative = 0.0
     head_lr_factor: Positive = 1.0
+    """Learning rate of the heads, relative to `lr`."""
 
 
 class Schedule(Part):
+    """The learning-rate schedule."""
+
     name: Literal["step", "cosine"] = "cosine"
     steps: tuple[Count, ...] = ()
-    """Epochs at whose start the rate is multiplied by `factor` (schedule `step`)."""
+    """Numbers of epochs after which the rate is multiplied by `factor` (schedule `step`)."""
     factor: Annotated[float, Field(gt=0, le=1)] = 0.1
     warmup_epochs: NotNegative = 0.0
+    """Length of the linear warm-up."""
 
     @model_validator(mode="after")
     def _steps_belong_to_step(self) -> Self:
         if (self.name == "step") != bool(self.steps):
-            raise ValueError("steps: list the epochs for schedule 'step', leave out for 'cosine'")
+            raise ValueError("steps: list the epochs for schedule 'step', omit it for 'cosine'")
         return self
 
 
 class Training(Part):
+    """Settings of the training loop."""
+
     epochs: Count
     batch: Annotated[int, Field(ge=2)]
-    """Pictures a step, over all processes together."""
+    """Pictures in a step, over all processes."""
     precision: Literal["float32", "bf16"] = "float32"
     clip: Positive | None = None
-    """Largest norm of the gradient."""
+    """Largest norm of the gradient; None: not clipped."""
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Decay of the running average of the weights, which is then what is validated and kept."""
+    """Decay of the weights' moving average, which is then validated and saved; None: no average."""
     balance: Probability = 0.0
-    """Exponent: a row's chance ∝ (1 / smoothed frequency of its age)^balance."""
+    """Exponent: a row is drawn with probability ∝ (1 / smoothed frequency of its age)^balance."""
     validate_every: Count = 1
+    """Epochs between validations."""
     choose: Literal["best", "last"] = "best"
+    """The epoch whose model is saved: that of the lowest validation MAE, or the last."""
     checkpoint_every_steps: Count = 200
     workers: Annotated[int, Field(ge=0)] = 1
+    """Processes that decode faces."""
     mirror_average: bool = True
-    """Evaluation averages a picture's and its mirror's distributions."""
+    """In evaluation, average the prediction with that for the mirror image."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
 
 class Recipe(Part):
+    """A recipe."""
+
     INERT: ClassVar = ("training.workers", "training.checkpoint_every_steps")
-    """Fields that change nothing of the result: a run may go on with other values of these."""
+    """Fields that do not affect the result: a run may be resumed with other values of these."""
     SHARED: ClassVar = ("data.", "input.", "training.seed=", "training.workers=")
-    """Overrides that hold for the first stage too; `first.section.field=value` is for it alone."""
+    """Overrides that the first stage gets too; `first.section.field=value` is for it only."""
 
     name: str = ""
-    """Folder under `runs/`; by default the file's place below `recipes/` and what was chosen there:
+    """Folder in `runs/`; by default the file's path below `recipes/` and the choices, such as
     adpf/utkface-small-no_ranking."""
     plugins: tuple[str, ...] = ()
     """Python files that register models, heads, losses, datasets or protocols, relative to the
     recipe. A run keeps a copy of each."""
     model: Model
     init: str = "none"
-    """none, imagenet, a packaged model's name, or a file: ImageNet weights or a wrinkle checkpoint.
-    In a recipe file also {recipe, size, dataset, variant}: the model of that recipe's run."""
+    """none, imagenet, a packaged model's name, or a file of ImageNet weights or of a model. In a
+    recipe file also {recipe, size, dataset, variant}: the model of that recipe's run."""
     init_classifier: bool = True
-    """Whether the classifier too comes from `init`, where that has one of the same ages."""
+    """Whether to load the heads from `init` too, if it has heads for the same ages."""
     first: "Recipe | None" = None
-    """The first stage, whose network of the same fold is put into this one."""
+    """The first stage, whose network of the same fold becomes a part of this one."""
     data: Data
     input: Input = Input()
     augment: Augment = Augment()
@@ -158,28 +179,32 @@ class Recipe(Part):
                 if value != other[field]:
                     raise ValueError(
                         f"first: {part}.{field} is {other[field]!r} there, {value!r} here; both "
-                        "stages see the same folds the same way"
+                        "stages need the same folds and the same input"
                     )
         return self
 
     def to_yaml(self) -> str:
+        """Return the recipe as YAML, with every field."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
     def resolved(self) -> dict[str, Any]:
-        """Every field, as {"section.field": value}; plug-ins by their content."""
+        """Return every field as {"section.field": value}; plug-ins by their SHA-256."""
         plugins = [entry["sha256"] for entry in plugin_entries(self.plugins)]
         return flatten({**self.model_dump(mode="json"), "plugins": plugins})
 
 
 def load_recipe(path: str | Path, overrides: list[str] | None = None) -> Recipe:
-    """The recipe in a YAML file, as `overrides` choose and change it.
+    """Load a recipe.
 
     Args:
-        path: the file.
+        path: a YAML file.
         overrides: choices such as `size=small`, and fields such as `training.epochs=2`.
 
+    Returns:
+        The recipe with the overrides applied.
+
     Raises:
-        WrinkleError: one line naming the file, the field, its value and the choices.
+        WrinkleError: the recipe is invalid; names the file, the field, its value and the choices.
     """
     path = Path(path)
     asked, changes = {}, []
@@ -210,7 +235,7 @@ def load_recipe(path: str | Path, overrides: list[str] | None = None) -> Recipe:
 
 
 def _first(first: Any, path: Path, chosen: Mapping[str, str | None], changes: list[str]) -> Any:
-    """A recipe's first stage with the overrides that concern it; a reference is loaded."""
+    """A recipe's first stage with the overrides that apply to it; a reference is loaded."""
     own = [change.removeprefix("first.") for change in changes if change.startswith("first.")]
     if isinstance(first, str):
         first = {"recipe": first}
@@ -229,7 +254,7 @@ def _first(first: Any, path: Path, chosen: Mapping[str, str | None], changes: li
 
 
 def _model_of(path: Path, chosen: Mapping[str, str | None]) -> str:
-    """The model file of a recipe's run, of the fold that has its protocol's name."""
+    """The model file of a recipe's run, for the fold with the protocol's name."""
     fields = overlaid(read_recipe(path), chosen)
     try:
         fold = fields["data"]["protocol"]
@@ -239,7 +264,7 @@ def _model_of(path: Path, chosen: Mapping[str, str | None]) -> str:
 
 
 def _override(content: Any, override: str) -> None:
-    """Set one field; in the list of losses a term is found by its name: `loss.dldl_v2.sigma=3`."""
+    """Set one field; in the list of losses a term is found by name: `loss.dldl_v2.sigma=3`."""
     field, equals, text = override.partition("=")
     *sections, last = field.strip().split(".")
     if not equals or not last or not all(sections):
@@ -263,7 +288,12 @@ def _override(content: Any, override: str) -> None:
 
 
 def flatten(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} → {"a.b": 1}."""
+    """Flatten nested mappings: {"a": {"b": 1}} → {"a.b": 1}.
+
+    Args:
+        content: the nested mapping.
+        prefix: of all keys.
+    """
     flat: dict[str, Any] = {}
     for key, value in content.items():
         if isinstance(value, dict):

@@ -1,8 +1,9 @@
-"""What was measured with the recipes: finished runs → recipes/results.csv → recipes/RESULTS.md.
+"""Results of the recipes: finished runs → recipes/results.csv → recipes/RESULTS.md.
 
     python -m wrinkle.runs.results recipes runs/adpf/utkface-small --time "25 min"
 
-appends a line for the run to results.csv and writes RESULTS.md anew; without a run it only writes.
+appends a line for the run to results.csv and writes RESULTS.md. Without a run it only writes
+RESULTS.md.
 """
 
 import argparse
@@ -23,7 +24,7 @@ COLUMNS = (
     *("recipe", "dataset", "size", "variant", "start", "seed", "epochs", "device", "folds"),
     *("mae", "deviation", "mae_all", "cs5", "validation_mae", "time", "note"),
 )
-"""Of results.csv. RESULTS.md has a table for each recipe, with these headings where they differ:"""
+"""Columns of results.csv."""
 HEADINGS = {
     "mae": "MAE",
     "deviation": "± over folds",
@@ -31,6 +32,7 @@ HEADINGS = {
     "cs5": "CS(5) %",
     "validation_mae": "validation MAE",
 }
+"""Column → heading in RESULTS.md, if it differs."""
 HEAD = """# Results of the recipes
 
 What was measured, each row one run. MAE is the mean absolute error in years on the test part, the
@@ -40,9 +42,15 @@ within 5 years. Runs of size `small` are reduced: do not compare them with publi
 Made from `results.csv` by `python -m wrinkle.runs.results recipes`, which also appends a finished
 run: `python -m wrinkle.runs.results recipes runs/NAME --time "25 min"`."""
 Row = dict[str, str]
+"""A line of results.csv: column → value."""
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """Run the command.
+
+    Args:
+        arguments: of the command line; None: the program's.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("recipes", type=Path, help="the folder of recipes")
     parser.add_argument("run", nargs="?", type=Path, help="the folder of a finished run")
@@ -59,7 +67,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The lines of results.csv."""
+    """Read results.csv."""
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
@@ -73,10 +81,14 @@ def write_rows(path: Path, rows: list[Row]) -> None:
 
 
 def row_of(run: Path, recipes: Path) -> Row:
-    """A finished run's line, without time and note.
+    """Return a finished run's line, without time and note.
+
+    Args:
+        run: folder of the run.
+        recipes: folder of the recipes.
 
     Raises:
-        WrinkleError: the folder holds no finished fold, or a run of none of the recipes.
+        WrinkleError: no fold is finished, or the run is not of one of the recipes.
     """
     recipe = load_recipe(run / RECIPE_FILE)
     results = [read_result(file.parent) for file in sorted(run.glob(f"*/{RESULT_FILE}"))]
@@ -84,7 +96,7 @@ def row_of(run: Path, recipes: Path) -> Row:
         raise WrinkleError(f"{run}: no fold is finished")
     chosen = runs_of(recipes).get(recipe.name)
     if chosen is None:
-        raise WrinkleError(f"{run}: {recipe.name} is a run of none of the recipes in {recipes}")
+        raise WrinkleError(f"{run}: {recipe.name} is not a run of a recipe in {recipes}")
     header = read_tensors(run / results[0].fold / MODEL_FILE, "model")[1]
     mae, cs5, n = np.array([(r.mae, 100 * r.cs5, r.n) for r in results]).T
     validation = [r.validation_mae for r in results if r.validation_mae is not None]
@@ -105,7 +117,7 @@ def row_of(run: Path, recipes: Path) -> Row:
 
 
 def runs_of(recipes: Path) -> dict[str, Row]:
-    """The name of every run that a folder's recipes offer → its recipe and choices."""
+    """Return the name of every run that a folder's recipes offer → its recipe and choices."""
     found: dict[str, Row] = {}
     for path in sorted(recipes.rglob("*.yaml")):
         content = read_recipe(path)
@@ -119,7 +131,7 @@ def runs_of(recipes: Path) -> dict[str, Row]:
 
 
 def markdown(rows: list[Row]) -> str:
-    """RESULTS.md: a table for each recipe, without the columns that it leaves empty."""
+    """Return RESULTS.md: a table for each recipe, without empty columns."""
     parts = [HEAD]
     for recipe, group in itertools.groupby(rows, lambda row: row["recipe"]):
         lines = list(group)

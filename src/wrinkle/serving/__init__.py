@@ -1,1 +1,1 @@
-"""The trained network in other people's hands."""
+"""Application of trained networks: `AgeEstimator`, annotated pictures, explanations."""

@@ -1,4 +1,4 @@
-"""Photographs with the faces' boxes and ages drawn on them."""
+"""Drawing of boxes and ages on photographs."""
 
 import os
 from pathlib import Path
@@ -16,13 +16,21 @@ Place = tuple[float, float, float, float]
 
 
 def annotate(image: Image.Image, faces: list[Face]) -> Image.Image:
-    """A copy of an RGB picture with a box, key points and a label such as `34 (27-42)` per face.
+    """Draw a box, key points and a label such as `34 (27-42)` for each face.
 
-    Small faces get `34` only. Labels lie within the picture, beside each other where there is room.
+    Small faces are labelled `34` only. Labels are inside the picture and do not overlap if there is
+    enough space.
+
+    Args:
+        image: RGB; not changed.
+        faces: the most prominent first.
+
+    Returns:
+        The annotated copy.
     """
     result = image.copy()
     draw = ImageDraw.Draw(result)
-    # Large pictures are looked at scaled down.
+    # Large pictures are usually displayed smaller.
     smallest = max(12.0, max(result.size) / 80)
     for face in reversed(faces):  # the most prominent last, on top
         _outline(draw, result.size, face, smallest)
@@ -39,7 +47,7 @@ def _side(face: Face) -> float:
 
 
 def _outline(draw: ImageDraw.ImageDraw, size: tuple[int, int], face: Face, font: float) -> None:
-    """Box and key points; what reaches beyond the picture is drawn along its border."""
+    """Draw box and key points; a box is clipped to the picture."""
     line = max(round(font / 6), round(_side(face) / 90))
     x1, x2 = (min(max(float(x), 0), size[0] - 1) for x in face.box[[0, 2]])
     y1, y2 = (min(max(float(y), 0), size[1] - 1) for y in face.box[[1, 3]])
@@ -56,9 +64,9 @@ def _label(
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
     taken: list[Place],
 ) -> Place:
-    """Write the age above the box or, where there is no room, below it or in its upper edge."""
+    """Write the age above the box or, without space there, below it or at its upper edge."""
     x1, y1, x2, y2 = (float(v) for v in face.box)
-    # ASCII only: Pillow's own font has no dash.
+    # ASCII only: Pillow's default font has no dash.
     text = f"{face.age:.0f} ({face.interval[0]:.0f}-{face.interval[1]:.0f})"
     if draw.textlength(text, font) > min(1.5 * (x2 - x1), size[0]):
         text = f"{face.age:.0f}"
@@ -84,7 +92,14 @@ def _overlap(a: Place, b: Place) -> bool:
 
 
 def save_annotated(prediction: Prediction, folder: Path) -> Path:
-    """Write the annotated picture as a JPEG into a folder, never over another; returns its path.
+    """Write the annotated picture as a JPEG file under a new name.
+
+    Args:
+        prediction: with its picture.
+        folder: where to write.
+
+    Returns:
+        The written file.
 
     Raises:
         WrinkleError: it cannot be written.

@@ -1,4 +1,4 @@
-"""From a photograph to ages: detect → crop → align → network → distribution over ages."""
+"""Age estimation in photographs: detect → crop → align → network → distribution over ages."""
 
 import os
 from collections import deque
@@ -27,8 +27,8 @@ from wrinkle.models.file import load_model
 from wrinkle.models.packaged import model_file
 
 MEMORY_PIXELS = 48_000_000
-"""Pixels of the photographs that are worked on at a time, about 150 MB, and of those that are read
-ahead meanwhile. One photograph may exceed it."""
+"""Largest number of pixels of the photographs in a group, about 150 MB, and of those that are read
+ahead. A single photograph may exceed it."""
 
 
 @dataclass(slots=True)
@@ -44,16 +44,21 @@ class Face:
     age: float
     """Years, as the model's head decodes them: with most heads the mean of the distribution."""
     interval: tuple[float, float]
-    """Years: 90 %, calibrated where the model is (`calibration`), else the distribution's own."""
+    """Years: the 90 % interval, calibrated if the model is (`calibration`), else the central
+    interval of the distribution."""
     distribution: np.ndarray = field(repr=False)
-    """(A,) float32, sums to 1: the network's probability of each of `ages`."""
+    """(A,) float32, sums to 1: the predicted probability of each of `ages`."""
     ages: np.ndarray = field(repr=False)
     """(A,) float32, years, ascending; with all packaged models 0, 1, …, 100."""
     calibration: Calibration | None = field(default=None, repr=False)
-    """The model's, on faces that it was not trained on."""
+    """The model's calibration on faces that it was not trained on; None: not calibrated."""
 
     def at_least(self, age: float) -> float:
-        """P(whoever this is has turned `age`), in [0, 1]; calibrated where the model is."""
+        """Return P(the person is `age` or older), in [0, 1]; calibrated if the model is.
+
+        Args:
+            age: years.
+        """
         if self.calibration is None:
             return probability_at_least(self.distribution, self.ages, age)
         own = np.array([self.age])
@@ -62,17 +67,26 @@ class Face:
 
 @dataclass(slots=True)
 class Prediction:
-    """What became of one picture: its faces, most prominent first, or why it could not be used."""
+    """The result for one picture."""
 
     source: Picture
+    """The picture as it was given."""
     faces: list[Face]
+    """Its faces, most prominent first."""
     error: str | None = None
+    """Why the picture could not be read."""
     image: np.ndarray | None = field(default=None, repr=False)
     """(H, W, 3) uint8 RGB, upright; None if it could not be read."""
 
 
 class AgeEstimator:
     """Estimates the age of every face in photographs.
+
+    Args:
+        model: the network.
+        header: of its model file.
+        device: where it runs.
+        detector: mtcnn, dlib or yunet:FILE.onnx.
 
     Example:
         >>> estimator = AgeEstimator.load()
@@ -98,14 +112,18 @@ class AgeEstimator:
         device: str | None = None,
         detector: str = "mtcnn",
     ) -> Self:
-        """Load a packaged model by name or a model file by path.
+        """Load a packaged model by name, or a model file by path.
 
         Args:
-            device: cpu, cuda, cuda:1, mps; the GPU if there is one when None.
+            model: a packaged model's name, or the path of a model file.
+            device: cpu, cuda, cuda:1 or mps; None: the GPU if there is one, else the CPU.
             detector: mtcnn, dlib or yunet:FILE.onnx.
 
+        Returns:
+            The estimator.
+
         Raises:
-            WrinkleError: no such model or device, or a damaged file; one line.
+            WrinkleError: there is no such model, detector or device, or a file is damaged.
         """
         where = choose_device(device)
         network, header = load_model(model_file(model))
@@ -118,14 +136,15 @@ class AgeEstimator:
             images: one picture as `decode` takes it: a path, a file's content, an open file, a
                 Pillow image, an array or a tensor; or several, of any sizes: an array (N, H, W, 3)
                 or an iterable of such pictures.
-            batch: pictures worked on at a time.
+            batch: pictures in a group.
 
         Returns:
-            For each picture its faces, most prominent first; an empty list where there is none.
+            For each picture its faces, most prominent first; an empty list if there is none.
 
         Raises:
-            ImageError: a picture cannot be read, or `images` is none. `stream` goes on after a
-                picture that cannot be read.
+            ImageError: a picture cannot be read, or `images` is none. `stream` continues after
+                a picture that cannot be read.
+            WrinkleError: `batch` is below 1.
         """
         result = []
         for prediction in self.stream(images, batch):
@@ -137,14 +156,19 @@ class AgeEstimator:
     def stream(
         self, pictures: Picture | Iterable[Picture], batch: int = 32
     ) -> Iterator[Prediction]:
-        """Predict any number of pictures in order, in bounded memory; a bad one costs itself.
+        """Predict any number of pictures in order, in bounded memory.
 
         Args:
-            pictures: as for `predict`; of a generator, less than `batch` pictures are read ahead.
-            batch: pictures worked on at a time; with 1, each comes out before the next is read.
+            pictures: as for `predict`; of a generator, fewer than `batch` are read ahead.
+            batch: pictures in a group; with 1, each result is returned before the next picture is
+                read.
+
+        Yields:
+            The result for each picture; `error` is set for one that cannot be read.
 
         Raises:
             ImageError: `pictures` is neither a picture nor an iterable, or a dict or a set.
+            WrinkleError: `batch` is below 1.
         """
         if not isinstance(batch, int) or batch < 1:
             raise WrinkleError(f"batch is {batch}: give 1 or more")
@@ -160,15 +184,15 @@ class AgeEstimator:
 
     def _faces(self, images: list[np.ndarray]) -> list[list[Face]]:
         detections = self.detector(images) if images else []
-        places = zip(images, detections, strict=True)
-        found = [(image, each) for image, group in places for each in group]
+        pairs = zip(images, detections, strict=True)
+        found = [(image, each) for image, group in pairs for each in group]
         predicted = zip(*self._predict(found), strict=True)
         return [[self._face(each, *next(predicted)) for each in group] for group in detections]
 
     @torch.inference_mode()
     def _predict(self, faces: list[tuple[np.ndarray, Detection]]) -> tuple[np.ndarray, np.ndarray]:
-        """Distributions (N, A) and ages (N,) of the faces at the detected places."""
-        # A CPU's caches hold what a few faces become within the network: a fourth less time.
+        """Distributions (N, A) and ages (N,) of detected faces."""
+        # On a CPU the activations of 8 faces fit into its caches, which saves a fourth of the time.
         batch = 8 if self.device.type == "cpu" else 64
         distributions = [np.empty((0, len(self.ages)), np.float32)]
         ages = [np.empty(0, np.float32)]
@@ -198,8 +222,14 @@ class AgeEstimator:
         )
 
     def inputs(self, faces: list[tuple[np.ndarray, Detection]]) -> tuple[Tensor, Tensor]:
-        """Faces, each with its photograph, as the network takes them: pixels (B, 3, size, size),
-        normalised, and key points (B, 5, 2) in [−1, 1]."""
+        """Compute the network's input for detected faces.
+
+        Args:
+            faces: B pairs of a photograph (H, W, 3) uint8 RGB and a face in it.
+
+        Returns:
+            Pixels (B, 3, S, S), normalised, and key points (B, 5, 2) in [−1, 1].
+        """
         cropped = [crop_face(image, face.key_points, self.spec.crop) for image, face in faces]
         crops = np.stack([crop for crop, _ in cropped])
         points = [
@@ -217,13 +247,13 @@ def _read(source: Picture, content: Picture) -> Prediction:
 
 
 def _decoded(source: Iterator[Picture], batch: int) -> Iterator[list[Prediction]]:
-    """Groups of up to `batch` pictures and `MEMORY_PIXELS`, the next ones read meanwhile.
+    """Groups of up to `batch` pictures and `MEMORY_PIXELS`; the next ones are read in threads.
 
-    A group's list is emptied when the next one is asked for.
+    A group's list is emptied when the next group is requested.
     """
     waiting: deque[tuple[Future[Prediction], int]] = deque()
     pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1))
-    # Files are opened where Ctrl-C does not strike between opening and closing.
+    # Ctrl-C interrupts the main thread only, so files are opened and closed in another one.
     measure = ThreadPoolExecutor(1)
     group: list[Prediction] = []
     pixels = ahead = 0
@@ -248,6 +278,6 @@ def _decoded(source: Iterator[Picture], batch: int) -> Iterator[list[Prediction]
             elif not waiting:
                 return
     finally:
-        # Whoever stops early, by Ctrl-C say, does not wait for what nobody will look at.
+        # When the caller stops early, pictures that were read ahead are not waited for.
         for each in (pool, measure):
             each.shutdown(cancel_futures=True)

@@ -1,4 +1,4 @@
-"""A figure of how a model comes to one face's age: what it looked at, and what each part says."""
+"""Figures that explain a model's prediction for a face, or its patches in many faces."""
 
 from os import PathLike
 
@@ -19,16 +19,23 @@ from wrinkle.serving.explainers import explain_face, explain_many
 
 @torch.inference_mode()
 def explain(estimator: AgeEstimator, picture: Picture) -> Figure:
-    """The most prominent face of a picture under the estimator's model.
+    """Explain the prediction for the most prominent face of a picture.
 
-    Any model: the face as the network sees it with its key points, and the distribution over ages.
-    DHAA: the source points of each region on the face, the region as aligned with its target
-    points, and the distribution of every classifier. ADPF: the ranked attention maps on the face,
-    the patches they cut out in order, and the distribution. Distributions are averaged with the
-    mirror picture's, as in prediction.
+    Any model: the network's input with the key points, and the distribution over ages. DHAA: the
+    source points of each region on the face, the aligned region with its target points, and the
+    distribution of every classifier. ADPF: the ranked attention maps on the face, the patches that
+    they select in order, and the distribution. Distributions are averaged with the mirror image's,
+    as in prediction.
+
+    Args:
+        estimator: with the model and the detector.
+        picture: the photograph.
+
+    Returns:
+        The figure.
 
     Raises:
-        ImageError: the picture cannot be read, or shows no face.
+        ImageError: the picture cannot be read or has no face.
     """
     image = decode(picture)
     faces = estimator.detector([image])[0]
@@ -43,10 +50,18 @@ def explain(estimator: AgeEstimator, picture: Picture) -> Figure:
 
 @torch.inference_mode()
 def gallery(estimator: AgeEstimator, store: Store, count: int) -> Figure:
-    """Where a network with attention maps or patches looks, in `count` faces of a store.
+    """Draw the attention maps and patches of a network for faces of a store.
 
-    The faces are evenly spread over the store's, in the order of their ages. WrinkleError for a
-    model without patches, or less than one face.
+    Args:
+        estimator: with the model.
+        store: the faces.
+        count: how many; they are taken at equal distances in the order of age.
+
+    Returns:
+        The figure.
+
+    Raises:
+        WrinkleError: the model has no patches, or the store has fewer than `count` faces.
     """
     model = estimator.model
     if not 1 <= count <= len(store):
@@ -59,7 +74,15 @@ def gallery(estimator: AgeEstimator, store: Store, count: int) -> Figure:
 
 
 def store_inputs(store: Store, rows: np.ndarray, spec: InputSpec) -> tuple[Tensor, Tensor, Tensor]:
-    """Faces of a store as a network sees them: pixels (B, 3, S, S), key points (B, 5, 2) in
-    [−1, 1], ages (B,) in years."""
+    """Return a network's inputs for rows of a store.
+
+    Args:
+        store: the faces.
+        rows: (B,).
+        spec: the network's input.
+
+    Returns:
+        Pixels (B, 3, S, S), normalised, key points (B, 5, 2) in [−1, 1] and ages (B,) in years.
+    """
     crops = np.stack([store.image(int(row)) for row in rows])
     return *spec(crops, store.key_points[rows]), torch.from_numpy(store.ages[rows])

@@ -1,1 +1,1 @@
-"""Training: recipes, one loop, schedules, checkpoints."""
+"""Training: one step, the loop, optimizers and schedules, checkpoints, folds."""

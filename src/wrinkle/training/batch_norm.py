@@ -1,7 +1,7 @@
-"""Batch norm over the whole batch when several processes on CPUs share it.
+"""Batch norm over the complete batch when several processes on CPUs divide it.
 
-PyTorch's SyncBatchNorm needs a GPU. Without it two processes would normalise half a batch each, and
-two runs of one recipe would differ by more than rounding.
+PyTorch's SyncBatchNorm needs a GPU. Without shared statistics two processes would normalise half a
+batch each, and their run would differ from that of one process by more than rounding.
 """
 
 from typing import Any
@@ -12,30 +12,32 @@ from torch import distributed as dist
 
 
 class Total(torch.autograd.Function):
-    """Sum of a tensor over all processes; the gradient is summed likewise."""
+    """Sum of a tensor over all processes; its gradient is summed over them too."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
+        """x of any shape → its sum over all processes, of the same shape."""
         total = x.contiguous().clone()
         dist.all_reduce(total)
         return total
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        """Gradient of the sum → gradient of x."""
         return Total.forward(ctx, gradients[0])
 
 
 def total(x: Tensor) -> Tensor:
-    """Sum of a tensor over all processes, with its gradient."""
+    """The sum of a tensor over all processes, of the same shape; differentiable."""
     summed: Tensor = Total.apply(x)  # type: ignore[no-untyped-call]
     return summed
 
 
 class SharedBatchNorm2d(nn.BatchNorm2d):
-    """BatchNorm2d whose training statistics are those of all processes' pictures together."""
+    """BatchNorm2d whose training statistics are computed over the pictures of all processes."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) → same shape; B may differ between the processes."""
+        """x (B, C, H, W) → the same shape; B may differ between processes."""
         if not self.training:
             return super().forward(x)
         wide = x.float()
@@ -45,13 +47,13 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
         mean = total(wide.sum((0, 2, 3))) / count
         centred = wide - mean[:, None, None]
         variance = total(centred.square().sum((0, 2, 3))) / count
-        self._remember(mean.detach(), variance.detach() * count / (count - 1))
+        self._update_running(mean.detach(), variance.detach() * count / (count - 1))
         y: Tensor = centred * (variance + self.eps).rsqrt()[:, None, None]
         y = y * self.weight[:, None, None] + self.bias[:, None, None]
         return y.to(x.dtype)
 
     @torch.no_grad()
-    def _remember(self, mean: Tensor, variance: Tensor) -> None:
+    def _update_running(self, mean: Tensor, variance: Tensor) -> None:
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
@@ -62,14 +64,29 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
 
 
 def share_batch_norm(model: nn.Module, device: torch.device) -> None:
-    """Make every BatchNorm2d count all processes' pictures; tensors and their names stay.
+    """Replace every BatchNorm2d below `model` by one that uses all processes' pictures, in place.
 
-    device: where the model trains; on a GPU the layers become PyTorch's own SyncBatchNorm.
+    Parameters and buffers are the same objects under the same names. Call it before the optimizer
+    is made.
+
+    Args:
+        model: the network, in training.
+        device: where the model trains; on a GPU the layers become PyTorch's own SyncBatchNorm.
     """
     if device.type == "cuda":
         nn.SyncBatchNorm.convert_sync_batchnorm(model)
         return
-    for module in model.modules():
-        if type(module) is nn.BatchNorm2d:
-            # The layer keeps its weights and hooks; only what a forward pass does changes.
-            module.__class__ = SharedBatchNorm2d
+    for name, child in model.named_children():
+        if type(child) is nn.BatchNorm2d:
+            setattr(model, name, _shared(child))
+        else:
+            share_batch_norm(child, device)
+
+
+def _shared(norm: nn.BatchNorm2d) -> SharedBatchNorm2d:
+    """A SharedBatchNorm2d with the parameters and buffers of `norm`."""
+    shared = SharedBatchNorm2d(norm.num_features, norm.eps, norm.momentum)
+    shared.weight, shared.bias = norm.weight, norm.bias
+    shared.running_mean, shared.running_var = norm.running_mean, norm.running_var
+    shared.num_batches_tracked = norm.num_batches_tracked
+    return shared.train(norm.training)

@@ -22,11 +22,17 @@ def model_card(
     device: torch.device,
     validation_mae: float | None,
 ) -> dict[str, Any]:
-    """What the model is, what input it expects and where it comes from.
+    """Return the header: network, expected input and provenance.
 
     Args:
-        epochs: finished ones.
-        validation_mae: years, None where the model was not validated.
+        recipe: of the run.
+        network: the network.
+        spec: its input.
+        store: the faces that it was trained on.
+        fold: with the rows that the run uses.
+        epochs: number of finished epochs.
+        device: where it was trained.
+        validation_mae: years; None: not validated.
     """
     parts = {name: len(getattr(fold, name)) for name in ("train", "validation", "test")}
     return {
@@ -54,5 +60,5 @@ def model_card(
 
 
 def device_name(device: torch.device) -> str:
-    """The GPU's name, or the kind of device."""
+    """Return the GPU's name, or the type of another device."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

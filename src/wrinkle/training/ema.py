@@ -1,4 +1,4 @@
-"""The running average of a network's weights."""
+"""The exponential moving average of a network's weights."""
 
 import torch
 from torch import nn
@@ -6,7 +6,13 @@ from torch import nn
 
 @torch.no_grad()
 def update_average(average: nn.Module, network: nn.Module, decay: float) -> None:
-    """average ← decay · average + (1 − decay) · network, in place; counters are copied."""
+    """Update an average in place: average ← decay · average + (1 − decay) · network.
+
+    Args:
+        average: a copy of the network; its integer counters are copied.
+        network: the network.
+        decay: in [0, 1).
+    """
     new = network.state_dict()
     for name, tensor in average.state_dict().items():
         if tensor.is_floating_point():
@@ -16,5 +22,10 @@ def update_average(average: nn.Module, network: nn.Module, decay: float) -> None
 
 
 def decay_at(decay: float, step: int) -> float:
-    """The decay at a step (0-based): smaller at first, so that the random start is forgotten."""
+    """Return the decay at a step; it is smaller at first, to remove the initial weights.
+
+    Args:
+        decay: the final decay, in (0, 1).
+        step: number of the step from 0.
+    """
     return min(decay, (1 + step) / (10 + step))

@@ -1,4 +1,4 @@
-"""What a network computes once for each row before training, kept in a file beside its state."""
+"""Row extras: tensors that a network computes once for each row, stored in the fold's folder."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -28,17 +28,26 @@ def plain_views(
     what: str,
     batch: int = 64,
 ) -> Iterator[Tensor]:
-    """Faces of `rows` without augmentation, batches (B, 3, S, S) in [0, 1], with a progress bar.
+    """Read faces without augmentation, with a progress bar.
 
     Args:
-        between: called after every batch; an exception of it ends the work in order.
-        what: the bar's label.
+        store: the faces.
+        rows: (N,).
+        spec: the network's input.
+        device: where the batches will be.
+        workers: processes that decode faces.
+        between: called after every batch; it may raise an exception to stop.
+        what: label of the progress bar.
+        batch: faces in a batch.
+
+    Yields:
+        Batches (B, 3, S, S) in [0, 1].
     """
     starts = range(0, len(rows), batch)
     draws = [[Draw(0, int(row), 0) for row in rows[start : start + batch]] for start in starts]
     loader = create_loader(Faces(store, spec), draws, workers, device)
-    quiet = 0.5 if sys.stderr.isatty() else 30
-    with tqdm(total=len(rows), desc=what, unit="img", mininterval=quiet) as bar:
+    interval = 0.5 if sys.stderr.isatty() else 30
+    with tqdm(total=len(rows), desc=what, unit="img", mininterval=interval) as bar:
         for item in read_batches(loader, device):
             yield spec.pixels(item.crop, item.matrix)
             bar.update(len(item.crop))
@@ -46,16 +55,20 @@ def plain_views(
 
 
 def has_row_extras(network: AgeModel) -> bool:
-    """Whether the network defines `row_extras`."""
+    """Return whether a network defines `row_extras`."""
     return type(network).row_extras is not AgeModel.row_extras
 
 
 @torch.inference_mode()
 def compute_extras(network: AgeModel, views: Iterable[Tensor]) -> dict[str, Tensor]:
-    """`row_extras` of plain views and of their mirror images: by name, (N, 2, …).
+    """Compute row extras of plain views and of their mirror images.
 
     Args:
-        views: batches (B, 3, S, S) in [0, 1], as `plain_views` gives them.
+        network: the network; it is left in evaluation mode.
+        views: batches (B, 3, S, S) in [0, 1], as `plain_views` yields them.
+
+    Returns:
+        Name → (N, 2, …), on the CPU.
     """
     found: dict[str, list[Tensor]] = {}
     network.eval()
@@ -69,14 +82,31 @@ def compute_extras(network: AgeModel, views: Iterable[Tensor]) -> dict[str, Tens
 
 
 def write_extras(folder: Path, rows: np.ndarray, extras: dict[str, Tensor]) -> None:
-    """Write the extras of some rows to the fold's folder."""
+    """Write row extras to the fold's folder.
+
+    Args:
+        folder: of the fold.
+        rows: (N,) rows of the store.
+        extras: name → (N, 2, …).
+    """
     write_tensors(
         folder / EXTRAS_FILE, {"rows": torch.from_numpy(rows), **extras}, {"kind": "extras"}
     )
 
 
 def read_extras(folder: Path, count: int) -> dict[str, np.ndarray]:
-    """Extras of all `count` rows of a store, (count, 2, …) float32; NaN where not computed."""
+    """Read row extras from the fold's folder.
+
+    Args:
+        folder: of the fold.
+        count: number of rows of the store.
+
+    Returns:
+        Name → (count, 2, …) float32; NaN in rows that were not computed.
+
+    Raises:
+        WrinkleError: the file is damaged.
+    """
     tensors, _ = read_tensors(folder / EXTRAS_FILE, "extras")
     rows = tensors.pop("rows").numpy()
     every = {}

@@ -1,4 +1,4 @@
-"""Train any folds of a recipe, test each, and gather one table."""
+"""Training and test of a recipe's folds."""
 
 import json
 import shlex
@@ -36,22 +36,24 @@ from wrinkle.training.score_fold import score_fold
 def train(
     recipe: Recipe, folds: str | None = None, runs: str | Path = "runs", command: str | None = None
 ) -> list[Result]:
-    """Train folds of a recipe and test each; a stopped run continues where it was.
+    """Train folds of a recipe and test each; a stopped run is resumed.
 
-    Everything goes to `runs/<recipe name>/`: the recipe, a folder for each fold, and results.csv
-    and results.md of the finished folds, which are also printed. A first stage has its own folder
-    beside it, which other recipes with the same first stage share. Finished folds are not trained
-    again. Several processes, on one host or many, may train different folds in one folder.
+    Everything is written to `runs/<recipe name>/`: the recipe, a folder for each fold, and
+    results.csv and results.md of the finished folds, which are also printed. A first stage has a
+    folder of its own in `runs`, which recipes with the same first stage share. Finished folds are
+    not trained again. Several processes, on one host or many, may train different folds of one run.
 
     Args:
+        recipe: what to train.
         folds: numbers from 1, such as "1-10", "3" or "1,4-6"; None: all.
-        command: what is noted as the command of this run; the program's own by default.
+        runs: folder of all runs.
+        command: recorded as the command of this run; None: the command line of this program.
 
     Returns:
         The results of these folds.
 
     Raises:
-        WrinkleError: bad input; one line.
+        WrinkleError: the input is invalid.
         wrinkle.training.stop.Stopped: on Ctrl-C or SIGTERM.
     """
     root = Path(runs) / recipe.name
@@ -60,7 +62,7 @@ def train(
     every = protocol.folds(store.columns)
     numbers = parse_folds(folds, len(every))
     chosen = [every[number] for number in numbers]
-    # Without this, Accelerate does not join several processes on CPUs.
+    # Without `cpu`, Accelerate does not connect several processes on CPUs.
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     if accelerator.device.type == "cpu":
         keep_freed_memory()
@@ -70,7 +72,7 @@ def train(
     if not (root / RECIPE_FILE).exists():
         for stage in (recipe, recipe.first):
             if stage is not None:
-                try_out(stage)  # before a folder is made
+                try_out(stage)  # before the run's folder is made
     accelerator.wait_for_everyone()
     command, writer = command or shlex.join(sys.argv), folds or ""
     if accelerator.is_main_process:
@@ -96,13 +98,13 @@ def train(
 def _train_first_stage(
     recipe: Recipe, folders: dict[int, Path], runs: str | Path, command: str
 ) -> None:
-    """Train the first stage of those folds (0-based number → folder) that have not begun."""
+    """Train the first stage for the folds (0-based number → folder) that are not started."""
     if recipe.first is None:
         return
-    begun = (RESULT_FILE, STATE_FILE)
-    fresh = [n for n, f in folders.items() if not any((f / name).exists() for name in begun)]
-    if fresh:
-        train(recipe.first, format_folds(fresh), runs, command)
+    started = (RESULT_FILE, STATE_FILE)
+    new = [n for n, f in folders.items() if not any((f / name).exists() for name in started)]
+    if new:
+        train(recipe.first, format_folds(new), runs, command)
 
 
 def train_fold(
@@ -113,10 +115,18 @@ def train_fold(
     accelerator: Accelerator,
     first: Path | None = None,
 ) -> None:
-    """Train one fold, then test the kept model and write predictions.parquet and result.json.
+    """Train one fold, then test the saved model and write predictions.parquet and result.json.
 
     Args:
-        first: model file of the recipe's first stage, where it has one.
+        recipe: what to train.
+        store: the faces.
+        fold: with the rows that the run uses.
+        folder: of the fold.
+        accelerator: of this process.
+        first: model file of the recipe's first stage, if it has one.
+
+    Raises:
+        WrinkleError: training chooses the best epoch, but the fold has no validation part.
     """
     if recipe.training.choose == "best" and not len(fold.validation):
         raise WrinkleError(
@@ -134,7 +144,18 @@ def train_fold(
 
 
 def parse_folds(text: str | None, count: int) -> list[int]:
-    """0-based fold numbers of "1-10", "3" or "1,4-6", each once and ascending; None: all."""
+    """Parse fold numbers.
+
+    Args:
+        text: numbers and ranges from 1, such as "1-10", "3" or "1,4-6"; None: all.
+        count: number of folds.
+
+    Returns:
+        Numbers from 0, distinct and ascending.
+
+    Raises:
+        WrinkleError: the text is invalid, or a number is out of range.
+    """
     if text is None:
         return list(range(count))
     numbers: set[int] = set()
@@ -150,7 +171,7 @@ def parse_folds(text: str | None, count: int) -> list[int]:
 
 
 def format_folds(numbers: list[int]) -> str:
-    """0-based ascending fold numbers as `parse_folds` reads them, neighbours as a range."""
+    """Format fold numbers, 0-based and ascending, so that `parse_folds` reads them."""
     starts = [n for n in numbers if n - 1 not in numbers]
     ends = [n for n in numbers if n + 1 not in numbers]
     return ",".join(f"{a + 1}-{b + 1}" for a, b in zip(starts, ends, strict=True))

@@ -1,4 +1,4 @@
-"""Before a run: does anything of the test part train, now or before in the model it starts from?"""
+"""Checks before a run that no test data was or will be trained on."""
 
 import sys
 from collections.abc import Sequence
@@ -19,10 +19,22 @@ from wrinkle.runs.folder import LEAKS_FILE, RUN_FILE, read_note
 def check_integrity(
     root: Path, store: Store, protocol: Protocol, folds: Sequence[Fold], writer: str = ""
 ) -> str:
-    """One line for tables on what training and test share; all of it goes to `root`/integrity.csv.
+    """Compare training and test parts, and write what they share to `root`/integrity.csv.
 
-    What was looked for once is not looked for again. WrinkleError for people on both sides where
-    the protocol is not known for it.
+    A run that was compared before is not compared again.
+
+    Args:
+        root: folder of the run.
+        store: the faces.
+        protocol: of the folds.
+        folds: with the rows that the run uses.
+        writer: as for `wrinkle.files.replace_file`.
+
+    Returns:
+        One line for tables.
+
+    Raises:
+        WrinkleError: training and test share people, and the protocol does not allow it.
     """
     if (root / RUN_FILE).exists() and (root / LEAKS_FILE).exists():
         return str(read_note(root)["integrity"])
@@ -36,17 +48,26 @@ def check_integrity(
 
 
 def check_start(init: str, store: Store, folds: Sequence[Fold]) -> None:
-    """WrinkleError where the model file that a run starts from has learned from test pictures."""
+    """Check that the model that a run starts from was not trained on test pictures.
+
+    Args:
+        init: the recipe's start.
+        store: the faces.
+        folds: that will be trained.
+
+    Raises:
+        WrinkleError: it was trained on test pictures.
+    """
     try:
         header = read_tensors(start_file(init), "model")[1]
-    except WrinkleError:  # none, ImageNet, another program's file, or what `load_initial` refuses
+    except WrinkleError:  # no model file of wrinkle; `load_initial` reports other errors
         return
     known = learned(header["provenance"], store)
     for fold in folds:
         seen = np.intersect1d(fold.test, known)
         if len(seen):
             raise WrinkleError(
-                f"init {init} has learned from {len(seen):,} of the {len(fold.test):,} pictures "
-                f"that fold {fold.name} tests, such as {store.columns['name'][int(seen[0])]}: "
-                "start from a model of other data, or of this fold's own training part"
+                f"init {init} was trained on {len(seen):,} of the {len(fold.test):,} test pictures "
+                f"of fold {fold.name}, such as {store.columns['name'][int(seen[0])]}: "
+                "start from a model of other data, or of this fold's training part"
             )

@@ -1,4 +1,4 @@
-"""What a run tells of itself while it trains: a progress bar, TensorBoard, history.csv."""
+"""Logs of a run: progress bar, TensorBoard, history.csv."""
 
 import csv
 import io
@@ -13,18 +13,20 @@ from wrinkle.files import replace_file
 from wrinkle.runs.folder import HISTORY_FILE
 
 Losses = Mapping[str, float]
-"""The loss under "loss", and each of its terms by name: means over an epoch so far."""
+"""Name → mean over an epoch so far: "loss", and each of its terms."""
 
 
 class Log:
-    """Progress of one fold; silent in all processes but the main one.
+    """Progress of one fold, shown and written by the main process only.
 
     Args:
-        folder: the fold's.
+        folder: of the fold.
         fold: its name.
         pictures: training pictures in an epoch.
-        done: pictures that earlier sessions of the run trained on.
+        epochs: number of epochs.
+        done: pictures that were trained on before the run was stopped.
         first_step: step from which TensorBoard's events are replaced.
+        active: whether this is the main process.
     """
 
     def __init__(
@@ -59,15 +61,17 @@ class Log:
             self.writer.close()
 
     def step(self, epoch: int, step: int, steps: int, losses: Losses, rate: float) -> None:
-        """Show where the run is.
+        """Show and log the progress.
 
         Args:
-            epoch: 0-based.
-            step: finished steps of this epoch, of `steps`.
-            rate: the learning rate of the first group of parameters.
+            epoch: number of the epoch from 0.
+            step: finished steps of this epoch.
+            steps: steps in an epoch.
+            losses: so far.
+            rate: the learning rate of the first parameter group.
         """
-        where = f"{self.fold}: epoch {epoch + 1}/{self.epochs} step {step}/{steps}"
-        self.bar.set_description(where, refresh=False)
+        position = f"{self.fold}: epoch {epoch + 1}/{self.epochs} step {step}/{steps}"
+        self.bar.set_description(position, refresh=False)
         self.bar.set_postfix(loss=f"{losses['loss']:.4f}", refresh=False)
         if self.writer is not None:
             for name, value in losses.items():
@@ -75,12 +79,17 @@ class Log:
             self.writer.add_scalar("train/lr", rate, epoch * steps + step)
 
     def validated(self, mae: float, step: int) -> None:
-        """Note a validation's mean absolute error in years."""
+        """Log a validation.
+
+        Args:
+            mae: mean absolute error, years.
+            step: finished steps over all epochs.
+        """
         if self.writer is not None:
             self.writer.add_scalar("validation/mae", mae, step)
 
     def write_history(self, history: Sequence[Mapping[str, float | None]]) -> None:
-        """Write a line for each finished epoch."""
+        """Write history.csv, a line for each finished epoch."""
         if not self.active:
             return
         text = io.StringIO()

@@ -1,9 +1,9 @@
 """The training loop: one fold of one recipe, on one CPU, one GPU or many processes.
 
-Everything random is a function of (seed, step), and a state file holds everything else. So a run
-that was stopped anywhere goes on as if it had not been: on a CPU to the last bit. Several processes
-share each batch and compute what one would, batch norm included, within rounding; only dropout
-draws other numbers in each.
+All random numbers are functions of (seed, step), and a state file holds everything else. A run that
+was stopped at any point therefore continues with the same results, on a CPU to the last bit.
+Several processes divide each batch and compute the same as one process up to rounding, batch norm
+included; only dropout draws different numbers in each process.
 """
 
 import math
@@ -53,14 +53,19 @@ from wrinkle.training.stop import Stopped, StopRequest
 from wrinkle.training.task import Task, step_seed
 
 SHOW_EVERY = 10
-"""Steps between reports of the loss: each one waits for the GPU."""
+"""Steps between reports of the loss, because each report waits for the GPU."""
 
 
 class Trainer:
-    """One fold of a recipe being trained in `folder`, from where its state file stands.
+    """Training of one fold of a recipe, resumed from the state file if there is one.
 
     Args:
-        first: model file of the recipe's first stage, where it has one.
+        recipe: what to train.
+        store: the faces.
+        fold: with the rows that the run uses.
+        folder: of the fold.
+        accelerator: of this process.
+        first: model file of the recipe's first stage, if it has one.
     """
 
     def __init__(
@@ -82,11 +87,7 @@ class Trainer:
         if self.state:
             self.network.load_state_dict(self.state["model"])
         self.spec = InputSpec(
-            recipe.input.size,
-            recipe.input.zoom,
-            store.size,
-            self.network.mean,
-            self.network.std,
+            recipe.input.size, recipe.input.zoom, store.size, self.network.mean, self.network.std
         )
         self._build_data()
 
@@ -100,10 +101,10 @@ class Trainer:
         self.loader = create_loader(self.faces, self.batches, training.workers, self.device)
 
     def train(self) -> None:
-        """Train to the last epoch and leave the chosen model in the folder.
+        """Train to the last epoch; the chosen model is saved in the folder.
 
         Raises:
-            Stopped: Ctrl-C or SIGTERM; the state is written.
+            Stopped: on Ctrl-C or SIGTERM, after the state is written.
             WrinkleError: the loss is not finite.
         """
         epochs, progress = self.recipe.training.epochs, self.progress
@@ -124,15 +125,15 @@ class Trainer:
                     self._train_epoch()
                     self._end_epoch()
             except KeyboardInterrupt as error:
-                # Loaders that a traceback's frames kept alive would be killed, noisily, at the end.
+                # The traceback would keep the loader alive, whose processes then end with an error.
                 del self.loader
                 raise Stopped(
                     f"stopped in epoch {progress.epoch + 1} of {epochs}, fold {self.fold.name}: "
-                    "run the same command again to go on"
+                    "run the same command again to continue"
                 ) from error.with_traceback(None)
 
     def _start(self) -> None:
-        """Run the network's hooks, then set up what a step needs."""
+        """Call the network's hooks, then create what a step needs."""
         training = self.recipe.training
         self._prepare_network()
         self.average: AgeModel | None = None
@@ -144,14 +145,14 @@ class Trainer:
             share_batch_norm(self.network, self.device)
         self.optimizer = create_optimizer(self.network, self.recipe.optimizer)
         restore_optimizer(self.network, self.optimizer, self.state.get("optimizer", {}))
-        # In a distributed run this also sends the main process's weights to the others.
+        # In a distributed run this also copies the main process's weights to the others.
         self.model, self.stepper = self.accelerator.prepare(self.network, self.optimizer)
         if self.average is not None and self.world > 1 and not self.state:
             self.average.load_state_dict(self.network.state_dict())
         self.task = Task(
             self.network, create_loss(self.recipe), self.spec, training.precision == "bf16"
         )
-        # Raw outputs and labels of this epoch so far, for a network or head that learns from them.
+        # Raw outputs and labels of this epoch so far, for `after_epoch`.
         self.keeps_raw = has_after_epoch(self.network)
         if self.keeps_raw and self.world > 1:
             raise WrinkleError(
@@ -163,7 +164,7 @@ class Trainer:
         self.state = {}
 
     def _prepare_network(self) -> None:
-        """`before_training` and `row_extras`, computed by the main process."""
+        """Call `before_training` and `row_extras` in the main process."""
         network, fold = self.network, self.fold
         views = partial(
             plain_views,
@@ -187,7 +188,7 @@ class Trainer:
 
     def _train_epoch(self) -> None:
         training, progress = self.recipe.training, self.progress
-        began, seen_before = time.perf_counter(), progress.seen
+        started, seen_before = time.perf_counter(), progress.seen
         self.totals = {
             name: torch.tensor(value, dtype=torch.float64, device=self.device)
             for name, value in progress.sums.items()
@@ -203,16 +204,16 @@ class Trainer:
             self.log.bar.update(size)
             if progress.step % SHOW_EVERY == 0:
                 self._show()
-            if self._agree(self.stop.requested):
+            if self._any_process(self.stop.requested):
                 self._save_state()
                 raise KeyboardInterrupt
             if progress.step % training.checkpoint_every_steps == 0:
                 self._save_state()
         self._save_state()
-        self.speed = (progress.seen - seen_before) / (time.perf_counter() - began)
+        self.speed = (progress.seen - seen_before) / (time.perf_counter() - started)
 
     def _step(self, batch: Item, size: int) -> dict[str, Tensor]:
-        """One step on this process's share of a batch of `size` → the whole batch's mean losses."""
+        """One step on this process's share of a batch of `size` → mean losses of the full batch."""
         step = self.progress.epoch * self.batches.steps + self.progress.step
         training = self.recipe.training
         torch.manual_seed(step_seed(training.seed, step, self.rank))
@@ -221,7 +222,7 @@ class Trainer:
         )
         set_learning_rate(self.optimizer, factor)
         result = self.task(self.model, batch)
-        # Processes' gradients are averaged: weigh each by its share of the batch.
+        # Gradients are averaged over processes, so each is weighted by its share of the batch.
         share = len(batch.age) * self.world / size
         self.stepper.zero_grad()
         self.accelerator.backward(result.loss * share)
@@ -240,7 +241,7 @@ class Trainer:
         return losses
 
     def _end_epoch(self) -> None:
-        """Validate, keep the model if it is the one to keep, and write all that down."""
+        """Call `after_epoch`, validate, save the model if it is chosen, and write the state."""
         training, progress = self.recipe.training, self.progress
         if self.keeps_raw:
             for network in filter(None, (self.network, self.average)):
@@ -248,9 +249,8 @@ class Trainer:
             self.raws, self.labels = [], []
         last = progress.epoch + 1 == training.epochs
         score = None
-        if len(self.fold.validation) and (
-            last or (progress.epoch + 1) % training.validate_every == 0
-        ):
+        due = last or (progress.epoch + 1) % training.validate_every == 0
+        if due and len(self.fold.validation):
             score = self._validate()
         progress.history.append(
             {
@@ -273,7 +273,7 @@ class Trainer:
         self.log.write_history(progress.history)
 
     def _validate(self) -> float:
-        """Mean absolute error in years over the validation part, shared by the processes."""
+        """Mean absolute error in years on the validation part, which the processes divide."""
         rows, training = self.fold.validation[self.rank :: self.world], self.recipe.training
         found = predict_store(
             self.average or self.network.eval(),
@@ -293,8 +293,8 @@ class Trainer:
             total = self.accelerator.reduce(total, "sum")
         return float(total) / len(self.fold.validation)
 
-    def _agree(self, requested: bool) -> bool:
-        """Whether any process was asked to stop; they compare notes every few steps."""
+    def _any_process(self, requested: bool) -> bool:
+        """Whether any process was asked to stop; processes communicate every few steps only."""
         if self.world == 1:
             return requested
         if self.progress.step % SHOW_EVERY and self.progress.step < self.batches.steps:

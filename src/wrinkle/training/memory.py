@@ -1,4 +1,4 @@
-"""Keeping freed memory at hand, for training on CPUs."""
+"""A setting of the memory allocator for training on CPUs."""
 
 import ctypes
 import platform
@@ -7,12 +7,13 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 
 
 def keep_freed_memory() -> None:
-    """Have glibc's malloc keep large blocks for the next step instead of giving them back.
+    """Make glibc's malloc reuse freed blocks instead of returning them to the kernel.
 
-    A training step frees and asks again for the same hundreds of megabytes; by default each block
-    comes fresh from the kernel, page by page. Does nothing where the C library is not glibc.
-    Measured on 1 core, batch 32 at 112 pixels, CPU seconds a step: EfficientNet-Lite0 0.77 → 0.71
-    and 0.87 → 0.75, ResNet-18 1.42 → 1.28 and no gain (two runs each); memory +5 %.
+    A training step frees and allocates the same hundreds of megabytes each time. By default the
+    kernel maps each large block anew, page by page. Does nothing where the C library is not glibc.
+
+    Measured at batch 64 with 1 thread: EfficientNet-Lite0 takes 17–36 % less CPU time a step and
+    8–19 % more memory; ResNet-18 of width 16 takes 4–7 % less and the same memory.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)

@@ -1,4 +1,4 @@
-"""The network of a recipe as training starts from it, and whether a recipe fits together."""
+"""Construction of a recipe's network, and checks that the parts of a recipe fit together."""
 
 from pathlib import Path
 
@@ -13,32 +13,36 @@ from wrinkle.runs.recipe import Recipe
 
 
 def create_network(recipe: Recipe) -> AgeModel:
-    """The recipe's network with random weights."""
+    """Build a recipe's network with random weights."""
     return create_model(
         recipe.model.name, **{**recipe.model.fields, "input_size": recipe.input.size}
     )
 
 
 def create_loss(recipe: Recipe) -> Loss:
-    """The recipe's loss."""
+    """Build a recipe's loss."""
     return Loss([{"name": t.name, "weight": t.weight, **t.fields} for t in recipe.loss])
 
 
 def build_network(recipe: Recipe, started: bool = False, first: Path | None = None) -> AgeModel:
-    """The recipe's network with its starting weights.
+    """Build a recipe's network with its starting weights.
 
     Args:
-        started: its weights come from a state file; none are loaded here.
-        first: model file of the first stage; None: it is still to be trained.
+        recipe: the recipe.
+        started: load no weights, because they will come from a state file.
+        first: model file of the first stage; None: there is none yet.
+
+    Returns:
+        The network.
 
     Raises:
-        WrinkleError: network, input, loss, start and first stage do not fit together; one line.
+        WrinkleError: network, input, loss, start and first stage do not fit together.
     """
     torch.manual_seed(recipe.training.seed)
     network = create_network(recipe)
     if network.zoom not in (None, recipe.input.zoom):
         raise WrinkleError(
-            f"input.zoom is {recipe.input.zoom:g}; this {recipe.model.name} is for {network.zoom:g}"
+            f"input.zoom is {recipe.input.zoom:g}; this {recipe.model.name} needs {network.zoom:g}"
         )
     create_loss(recipe).check(network)
     if first is None:
@@ -52,10 +56,13 @@ def build_network(recipe: Recipe, started: bool = False, first: Path | None = No
 
 @torch.inference_mode()
 def try_out(recipe: Recipe) -> None:
-    """Run the recipe's network and loss on a blank face.
+    """Run a recipe's network and loss once on a blank face.
+
+    Args:
+        recipe: the recipe.
 
     Raises:
-        WrinkleError: something does not fit.
+        WrinkleError: its parts do not fit together.
     """
     network = build_network(recipe).eval()
     size = recipe.input.size
@@ -66,7 +73,7 @@ def try_out(recipe: Recipe) -> None:
 
 
 def _check_first_stage(recipe: Recipe, network: AgeModel) -> None:
-    """Check that the recipe names the trained network that `network` is built upon."""
+    """Check that the recipe names the trained network that `network` requires."""
     name, first = network.first_stage, recipe.first
     if name is None and first is not None:
         raise WrinkleError(f"{recipe.model.name} is trained in one stage: leave out `first`")
@@ -75,18 +82,18 @@ def _check_first_stage(recipe: Recipe, network: AgeModel) -> None:
     if first is None:
         if recipe.init == "none":
             raise WrinkleError(
-                f"{recipe.model.name} is built upon a trained {name}: name its recipe as `first`, "
-                "or its model file as `init`"
+                f"{recipe.model.name} requires a trained {name}: give its recipe as `first`, or "
+                "its model file as `init`"
             )
         return
     if first.model.name != name:
-        raise WrinkleError(f"first: {first.model.name} is trained there, {name} is needed")
+        raise WrinkleError(f"first: its model is {first.model.name}; {name} is needed")
     with torch.random.fork_rng():
         trial = create_network(recipe)
         fill(trial, create_network(first).state_dict(), f"the first stage, {first.name},")
 
 
 def has_after_epoch(network: AgeModel) -> bool:
-    """Whether the network or its head defines `after_epoch`."""
+    """Return whether a network or its final head defines `after_epoch`."""
     own = type(network).after_epoch is not AgeModel.after_epoch
     return own or type(network.head).after_epoch is not Head.after_epoch

@@ -1,4 +1,4 @@
-"""Optimizers, and learning-rate schedules as pure functions of the step."""
+"""Optimizers, and learning rates as functions of the step."""
 
 import math
 from collections import defaultdict
@@ -11,11 +11,15 @@ from wrinkle.runs import recipe
 
 
 def create_optimizer(model: AgeModel, choice: recipe.Optimizer) -> torch.optim.Optimizer:
-    """SGD with Nesterov momentum, or AdamW.
+    """Create an optimizer: SGD with Nesterov momentum, or AdamW.
 
-    Norms and biases (everything of one dimension) are not decayed. The heads, which a start from
-    ImageNet leaves random, learn at `lr * head_lr_factor`. Each group keeps its own full rate
-    under `base_lr`; `set_learning_rate` scales it.
+    Norms and biases (parameters of one dimension) have no weight decay. The learning rate of the
+    heads, which are random after a start from ImageNet, is `lr * head_lr_factor`. Each parameter
+    group has its full rate as `base_lr`, which `set_learning_rate` scales.
+
+    Args:
+        model: the network.
+        choice: the recipe's optimizer.
     """
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = defaultdict(list)
     for name, parameter in model.named_parameters():
@@ -37,11 +41,20 @@ def create_optimizer(model: AgeModel, choice: recipe.Optimizer) -> torch.optim.O
 def learning_rate_factor(
     schedule: recipe.Schedule, epochs: int, steps_per_epoch: int, step: int
 ) -> float:
-    """Share of the full learning rate at `step` (0-based, over the whole training), in [0, 1].
+    """Return the learning rate at a step as a share of the full rate.
 
-    Warm-up rises linearly and reaches 1 at its last step. `cosine` then falls from 1 to 0 at the
-    end of the last epoch; `step` multiplies by `factor` at the start of each listed epoch, counted
-    from 1 as in "after 20 epochs" = 20.
+    Warm-up rises linearly and reaches 1 at its last step. After it `cosine` falls from 1 to 0 at
+    the end of the last epoch; `step` multiplies the rate by `factor` after each number of epochs in
+    `steps`.
+
+    Args:
+        schedule: the recipe's schedule.
+        epochs: number of epochs.
+        steps_per_epoch: number of steps in an epoch.
+        step: number of the step from 0, over all epochs.
+
+    Returns:
+        The share, in [0, 1].
     """
     warmup = round(schedule.warmup_epochs * steps_per_epoch)
     if step < warmup:
@@ -53,5 +66,6 @@ def learning_rate_factor(
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Set the rate of every parameter group to `factor` times its full rate."""
     for group in optimizer.param_groups:
         group["lr"] = group["base_lr"] * factor

@@ -12,7 +12,13 @@ from wrinkle.runs.folder import RESULT_FILE, Result, read_note, read_result
 
 
 def write_table(root: Path, names: list[str], writer: str) -> None:
-    """results.csv and results.md over the folds in `names` that are done, whoever did them."""
+    """Write results.csv and results.md of all finished folds.
+
+    Args:
+        root: folder of the run.
+        names: of all folds of its protocol.
+        writer: as for `wrinkle.files.replace_file`.
+    """
     done = [name for name in names if (root / name / RESULT_FILE).exists()]
     results = [read_result(root / name) for name in done]
     fields = [name for name in Result.__dataclass_fields__ if name != "classifiers"]
@@ -22,11 +28,16 @@ def write_table(root: Path, names: list[str], writer: str) -> None:
     text += f"\n{read_note(root)['integrity']}\n"
     replace_file(root / "results.md", text.encode(), writer)
     if done != [name for name in names if (root / name / RESULT_FILE).exists()]:
-        write_table(root, names, writer)  # others have ended meanwhile
+        write_table(root, names, writer)  # other processes have finished folds meanwhile
 
 
 def format_table(results: list[Result], folds: int) -> str:
-    """Markdown: a line per fold, mean ± standard deviation over folds, and all pictures at once."""
+    """Return a Markdown table of scores: each fold, mean ± standard deviation, all pictures.
+
+    Args:
+        results: of the finished folds.
+        folds: number of folds of the protocol.
+    """
     lines = ["| fold | pictures | MAE | CS(5) % |", "|---|---:|---:|---:|"]
     lines += [f"| {r.fold} | {r.n} | {r.mae:.3f} | {100 * r.cs5:.1f} |" for r in results]
     if len(results) > 1:
@@ -44,7 +55,14 @@ def format_table(results: list[Result], folds: int) -> str:
 
 
 def format_classifiers(results: list[Result]) -> str:
-    """Markdown: the MAE of every classifier of the model, mean ± deviation over folds."""
+    """Return a Markdown table of each classifier's MAE, mean ± standard deviation over folds.
+
+    Args:
+        results: of the finished folds.
+
+    Returns:
+        The table; empty if the model has one classifier only.
+    """
     if not results or not results[0].classifiers:
         return ""
     lines = ["", "| classifier | MAE |", "|---|---:|"]
@@ -56,6 +74,7 @@ def format_classifiers(results: list[Result]) -> str:
 
 
 def to_csv(rows: Sequence[Sequence[object]]) -> bytes:
+    """Return rows as CSV in UTF-8."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue().encode()

@@ -1,4 +1,4 @@
-"""The folder of a run: whether it holds this recipe, and what is written before training."""
+"""The folder of a run: check that it is of a recipe, and files written before training."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,16 @@ from wrinkle.runs.recipe import Recipe, load_recipe
 
 
 def check_folder(root: Path, recipe: Recipe, data: str) -> None:
-    """WrinkleError when `root` holds a run of another recipe or of other data."""
+    """Check that a folder is new, or of a run of the same recipe and data.
+
+    Args:
+        root: folder of the run.
+        recipe: of the run.
+        data: fingerprint of the store.
+
+    Raises:
+        WrinkleError: it holds a run of another recipe or of other data.
+    """
     if not (root / RECIPE_FILE).exists():
         return
     old = load_recipe(root / RECIPE_FILE).resolved()
@@ -22,17 +31,27 @@ def check_folder(root: Path, recipe: Recipe, data: str) -> None:
         if old.get(field) != new.get(field) and field.removeprefix("first.") not in Recipe.INERT
     ]
     if read_note(root)["data"] != data:
-        differences.append(f"{recipe.data.store} holds other pictures or labels than then")
+        differences.append(f"{recipe.data.store} now holds other pictures or labels")
     if differences:
         raise WrinkleError(
             f"{root} holds a run of another recipe ({'; '.join(differences)}): "
-            "give this one a name of its own (name=...) or remove that folder"
+            "give this one another name (name=...) or remove that folder"
         )
 
 
 def write_folder(
     root: Path, recipe: Recipe, data: str, command: str, integrity: str, writer: str
 ) -> None:
+    """Write run.json, the recipe, and copies of its plug-ins.
+
+    Args:
+        root: folder of the run.
+        recipe: of the run.
+        data: fingerprint of the store.
+        command: that started the run.
+        integrity: what training and test share, in one line.
+        writer: as for `wrinkle.files.replace_file`.
+    """
     note = {"command": command, "data": data, "integrity": integrity}
     replace_file(root / RUN_FILE, json.dumps(note).encode(), writer)
     copies = tuple(f"{PLUGINS_FOLDER}/{Path(file).name}" for file in recipe.plugins)

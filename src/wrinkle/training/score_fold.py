@@ -1,4 +1,4 @@
-"""After training: a fold's model is calibrated and tested."""
+"""Calibration and test of a fold's model after training."""
 
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,17 @@ def score_fold(
 ) -> Result:
     """Calibrate a fold's model on the validation part and test it on the test part.
 
-    The calibration goes into the model file in `folder`, the predictions beside it.
+    The calibration is written to the model file, the predictions to predictions.parquet.
+
+    Args:
+        recipe: of the run.
+        store: the faces.
+        fold: with the rows that the run uses.
+        folder: of the fold, with its model file.
+        device: where to predict.
+
+    Returns:
+        The scores.
     """
     model, header = load_model(folder / MODEL_FILE, device)
     training = recipe.training
@@ -73,7 +83,7 @@ def score_fold(
 def _result(
     fold: Fold, tested: Predictions, provenance: dict[str, Any], classifiers: dict[str, np.ndarray]
 ) -> Result:
-    """The fold's scores; those of the classifiers by name only where there are several."""
+    """The fold's scores; those of single classifiers only if there are several."""
     actual = tested.actual
     return Result(
         fold=fold.name,

@@ -1,4 +1,4 @@
-"""The state of a run: everything it needs to go on as if it had not been stopped."""
+"""The state of a run: everything that is needed to resume it with the same results."""
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,11 +13,14 @@ from wrinkle.runs.folder import STATE_FILE
 
 @dataclass
 class Progress:
-    """Where a run is: in `epoch` (0-based) before `step`.
+    """The position of a run.
 
     Attributes:
-        sums: of the loss and of its terms over this epoch's `seen` pictures so far.
-        best: lowest validation MAE in years.
+        epoch: number of finished epochs.
+        step: finished steps of the current epoch.
+        sums: name → sum of the loss, and of its terms, over the pictures of this epoch so far.
+        seen: number of these pictures.
+        best: lowest validation MAE so far, years.
         history: a line for each finished epoch.
     """
 
@@ -30,13 +33,25 @@ class Progress:
 
 
 def write_state(folder: Path, progress: Progress, parts: dict[str, dict[str, Tensor]]) -> None:
-    """Write the state file of a fold; tensors of each part are named "part/name"."""
+    """Write the state file of a fold.
+
+    Args:
+        folder: of the fold.
+        progress: of the run.
+        parts: part → name → tensor; the file's tensors are named "part/name".
+    """
     tensors = {f"{part}/{n}": t for part, named in parts.items() for n, t in named.items()}
     write_tensors(folder / STATE_FILE, tensors, {"kind": "state", "progress": asdict(progress)})
 
 
 def read_state(folder: Path) -> tuple[Progress, dict[str, dict[str, Tensor]]]:
-    """Progress and tensors by part; a fresh start where the fold has no state file.
+    """Read the state file of a fold.
+
+    Args:
+        folder: of the fold.
+
+    Returns:
+        The progress, and part → name → tensor; initial and empty if there is no state file.
 
     Raises:
         WrinkleError: the file is damaged, or of an older version.
@@ -47,17 +62,22 @@ def read_state(folder: Path) -> tuple[Progress, dict[str, dict[str, Tensor]]]:
     tensors, header = read_tensors(path, "state")
     if header["format"] != FORMAT:
         raise WrinkleError(
-            f"{path} was written by an older wrinkle: finish that run with it, or remove {folder}"
+            f"{path} is of an older version of wrinkle: finish the run with it, or remove {folder}"
         )
     parts: dict[str, dict[str, Tensor]] = {}
-    for place, tensor in tensors.items():
-        part, _, name = place.partition("/")
+    for key, tensor in tensors.items():
+        part, _, name = key.partition("/")
         parts.setdefault(part, {})[name] = tensor
     return Progress(**header["progress"]), parts
 
 
 def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimizer's memory (momenta and the like) under the names of the parameters."""
+    """Return the optimizer's state as "key:parameter name" → tensor.
+
+    Args:
+        model: the network.
+        optimizer: of its parameters.
+    """
     return {
         f"{key}:{name}": value
         for name, parameter in model.named_parameters()
@@ -69,10 +89,16 @@ def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dic
 def restore_optimizer(
     model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]
 ) -> None:
-    """Put `optimizer_tensors` back, each where the optimizer itself would have made it."""
+    """Restore the optimizer's state, each tensor on the device of its parameter, in place.
+
+    Args:
+        model: the network.
+        optimizer: of its parameters.
+        tensors: as `optimizer_tensors` returns them.
+    """
     parameters = dict(model.named_parameters())
-    for place, value in tensors.items():
-        key, _, name = place.partition(":")
+    for entry, value in tensors.items():
+        key, _, name = entry.partition(":")
         parameter = parameters[name]
         like = torch.empty_like(parameter) if value.shape == parameter.shape else value.clone()
         optimizer.state[parameter][key] = like.copy_(value)

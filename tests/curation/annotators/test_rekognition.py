@@ -69,7 +69,7 @@ def asks(service: Service, slept: list[float]) -> Rekognition:
     return Rekognition(base=service.url)
 
 
-def test_asks_as_documented(service: Service, asks: Rekognition) -> None:
+def test_requests_are_as_documented(service: Service, asks: Rekognition) -> None:
     service.replies = [found(face(20, 29))]
     (label,) = asks.annotate([CROP])
     assert (label.age, label.detail) == (24.5, "")
@@ -99,13 +99,15 @@ def test_without_a_session(service: Service, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_the_crops_own_face_of_several(service: Service, asks: Rekognition, turned: bool) -> None:
+def test_the_crops_own_face_of_several_is_used(
+    service: Service, asks: Rekognition, turned: bool
+) -> None:
     faces = [face(2, 8, left=0.7, top=0.0, side=0.9), face(), face(60, 66, 0.45, 0.45, 0.1)]
     service.replies = [found(*faces[:: -1 if turned else 1])]
     assert asks.annotate([CROP])[0].age == 24.5
 
 
-def test_no_age(service: Service, asks: Rekognition) -> None:
+def test_answers_without_an_age_have_a_reason(service: Service, asks: Rekognition) -> None:
     nobody_else, ageless = face(left=0.8, top=-0.1), face()
     del ageless["AgeRange"]
     for faces, detail in (
@@ -143,7 +145,7 @@ def test_temporary_errors_are_tried_again(
 
 
 @pytest.mark.usefixtures("slept")
-def test_a_service_that_is_not_there() -> None:
+def test_an_unreachable_service_is_reported() -> None:
     with pytest.raises(AnnotatorError, match=r"\(EndpointConnectionError\)") as caught:
         Rekognition(base="http://127.0.0.1:1").annotate([CROP])
     assert not caught.value.fatal
@@ -171,7 +173,9 @@ def test_a_service_that_is_not_there() -> None:
         (found({"AgeRange": {"Low": 3, "High": 4}}), "form that is not understood"),
     ],
 )
-def test_fatal_errors(service: Service, asks: Rekognition, refusal: Route, why: str) -> None:
+def test_fatal_errors_stop_the_stage(
+    service: Service, asks: Rekognition, refusal: Route, why: str
+) -> None:
     service.replies = [refusal]
     with pytest.raises(AnnotatorError) as caught:
         asks.annotate([CROP])
@@ -238,12 +242,12 @@ def test_profiles_are_ignored(
         ({"region": "no region/"}, "'no region/'"),
     ],
 )
-def test_wrong_fields(fields: dict, why: str) -> None:
+def test_wrong_fields_are_one_line(fields: dict, why: str) -> None:
     with pytest.raises(WrinkleError, match=rf"^annotator rekognition: .*{why}.*$"):
         ANNOTATORS.create("rekognition", fields)
 
 
-def test_without_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("wrinkle.errors._installed", lambda package: package != "boto3")
     with pytest.raises(WrinkleError, match=r"boto3 is missing: .*\[rekognition\]"):
         ANNOTATORS.create("rekognition")

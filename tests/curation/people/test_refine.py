@@ -321,7 +321,7 @@ def test_server_errors_are_one_line(
         with pytest.raises(WrinkleError, match="no faces to ask about: run coarse labelling"):
             verb(Workspace(tmp_path / "empty"), settings)
     assert summary(Workspace(tmp_path / "empty")) == "no answers"
-    with pytest.raises(WrinkleError, match="has no project 'wrinkle faces': push faces first"):
+    with pytest.raises(WrinkleError, match=r"no project 'wrinkle faces'.*push"):
         pull(workspace, settings)
     push(workspace, settings)
     wrongs = (
@@ -364,7 +364,7 @@ def test_the_key_is_in_no_table_and_no_message(
     assert PERSONAL not in "".join(capfd.readouterr())
 
 
-# The real server: what people say of twelve faces, by name. None: unusable.
+# The real server: people's answers for twelve faces, by name. None: unusable.
 FACES = [f"f{number:02}" for number in range(12)]
 TRUTH = {face: 10.0 + 6 * number for number, face in enumerate(FACES)}
 SAID: dict[str, dict[str, float | None]] = {

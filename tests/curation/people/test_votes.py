@@ -55,7 +55,7 @@ def test_answers_far_from_the_median_do_not_count(answers: list[float], kept: li
     assert values[counting(values)].tolist() == kept
 
 
-def test_tally_by_hand() -> None:
+def test_mean_and_deviation_by_hand() -> None:
     votes = [
         *ages(a=[30, 32, 60], b=[40], c=[20, 40]).to_pylist(),
         {"face": "d", "person": "p0", "age": None, "unusable": True},
@@ -217,9 +217,9 @@ def test_random_and_constant_answers_are_careless(strange: str, reason: str) -> 
 def test_few_answers_are_not_judged() -> None:
     few = {f"f{n}": [float(n * 7), n * 7 + 1.0, 90.0 - n * 9] for n in range(9)}
     assert not any(people(ages(**few))["careless"].to_pylist())
-    # Of two who differ, nobody knows which one is right.
+    # Of two who differ, either may be right.
     two = {f"f{n}": [float(n), 80.0 - n] for n in range(40)}
     assert not any(people(ages(**two))["careless"].to_pylist())
-    # And where everybody is 30 years old, it is right to say so.
+    # If every face is 30 years old, answering 30 is right.
     same = {f"f{n}": [30.0, 28.0 + n % 5, 32.0 - n % 5] for n in range(40)}
     assert not any(people(ages(**same))["careless"].to_pylist())

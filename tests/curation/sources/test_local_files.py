@@ -26,14 +26,14 @@ def failure(source: str, path: Path) -> str:
 # Lists
 
 
-def test_a_list_of_lines(tmp_path):
+def test_a_list_of_lines_is_read(tmp_path):
     file = tmp_path / "urls.txt"
     file.write_text("\ufeffhttp://h/1.jpg\r\n\n  http://h/ü.jpg  \n../../etc/passwd\n", "utf-8")
     urls = ["http://h/1.jpg", "http://h/ü.jpg", "../../etc/passwd"]
     assert found("url_list", file) == [SearchResult(url, str(file), "url_list") for url in urls]
 
 
-def test_a_table_with_other_columns(tmp_path):
+def test_a_table_with_other_columns_is_read(tmp_path):
     file = tmp_path / "urls.CSV"
     file.write_text('licence,url,creator,age\nCC0,http://h/1.jpg,"Ann, B.",7\n,http://h/2.jpg,,\n')
     assert found("url_list", file) == [
@@ -42,7 +42,7 @@ def test_a_table_with_other_columns(tmp_path):
     ]
 
 
-def test_lists_that_cannot_be_read(tmp_path):
+def test_unreadable_lists_are_one_line(tmp_path):
     assert failure("url_list", tmp_path / "none.txt").endswith("No such file or directory")
     file = tmp_path / "urls.csv"
     file.write_text("address\nhttp://h/\n")
@@ -64,7 +64,7 @@ def test_a_local_file_in_a_list_is_not_read(tmp_path):
 # Folders
 
 
-def test_pictures_of_a_folder(tmp_path):
+def test_pictures_of_a_folder_are_found(tmp_path):
     for name in ("b.jpg", "a/ü #1%41.png", "a/notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(picture("PNG", (8, 6)) if "png" in name else JPEG)
@@ -78,7 +78,7 @@ def test_pictures_of_a_folder(tmp_path):
     assert jpeg.url == jpeg.final_url == entries[1].url
 
 
-def test_names_that_are_not_utf8(tmp_path):
+def test_pictures_with_names_that_are_not_utf8_are_read(tmp_path):
     name = os.fsdecode(b"\xff.jpg")
     (tmp_path / name).write_bytes(JPEG)
     (entry,) = found("folder", tmp_path)
@@ -86,7 +86,7 @@ def test_names_that_are_not_utf8(tmp_path):
     assert read_file(entry, Limits()).status == Status.KEPT
 
 
-def test_a_relative_folder(tmp_path, monkeypatch):
+def test_a_relative_folder_is_accepted(tmp_path, monkeypatch):
     (tmp_path / "album").mkdir()
     (tmp_path / "album" / "a.jpg").write_bytes(JPEG)
     monkeypatch.chdir(tmp_path)
@@ -112,7 +112,7 @@ def test_nothing_outside_the_folder_is_read(tmp_path):
         assert (done.status, done.data) == (Status.OUTSIDE, None)
 
 
-def test_files_that_are_refused(tmp_path):
+def test_unsuitable_files_are_refused(tmp_path):
     files = {
         "page.jpg": (b"<html>", Status.NOT_A_PICTURE),
         "empty.jpg": (b"", Status.NOT_A_PICTURE),
@@ -132,7 +132,7 @@ def test_files_that_are_refused(tmp_path):
     assert all("\n" not in fetched.detail for fetched in done.values())
 
 
-def test_paths_that_are_not_a_folder_with_pictures(tmp_path):
+def test_paths_without_pictures_are_one_line(tmp_path):
     assert "no picture found" in failure("folder", tmp_path)
     (tmp_path / "a.jpg").write_bytes(JPEG)
     for path in (tmp_path / "a.jpg", tmp_path / "none"):

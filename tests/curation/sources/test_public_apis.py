@@ -139,7 +139,7 @@ def test_openverse_has_several_pages(server):
     assert all("authorization" not in heard for heard in server.heard)
 
 
-def test_openverse_is_asked_for_the_pages_that_it_shows(server):
+def test_openverse_requests_stay_within_its_page_limits(server):
     serve(server, "/v1/images/", *(openverse_page(i, 500, i) for i in range(1, 30)))
     assert len(list(find("openverse", make_fetcher(), "x", 1000, base=server.url))) == 20
 

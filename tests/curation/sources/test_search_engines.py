@@ -119,7 +119,7 @@ def test_robots_txt_of_an_engine_applies(server, engine):
 
 @pytest.mark.parametrize("engine", PAGES)
 @pytest.mark.parametrize("page", [b"", b"<html><script>http</script>", b"\xff\xfe\x00", b"{}"])
-def test_pages_of_another_form(server, engine, page):
+def test_pages_of_another_form_are_an_error(server, engine, page):
     server.routes[PAGES[engine][0]] = answer(page)
     with suppress_misunderstanding():
         assert list(find(engine, make_fetcher(), "x", 5, base=server.url)) == []

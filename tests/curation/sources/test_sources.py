@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from benchmarks.local_web import answer
 
@@ -23,7 +25,7 @@ def test_an_unknown_source_names_the_choices():
 
 def test_an_unknown_field_names_the_choices():
     message = failure("wikimedia", make_fetcher(), "x", 1, {"base": "https://h"})
-    assert message == "source wikimedia has no field 'base'; choices: none"
+    assert re.search("wikimedia has no field 'base'.*choices", message)
 
 
 def test_a_source_that_is_not_registered_any_more_has_the_defaults():
@@ -56,7 +58,7 @@ def test_every_request_of_a_source_is_checked(name):
 
 
 @pytest.mark.parametrize("name", WEB)
-def test_a_server_with_errors(server, name):
+def test_server_errors_are_one_line(server, name):
     server.routes = dict.fromkeys(
         ("/search", "/images/async", "/search/acjson", "/search/images", "/w/api.php"),
         answer(b"", 503),
@@ -67,7 +69,7 @@ def test_a_server_with_errors(server, name):
 
 @pytest.mark.parametrize("name", ["wikimedia", "openverse"])
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}1", b'{"results": [{}]}', b"\xff"])
-def test_answers_in_an_unknown_form(server, name, body):
+def test_answers_in_an_unknown_form_are_one_line(server, name, body):
     server.routes = dict.fromkeys(("/w/api.php", "/v1/images/"), answer(body))
     if (name, body) == ("wikimedia", b'{"results": [{}]}'):
         assert list(find(name, make_fetcher(), "x", 5, base=server.url)) == []

@@ -61,7 +61,7 @@ def test_mean_and_spread_of_the_answers(tmp_path: Path) -> None:
     assert dropped == [None] + ["fewer than 2 answers"] * 3
 
 
-def test_against_a_slow_computation(tmp_path: Path) -> None:
+def test_means_equal_a_slow_computation(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     workspace = fill(tmp_path, 40)
     annotators = [NamedPart(name="wrinkle", model=name) for name in "abcd"]
@@ -86,7 +86,7 @@ def test_against_a_slow_computation(tmp_path: Path) -> None:
             assert row["spread"] == pytest.approx(math.sqrt(square), abs=1e-9)
 
 
-def test_a_model_is_asked_once_for_each_face(tmp_path: Path, small_model: Path) -> None:
+def test_a_model_labels_each_face_once(tmp_path: Path, small_model: Path) -> None:
     workspace = fill(tmp_path, 4)
     annotator = NamedPart(name="wrinkle", model=str(small_model))
     assert annotator_title(annotator) == f"wrinkle:{small_model}"
@@ -110,7 +110,7 @@ def found(age: int) -> dict[str, Any]:
     return {"faces": [{"face_rectangle": box, "attributes": {"age": {"value": age}}}]}
 
 
-def test_a_service_is_asked_once_for_each_face(
+def test_a_service_gets_one_request_for_each_face(
     tmp_path: Path, keys: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     workspace = fill(tmp_path, 6)
@@ -139,7 +139,7 @@ def test_a_service_is_asked_once_for_each_face(
         assert key.encode() not in everything + said + raw + problem.encode()
 
 
-def test_a_failing_service_is_not_asked_for_every_face(
+def test_a_failing_service_gets_few_requests(
     tmp_path: Path, keys: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from wrinkle.curation.annotators import facepp

@@ -82,7 +82,7 @@ def test_each_url_is_fetched_once(
     assert len(workspace.table("found")) == len(found)
 
 
-def test_a_failed_search_is_made_again(
+def test_a_failed_search_is_repeated(
     workspace: Workspace, fetcher: Fetcher, tmp_path: Path
 ) -> None:
     missing = SourceSection(source="url_list", queries=(str(tmp_path / "later.txt"),))
@@ -94,7 +94,7 @@ def test_a_failed_search_is_made_again(
     assert len(workspace.table("found")) == 2
 
 
-def test_a_larger_limit_is_another_search(
+def test_a_larger_limit_is_a_new_search(
     workspace: Workspace, fetcher: Fetcher, tmp_path: Path
 ) -> None:
     urls = [f"http://h/{i}" for i in range(5)]
@@ -104,7 +104,9 @@ def test_a_larger_limit_is_another_search(
     assert addresses == [*urls[:2], *urls[:4]]
 
 
-def test_local_folders_and_people(workspace: Workspace, fetcher: Fetcher, tmp_path: Path) -> None:
+def test_local_folders_and_people_are_collected(
+    workspace: Workspace, fetcher: Fetcher, tmp_path: Path
+) -> None:
     (tmp_path / "Anna" / "deep").mkdir(parents=True)
     (tmp_path / "Anna" / "deep" / "ä b.jpg").write_bytes(JPEG)
     (tmp_path / "secret.jpg").write_bytes(JPEG)

@@ -97,7 +97,7 @@ def test_one_of_each_group_is_kept(workspace: Workspace) -> None:
     assert drawn == {first, again}
 
 
-def test_why_a_face_is_not_kept() -> None:
+def test_every_dropped_face_has_its_reason() -> None:
     rules = FaceRules(score=0.9, size=40, sharpness=5)
     assert drop_reason(0.95, 41, 6, rules) is None
     assert drop_reason(0.85, 41, 6, rules) == "uncertain"

@@ -34,7 +34,7 @@ def configured(tmp_path: Path):
     return run
 
 
-def test_only_what_has_changed_is_made_again(configured, monkeypatch) -> None:
+def test_only_changed_stages_run_again(configured, monkeypatch) -> None:
     made: list[str] = []
 
     def watch(module, name: str) -> None:
@@ -62,7 +62,7 @@ def test_only_what_has_changed_is_made_again(configured, monkeypatch) -> None:
     assert len(run.workspace.table("split")) == 5
 
 
-def test_faces_by_other_rules_are_refused(configured) -> None:
+def test_faces_with_other_settings_are_refused(configured) -> None:
     run_stages(configured(), ["collect", "faces"])
     with pytest.raises(WrinkleError, match=r"found with size 40\.0: .*--again") as error:
         run_stages(configured(size=80), ["faces"])
@@ -82,7 +82,7 @@ def test_a_stage_needs_the_tables_of_earlier_ones(configured, stage: str) -> Non
     assert "\n" not in str(error.value)
 
 
-def test_without_any_picture_the_error_says_why(configured, tmp_path: Path) -> None:
+def test_without_pictures_the_error_has_the_reason(configured, tmp_path: Path) -> None:
     with pytest.raises(WrinkleError, match="nowhere is not a folder") as error:
         run_stages(configured(pictures="nowhere"))
     assert "\n" not in str(error.value)

@@ -119,14 +119,14 @@ def test_the_order_of_rows_does_not_matter(tmp_path: Path) -> None:
         assert one.table("split").equals(other.table("split"))
 
 
-def test_the_default_share(tmp_path: Path) -> None:
+def test_the_default_share_is_drawn(tmp_path: Path) -> None:
     assert round(SHARE, 4) == 0.1601
     workspace = labelled(tmp_path, some(25))
     split(workspace, False, Split(), 0)
     assert Counter(parts(workspace).values()) == {"test": 4, "train": 21}
 
 
-def test_peoples_ages_are_used_if_they_were_asked(tmp_path: Path) -> None:
+def test_ages_from_people_are_used_if_there_are_any(tmp_path: Path) -> None:
     pictures = some(4)
     workspace = labelled(tmp_path, pictures)
     refined = [
@@ -156,7 +156,7 @@ def test_peoples_ages_are_used_if_they_were_asked(tmp_path: Path) -> None:
         ([Picture("blind", (None,)), Picture("empty", ())], None, r"faces with ages \(0\)"),
     ],
 )
-def test_too_few_are_one_line(tmp_path: Path, pictures, test, said: str) -> None:
+def test_too_few_faces_are_one_line(tmp_path: Path, pictures, test, said: str) -> None:
     workspace = labelled(tmp_path, pictures)
     with pytest.raises(WrinkleError, match=said) as error:
         split(workspace, False, Split(test=test), 0)

@@ -39,7 +39,7 @@ def reason(url: str, *answers: str, **options) -> FetchError:
         ("  http://h/\ta\n ", "http://h/a"),
     ],
 )
-def test_normal_form_of_urls(url, normal):
+def test_urls_have_a_normal_form(url, normal):
     assert normalise(url) == normal
     assert normalise(normal) == normal
 
@@ -70,7 +70,7 @@ def test_normalising_twice_changes_nothing(url):
         *("http://h:99999/", "javascript:alert(1)"),
     ],
 )
-def test_urls_that_are_refused(url):
+def test_unsuitable_urls_are_refused(url):
     with pytest.raises(FetchError) as caught:
         parse(url)
     assert caught.value.status == Status.BAD_URL
@@ -89,7 +89,7 @@ def test_urls_that_are_refused(url):
         *("2001:0:7f00:1::", "2001:db8::1", "100::1", "3fff::1", "4000::1"),
     ],
 )
-def test_addresses_that_are_not_public(address):
+def test_private_addresses_are_recognised(address):
     assert not is_public(ip_address(address))
 
 
@@ -97,7 +97,7 @@ def test_addresses_that_are_not_public(address):
     "address",
     [PUBLIC, "8.8.8.8", "172.32.0.1", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"],
 )
-def test_addresses_that_are_public(address):
+def test_public_addresses_are_recognised(address):
     assert is_public(ip_address(address))
 
 
@@ -132,7 +132,7 @@ def test_only_an_allowed_network_is_accepted():
     assert reason("http://[::ffff:127.0.0.1]/", allow=allow).status == Status.NOT_PUBLIC
 
 
-def test_names_without_an_address():
+def test_names_without_an_address_are_refused():
     def fail(code: int):
         def resolver(host: str, port: int) -> list[str]:
             raise socket.gaierror(code, "why")

@@ -79,7 +79,7 @@ class Watch:
         return FetchResult(url, url, Status.NO_HOST, None)
 
 
-def test_rate_of_each_host(monkeypatch):
+def test_each_host_has_its_own_rate(monkeypatch):
     clock = Clock()
     fetcher = make_fetcher(clock, limits={"threads": 4})
     watch = Watch(fetcher, interval=2.0)

@@ -37,7 +37,7 @@ def test_a_contact_is_needed(contact):
     assert "\n" not in str(caught.value)
 
 
-def test_contacts():
+def test_valid_contacts_are_accepted():
     for contact in ("a@b.de", "https://lab.example/crawler"):
         Fetcher(contact)
 
@@ -45,7 +45,7 @@ def test_contacts():
 # What comes back
 
 
-def test_404_and_html_named_jpg(server):
+def test_errors_404_and_html_named_jpg_are_reported(server):
     server.routes["/page.jpg"] = answer(b"<!DOCTYPE html>", content_type="image/jpeg")
     missing = make_fetcher().fetch(f"{server.url}/none.jpg")
     assert (missing.status, missing.http_status) == (Status.HTTP_ERROR, 404)
@@ -92,7 +92,7 @@ def test_redirects_are_followed_and_recorded(server):
     assert (done.status, done.final_url) == (Status.KEPT, f"{server.url}/3?x=%C3%A4")
 
 
-def test_redirects_without_end(server):
+def test_endless_redirects_end(server):
     server.routes["/1"] = redirect("/1")
     done = make_fetcher().fetch(f"{server.url}/1")
     assert (done.status, done.http_status) == (Status.REDIRECTS, 302)
@@ -106,7 +106,7 @@ def test_redirects_without_end(server):
         *("http://2130706434/", "http://0x7f.2/", "http://[::1]/", "http://[::ffff:127.0.0.1]/"),
     ],
 )
-def test_a_chain_of_redirects_to_a_private_address(server, target):
+def test_a_chain_of_redirects_to_a_private_address_is_refused(server, target):
     server.routes |= {"/1": redirect("/2"), "/2": redirect(target)}
     done = make_fetcher().fetch(f"{server.url}/1")
     assert done.status == Status.NOT_PUBLIC
@@ -114,13 +114,13 @@ def test_a_chain_of_redirects_to_a_private_address(server, target):
     assert server.pages == ["/1", "/2"]
 
 
-def test_redirects_to_other_schemes(server):
+def test_redirects_to_other_schemes_are_refused(server):
     for target in ("file:///etc/passwd", "ftp://h/", "http://u:p@127.0.0.1/", "data:,x"):
         server.routes["/1"] = redirect(target)
         assert make_fetcher().fetch(f"{server.url}/1").status == Status.BAD_URL
 
 
-def test_a_redirect_without_a_valid_target(server):
+def test_a_redirect_without_a_valid_target_is_an_error(server):
     server.routes["/1"] = answer(status=302)
     assert make_fetcher().fetch(f"{server.url}/1").http_status == 302
 
@@ -225,7 +225,7 @@ def test_permitted_hosts_ignore_robots_txt(server):
     assert server.asked == ["/robots.txt", "/a.jpg"]
 
 
-def test_crawl_delay(server):
+def test_crawl_delay_is_respected(server):
     robots(server, "User-agent: *\nCrawl-delay: 7")
     clock = Clock()
     fetcher = make_fetcher(clock)
@@ -262,7 +262,7 @@ def test_temporary_errors_are_tried_again(server, status):
     assert 2.0 <= second <= 6.0
 
 
-def test_errors_that_stay(server):
+def test_persistent_errors_are_reported(server):
     server.routes["/a.jpg"] = failing(99, 503)
     done = make_fetcher().fetch(f"{server.url}/a.jpg")
     assert (done.status, done.http_status) == (Status.HTTP_ERROR, 503)
@@ -291,7 +291,7 @@ def test_dropped_connections_are_tried_again(server):
     assert server.pages == ["/a.jpg"] * 3
 
 
-def test_a_host_that_is_not_there():
+def test_an_unreachable_host_is_reported():
     clock = Clock()
     fetcher = make_fetcher(clock)
     assert fetcher.fetch("http://127.0.0.1:9/a.jpg").status == Status.NO_CONNECTION
@@ -315,7 +315,7 @@ def test_retry_after_applies_to_the_host(server):
         *((timedelta(seconds=40), 20, 40), (timedelta(days=-1), 0.5, 1.5)),
     ],
 )
-def test_odd_retry_after(server, said, least, most):
+def test_retry_after_is_bounded_and_nonsense_is_ignored(server, said, least, most):
     if isinstance(said, timedelta):
         said = format_datetime(datetime.now(UTC) + said, usegmt=True)
     server.routes["/a.jpg"] = failing(1, 503, retry_after=said)

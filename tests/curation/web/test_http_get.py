@@ -131,19 +131,19 @@ def test_compressed_answers_are_refused(server, encoding, bomb):
     assert (error.status, error.detail) == (Status.COMPRESSED, f"Content-Encoding: {encoding}")
 
 
-def test_more_announced_than_sent(server):
+def test_a_body_shorter_than_announced_is_an_error(server):
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n"
     assert failure(raw(server, head + JPEG)).status == Status.CUT_SHORT
     chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1000\r\nabc"
     assert failure(raw(server, chunked)).status == Status.CUT_SHORT
 
 
-def test_less_announced_than_sent(server):
+def test_a_body_longer_than_announced_is_cut(server):
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n"
     assert get(raw(server, head + JPEG)).body == JPEG[:7]
 
 
-def test_what_is_not_http(server):
+def test_answers_that_are_not_http_are_errors(server):
     for data in (b"", b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 two hundred\r\n\r\n", JPEG):
         assert failure(raw(server, data)).status == Status.NO_CONNECTION
     closed = "http://127.0.0.1:9/"

@@ -24,7 +24,7 @@ def png_header(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + pixels + chunk(b"IEND", b"")
 
 
-def test_size_of_every_kind():
+def test_every_format_has_its_size():
     for kind in ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "JPEG2000", "PPM"):
         assert image_size(picture(kind, (31, 17)), 1000) == (31, 17), kind
 
@@ -36,20 +36,20 @@ def test_size_of_every_kind():
         *(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", b"PK\x03\x04", JPEG[:20], b"P6\n"),
     ],
 )
-def test_bytes_that_are_not_a_picture(data):
+def test_bytes_that_are_not_a_picture_are_reported(data):
     with pytest.raises(FetchError) as caught:
         image_size(data, 1000)
     assert caught.value.status == Status.NOT_A_PICTURE
     assert "\n" not in str(caught.value)
 
 
-def test_a_kind_that_needs_an_extra_says_so(monkeypatch):
+def test_a_format_that_needs_an_extra_names_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     with pytest.raises(FetchError, match=r"reading HEIC needs an extra: pip install"):
         image_size(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", 1000)
 
 
-def test_the_header_decides_about_the_number_of_pixels():
+def test_the_number_of_pixels_is_read_from_the_header():
     limit = 12 * 9
     assert image_size(JPEG, limit) == (12, 9)
     with pytest.raises(FetchError, match="too many pixels: 12×9, the limit is 107"):
@@ -60,7 +60,7 @@ def test_the_header_decides_about_the_number_of_pixels():
         assert caught.value.status == Status.TOO_MANY_PIXELS
 
 
-def test_the_result_of_a_picture():
+def test_a_picture_gives_its_digest_and_size():
     before = datetime.now(UTC)
     done = try_fetch(["u", "v"], lambda: Answer(200, {"content-type": "text/x"}, JPEG), 1000)
     assert (done.url, done.final_url, done.status, done.detail) == ("u", "v", "kept", "")
@@ -71,7 +71,7 @@ def test_the_result_of_a_picture():
     assert "data" not in repr(done)
 
 
-def test_the_result_of_an_error():
+def test_an_error_gives_its_reason():
     def refuse() -> Answer:
         raise FetchError(Status.HTTP_ERROR, "HTTP 404\r\nX: y", Answer(404, {}))
 

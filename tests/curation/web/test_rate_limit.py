@@ -38,7 +38,7 @@ def test_threads_get_different_times():
     assert sorted(times) == [float(i) for i in range(1, 20)]
 
 
-def test_hosts_that_may_be_asked_are_forgotten(monkeypatch):
+def test_hosts_without_a_wait_are_forgotten(monkeypatch):
     monkeypatch.setattr(module, "MAX_HOSTS", 100)
     clock = Clock()
     rate_limit = RateLimit(clock.now, clock.sleep)

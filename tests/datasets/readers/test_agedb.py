@@ -31,7 +31,7 @@ def test_labels_are_in_the_name(tmp_path, folder):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names here are always Unicode")
-def test_names_that_are_not_unicode_are_those_of_published_lists(tmp_path):
+def test_names_that_are_not_unicode_match_the_published_lists(tmp_path):
     (tmp_path / os.fsdecode(b"15872_St\x82phaneAudran_44_f.jpg")).write_bytes(b"picture")
     (tmp_path / os.fsdecode(b"h\x82.jpg")).write_bytes(b"picture")
     (row,), dropped = read_dataset("agedb", tmp_path)
@@ -40,7 +40,7 @@ def test_names_that_are_not_unicode_are_those_of_published_lists(tmp_path):
     assert [entry.name for entry in dropped] == ["hВ.jpg"]
 
 
-def test_other_names_and_impossible_ages(tmp_path):
+def test_other_names_and_impossible_ages_are_dropped(tmp_path):
     foreign = [
         "OliviaHussey_31_f.jpg",
         "1_A_B_31_f.jpg",
@@ -56,7 +56,7 @@ def test_other_names_and_impossible_ages(tmp_path):
     }
 
 
-def test_wrong_layout(tmp_path):
+def test_a_wrong_layout_is_one_line(tmp_path):
     _write(tmp_path / "AgeDB", "holiday.jpg")
     with pytest.raises(WrinkleError, match=r"not AgeDB: .*11706_OliviaHussey_31_f\.jpg"):
         read_dataset("agedb", tmp_path)

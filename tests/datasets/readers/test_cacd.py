@@ -31,7 +31,7 @@ def test_labels_are_in_the_name(tmp_path, folder):
     assert all(row.path.is_file() for row in rows)
 
 
-def test_accents_taken_apart_by_a_file_system_are_put_together(tmp_path):
+def test_decomposed_accents_are_composed(tmp_path):
     apart = unicodedata.normalize("NFD", NAMES[1])
     assert apart != NAMES[1]
     (row,), _ = read_dataset("cacd", _write(tmp_path, apart))
@@ -39,7 +39,7 @@ def test_accents_taken_apart_by_a_file_system_are_put_together(tmp_path):
     assert row.path.name == apart
 
 
-def test_other_names_and_impossible_ages(tmp_path):
+def test_other_names_and_impossible_ages_are_dropped(tmp_path):
     foreign = ["Robin_Williams_0001.jpg", "53_0001.jpg", "53_Robin_Williams.jpg", "-5_A_B_0001.jpg"]
     rows, dropped = read_dataset("cacd", _write(tmp_path, NAMES[0], "530_A_B_0001.jpg", *foreign))
     assert [row.name for row in rows] == [NAMES[0]]
@@ -49,7 +49,7 @@ def test_other_names_and_impossible_ages(tmp_path):
     }
 
 
-def test_wrong_layout(tmp_path):
+def test_a_wrong_layout_is_one_line(tmp_path):
     _write(tmp_path / "CACD2000", "holiday.jpg")
     with pytest.raises(WrinkleError, match=r"not CACD: .*53_Robin_Williams_0001\.jpg"):
         read_dataset("cacd", tmp_path)

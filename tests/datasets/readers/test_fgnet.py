@@ -25,7 +25,7 @@ def _pts(points: np.ndarray) -> str:
     return f"version: 1\nn_points: {len(points)}\n{{\n{body}\n}}\n"
 
 
-def test_names_and_points_meet_whatever_their_case(tmp_path):
+def test_names_and_points_match_in_any_case(tmp_path):
     root = _tree(tmp_path, ["001A43a.JPG", "082A00.JPG"], {"001a43A.pts": _pts(POINTS)})
     rows, dropped = FGNet().read(root)
     assert dropped == []
@@ -54,21 +54,21 @@ def test_other_files_are_dropped(tmp_path):
     assert [entry.name for entry in dropped] == ["images/1A2.JPG", "images/Thumbs.db"]
 
 
-def test_wrong_layout(tmp_path):
+def test_a_wrong_layout_is_one_line(tmp_path):
     with pytest.raises(WrinkleError, match="expected folders 'images' and 'points'"):
         FGNet().read(tmp_path)
     with pytest.raises(WrinkleError, match="001A02"):
         FGNet().read(_tree(tmp_path, [], {}))
 
 
-def test_five_points_of_many_faces():
+def test_five_points_are_means_of_landmarks():
     five = five_points(np.stack([POINTS, POINTS + 1]), FGNet.key_points)
     assert five.shape == (2, 5, 2)
     np.testing.assert_array_equal(five[0, :, 0], [62.25, 72.25, 134.25, 96.25, 108.25])
 
 
 @pytest.mark.data
-def test_the_real_one(data_root):
+def test_the_real_dataset_has_its_published_size(data_root):
     rows, dropped = FGNet().read(data_root / "fgnet")
     assert len(rows) == 1002
     assert dropped == []
@@ -80,7 +80,7 @@ def test_the_real_one(data_root):
 
 
 @pytest.mark.data
-def test_the_order_of_the_real_landmarks(data_root):
+def test_real_landmarks_are_in_the_expected_order(data_root):
     """Left eye left of right eye, nose tip below the eyes' line, the mouth below the tip."""
     landmarks = np.stack([row.landmarks for row in FGNet().read(data_root / "fgnet")[0]])
     left, right, nose, mouth_left, mouth_right = np.moveaxis(

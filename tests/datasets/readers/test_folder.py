@@ -21,7 +21,7 @@ def _write(album: Path, text: str, encoding: str = "utf-8") -> Path:
     return album
 
 
-def test_all_columns_in_any_order_with_others_between(album):
+def test_columns_may_be_in_any_order_with_others_between(album):
     _write(
         album,
         "gender,age,note,path,group,person,age_deviation\r\n"
@@ -40,7 +40,7 @@ def test_all_columns_in_any_order_with_others_between(album):
     assert (second.person, second.gender, second.group) == (None, None, None)
 
 
-def test_the_csv_file_itself_and_absolute_paths(album, tmp_path_factory):
+def test_the_csv_file_and_absolute_paths_are_accepted(album, tmp_path_factory):
     other = tmp_path_factory.mktemp("other") / "d.jpg"
     other.write_bytes(b"picture")
     _write(album, f"path,age\n{album / 'a.jpg'},5\n./b.png,6\n{other},7\n")
@@ -73,7 +73,7 @@ def test_a_bad_line_is_dropped_and_named(album, line, reason):
     assert "line 3" in dropped[0].detail
 
 
-def test_a_picture_listed_twice(album):
+def test_a_picture_listed_twice_is_kept_once_or_not_if_its_labels_conflict(album):
     _write(album, "path,age\na.jpg,5\n./a.jpg,5\nb.png,6\nb.png,60\n")
     rows, dropped = read_dataset("folder", album)
     assert [(row.name, row.age) for row in rows] == [("a.jpg", 5.0)]
@@ -102,7 +102,7 @@ def test_a_bad_file_is_one_line(album, text, encoding, message):
     assert "\n" not in str(caught.value)
 
 
-def test_none_or_two_csv_files(album):
+def test_no_or_two_csv_files_are_one_line(album):
     with pytest.raises(WrinkleError, match="found none"):
         read_dataset("folder", album)
     _write(album, "path,age\na.jpg,5\n")

@@ -28,7 +28,7 @@ ASTAIRE = {
 
 
 def entry(**changes: Any) -> dict[str, Any]:
-    """A picture of Fred Astaire, or of whoever `changes` say."""
+    """A picture of Fred Astaire, with `changes`."""
     return {**ASTAIRE, **changes}
 
 
@@ -38,7 +38,7 @@ def matlab_day(born: date | float) -> float:
 
 
 def write(root: Path, web: str, *entries: dict[str, Any], **fields: Any) -> Path:
-    """`web`.mat and its pictures in `root`; `fields` stand in for fields of the struct."""
+    """`web`.mat and its pictures in `root`; `fields` replace fields of the struct."""
     root.mkdir(parents=True, exist_ok=True)
     struct: dict[str, Any] = {}
     for field in ASTAIRE:
@@ -57,7 +57,7 @@ def write(root: Path, web: str, *entries: dict[str, Any], **fields: Any) -> Path
     return root
 
 
-def test_both_as_their_archives_unpack(tmp_path):
+def test_both_parts_are_read_as_their_archives_unpack(tmp_path):
     write(tmp_path / "imdb_crop", "imdb", entry(), entry(full_path="02/b.jpg", gender=NAN, name=""))
     write(tmp_path / "wiki_crop", "wiki", entry(full_path="17/c.jpg", gender=0.0, photo_taken=1930))
     rows, dropped = read_dataset("imdb_wiki", tmp_path)
@@ -71,7 +71,7 @@ def test_both_as_their_archives_unpack(tmp_path):
     assert {row.source for row in rows} == {"imdb_wiki"}
 
 
-def test_one_of_them_alone_or_with_its_file_outside(tmp_path):
+def test_one_part_is_read_alone_or_with_its_file_outside(tmp_path):
     root = write(tmp_path / "wiki_crop", "wiki", entry())
     ((inside,), _), ((named,), _) = (read_dataset("imdb_wiki", r) for r in (tmp_path, root))
     assert inside == named
@@ -90,7 +90,7 @@ def test_one_of_them_alone_or_with_its_file_outside(tmp_path):
         (date(1848, 1, 1), 1968, 120),
     ],
 )
-def test_whole_years_in_the_middle_of_the_year(tmp_path, born, year, age):
+def test_ages_are_counted_to_the_middle_of_the_year(tmp_path, born, year, age):
     (row,), _ = read_dataset(
         "imdb_wiki", write(tmp_path, "imdb", entry(dob=born, photo_taken=year))
     )
@@ -114,14 +114,14 @@ def test_whole_years_in_the_middle_of_the_year(tmp_path, born, year, age):
         ({"photo_taken": NAN}, "impossible age"),
     ],
 )
-def test_the_papers_cleaning(tmp_path, changes, reason):
+def test_rows_are_cleaned_as_in_the_paper(tmp_path, changes, reason):
     root = write(tmp_path, "imdb", entry(), entry(full_path="02/b.jpg", **changes))
     rows, dropped = read_dataset("imdb_wiki", root)
     assert [row.name for row in rows] == [f"imdb/{ASTAIRE['full_path']}"]
     assert [(d.name, d.reason) for d in dropped] == [("imdb/02/b.jpg", reason)]
 
 
-def test_missing_pictures_and_repeated_names(tmp_path):
+def test_missing_pictures_and_repeated_names_are_dropped(tmp_path):
     root = write(tmp_path, "imdb", entry(), entry(full_path="02/b.jpg"), entry())
     (root / "02" / "b.jpg").unlink()
     rows, dropped = read_dataset("imdb_wiki", root)
@@ -136,7 +136,7 @@ def _refusal(root: Path) -> str:
     return str(caught.value)
 
 
-def test_a_file_cut_short_anywhere(tmp_path):
+def test_a_file_truncated_anywhere_is_one_line(tmp_path):
     file = write(tmp_path, "imdb", entry()) / "imdb.mat"
     content = file.read_bytes()
     for length in [*range(0, len(content), 13), len(content) - 1]:
@@ -173,7 +173,7 @@ def test_other_fields_are_one_line(tmp_path, fields):
     assert "is not a complete MATLAB file" in _refusal(write(tmp_path, "imdb", entry(), **fields))
 
 
-def test_other_structs_and_other_files(tmp_path):
+def test_other_structs_and_files_are_one_line(tmp_path):
     file = write(tmp_path, "wiki", entry()) / "wiki.mat"
     file.rename(tmp_path / "imdb.mat")
     assert "with the struct imdb" in _refusal(tmp_path)
@@ -192,12 +192,12 @@ def test_nothing_is_unpickled(tmp_path):
     assert "is not a complete MATLAB file" in _refusal(tmp_path)
 
 
-def test_without_scipy_it_says_how_to_get_it(tmp_path, monkeypatch):
+def test_a_missing_extra_is_named(tmp_path, monkeypatch):
     write(tmp_path, "imdb", entry())
     monkeypatch.setattr(errors, "missing_packages", lambda extra: ["scipy"])
     assert "pip install 'wrinkle[matlab]'" in _refusal(tmp_path)
 
 
-def test_wrong_layout(tmp_path):
+def test_a_wrong_layout_is_one_line(tmp_path):
     (tmp_path / "imdb_crop" / "01").mkdir(parents=True)
     assert "is not IMDB-WIKI: expected imdb.mat in its folder imdb_crop" in _refusal(tmp_path)

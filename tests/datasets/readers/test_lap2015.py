@@ -77,7 +77,7 @@ def _write(root: Path, files: dict[str, str | None]) -> Path:
         ),
     ],
 )
-def test_three_releases(tmp_path, files, expected):
+def test_three_releases_are_read(tmp_path, files, expected):
     rows, dropped = read_dataset("lap2015", _write(tmp_path, files))
     assert dropped == []
     found = [
@@ -126,9 +126,9 @@ def test_a_bad_line_is_dropped_and_named(tmp_path, line, reason):
     assert "gt_avg_train.csv, line 3" in dropped[0].detail or reason == "same name twice"
 
 
-def test_two_releases_in_one_folder(tmp_path):
+def test_two_releases_in_one_folder_are_one_line(tmp_path):
     _write(tmp_path, {**APPA_REAL, **LAP2016})
-    with pytest.raises(WrinkleError, match=r"only one of gt_avg_train\.csv and train_gt\.csv"):
+    with pytest.raises(WrinkleError, match=r"gt_avg_train\.csv and train_gt\.csv"):
         read_dataset("lap2015", tmp_path)
 
 
@@ -148,7 +148,7 @@ def test_unknown_columns_are_one_line(tmp_path, text, message):
     assert "\n" not in str(caught.value)
 
 
-def test_wrong_layout(tmp_path):
+def test_a_wrong_layout_is_one_line(tmp_path):
     _write(tmp_path, {"train/000000.jpg": None, "labels.csv": "image,mean,stdv\n"})
     with pytest.raises(WrinkleError, match=r"not ChaLearn LAP: .*train_gt\.csv"):
         read_dataset("lap2015", tmp_path)

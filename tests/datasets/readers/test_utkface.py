@@ -31,7 +31,7 @@ def test_labels_are_in_the_name(tmp_path):
     assert dropped == []
 
 
-def test_malformed_names_give_their_age(tmp_path):
+def test_malformed_names_still_give_an_age(tmp_path):
     _write(tmp_path, *MALFORMED)
     rows, dropped = UTKFace().read(tmp_path)
     assert {row.name: (row.age, row.gender, row.group) for row in rows} == MALFORMED
@@ -44,7 +44,7 @@ def test_gender_and_race_out_of_range_are_unknown(tmp_path):
     assert (row.gender, row.group) == (None, None)
 
 
-def test_no_or_impossible_age(tmp_path):
+def test_names_without_a_possible_age_are_dropped(tmp_path):
     names = ["5_0_0_1.jpg", "abc_0_0_1.jpg", "200_0_0_1.jpg", "-1_0_0_1.jpg", "7.jpg"]
     _write(tmp_path, *names)
     rows, dropped = UTKFace().read(tmp_path)
@@ -53,7 +53,7 @@ def test_no_or_impossible_age(tmp_path):
     assert {entry.reason for entry in dropped} == {"no age in the name"}
 
 
-def test_three_parts_and_a_name_in_two_of_them(tmp_path):
+def test_a_name_in_two_parts_is_kept_once(tmp_path):
     _write(tmp_path / "part1", "5_0_0_1.jpg", "6_0_0_1.jpg")
     _write(tmp_path / "part2", "6_0_0_1.jpg")
     _write(tmp_path / "part3", "7_0_0_1.jpg")
@@ -63,14 +63,14 @@ def test_three_parts_and_a_name_in_two_of_them(tmp_path):
     assert [(entry.name, entry.reason) for entry in dropped] == [("6_0_0_1.jpg", "same name twice")]
 
 
-def test_wrong_layout(tmp_path):
+def test_a_wrong_layout_is_one_line(tmp_path):
     _write(tmp_path, "holiday.png")
     with pytest.raises(WrinkleError, match=r"age_gender_race_timestamp\.jpg\.chip\.jpg"):
         UTKFace().read(tmp_path)
 
 
 @pytest.mark.data
-def test_the_real_one(data_root):
+def test_the_real_dataset_has_its_published_size(data_root):
     rows, dropped = UTKFace().read(data_root / "utkface")
     assert len(rows) == 23_707
     assert dropped == []

@@ -26,7 +26,7 @@ def test_five_of_68_by_hand():
     np.testing.assert_array_equal(five_of_68(landmarks), np.float32(expected))
 
 
-def test_one_face_where_it_is(detector):
+def test_the_face_is_found_at_its_position(detector):
     photograph = decode(EXAMPLES / "grace_hopper_1984.jpg")
     (faces,) = detector([photograph])
     face = faces[0]
@@ -41,7 +41,7 @@ def test_one_face_where_it_is(detector):
     assert (face.key_points < [x2, y2]).all()
 
 
-def test_scale_and_batch(detector):
+def test_detections_depend_on_neither_scale_nor_batch(detector):
     photograph = decode(EXAMPLES / "joe_biden_2010.jpg")
     doubled = photograph.repeat(2, 0).repeat(2, 1)
     one, nothing, two = detector([photograph, np.full((50, 80, 3), 128, np.uint8), doubled])
@@ -52,7 +52,7 @@ def test_scale_and_batch(detector):
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 3000), (7, 5)])
-def test_tiny_photographs_hold_no_face(detector, shape):
+def test_tiny_photographs_have_no_face(detector, shape):
     assert detector([np.zeros((*shape, 3), np.uint8)]) == [[]]
 
 

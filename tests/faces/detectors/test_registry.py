@@ -32,14 +32,14 @@ def _registry_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DETECTORS, "_factories", dict(DETECTORS._factories))
 
 
-def test_the_detectors_of_the_package() -> None:
+def test_mtcnn_is_the_default_of_three_detectors() -> None:
     assert {"mtcnn", "dlib", "yunet"} <= set(DETECTORS.names())
     assert isinstance(create_detector(), MTCNN)
     assert isinstance(create_detector("mtcnn", "cpu"), MTCNN)
 
 
 @pytest.mark.parametrize("name", ["haar", "", "MTCNN", "mtcn:x"])
-def test_unknown_names(name: str) -> None:
+def test_unknown_names_are_one_line(name: str) -> None:
     with pytest.raises(WrinkleError, match=r"unknown detector .*dlib, mtcnn, yunet") as caught:
         create_detector(name)
     assert "\n" not in str(caught.value)
@@ -48,13 +48,13 @@ def test_unknown_names(name: str) -> None:
 @pytest.mark.parametrize(
     ("spec", "word"), [("mtcnn:x", "colon"), ("yunet", "FILE"), ("yunet:", "FILE")]
 )
-def test_needless_and_missing_values(spec: str, word: str) -> None:
+def test_unexpected_and_missing_values_are_one_line(spec: str, word: str) -> None:
     with pytest.raises(WrinkleError, match=word) as caught:
         create_detector(spec)
     assert "\n" not in str(caught.value)
 
 
-def test_a_detector_of_a_single_file(tmp_path: Path) -> None:
+def test_a_detector_of_a_plug_in_file_is_created(tmp_path: Path) -> None:
     (tmp_path / "centre.py").write_text(PLUGIN)
     load_plugins([tmp_path / "centre.py"])
     detector = create_detector("centre_of_a_test:left", "cuda:1")
@@ -73,7 +73,7 @@ class Nothing:
         return [[] for _ in images]
 
 
-def test_a_detector_of_an_installed_package(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_detector_of_an_installed_package_is_created(monkeypatch: pytest.MonkeyPatch) -> None:
     point = SimpleNamespace(name="nothing_of_a_test", load=lambda: Nothing)
     groups = {"wrinkle.detectors": [point]}
     monkeypatch.setattr("importlib.metadata.entry_points", lambda group: groups.get(group, []))

@@ -19,7 +19,7 @@ def detector() -> YuNet:
     return YuNet("cpu", str(MODEL))
 
 
-def test_one_face_where_it_is(detector):
+def test_the_face_is_found_at_its_position(detector):
     photograph = decode(EXAMPLES / "grace_hopper_1984.jpg")
     (faces,) = detector([photograph])
     assert len(faces) == 1
@@ -34,7 +34,7 @@ def test_one_face_where_it_is(detector):
     assert (faces[0].key_points < [x2, y2]).all()
 
 
-def test_every_example_has_its_face(detector):
+def test_every_examples_face_is_found(detector):
     photographs = [decode(file) for file in sorted(EXAMPLES.glob("*.jpg"))]
     assert len(photographs) >= 4
     for photograph, faces in zip(photographs, detector(photographs), strict=True):
@@ -44,14 +44,14 @@ def test_every_example_has_its_face(detector):
         assert (faces[0].key_points < [width, height]).all()
 
 
-def test_large_photographs_are_found_at_their_own_scale(detector):
+def test_detections_scale_with_the_photograph(detector):
     photograph = decode(EXAMPLES / "grace_hopper_1984.jpg")
     (small,), (large,) = detector([photograph, photograph.repeat(3, 0).repeat(3, 1)])
     eyes = np.linalg.norm(small.key_points[1] - small.key_points[0])
     assert np.abs(large.key_points / 3 - small.key_points).max() < 0.06 * eyes
 
 
-def test_most_prominent_face_first(detector):
+def test_the_most_prominent_face_is_first(detector):
     photograph = decode(EXAMPLES / "grace_hopper_1984.jpg")
     small = photograph[::2, ::2]
     wide = np.zeros((600, 512 + 256, 3), np.uint8)
@@ -63,11 +63,11 @@ def test_most_prominent_face_first(detector):
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 3000), (7, 5)])
-def test_tiny_photographs_hold_no_face(detector, shape):
+def test_tiny_photographs_have_no_face(detector, shape):
     assert detector([np.zeros((*shape, 3), np.uint8)]) == [[]]
 
 
-def test_a_file_that_is_none_is_refused_in_one_line(tmp_path, capfd):
+def test_a_file_of_another_format_is_one_line(tmp_path, capfd):
     text = tmp_path / "text.onnx"
     text.write_text("not a network")
     for path in ("", tmp_path / "missing.onnx", tmp_path, text):

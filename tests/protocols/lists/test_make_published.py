@@ -69,7 +69,7 @@ def published(tmp_path):
     return tmp_path / "published"
 
 
-def test_lists_are_packed_as_they_are_read(published, tmp_path, monkeypatch, capsys):
+def test_lists_are_packed_and_read_back(published, tmp_path, monkeypatch, capsys):
     (tmp_path / "lists").mkdir()
     main(str(published), str(tmp_path / "lists"))
     printed = capsys.readouterr().out
@@ -102,7 +102,7 @@ def real(data_root):
 
 
 @pytest.mark.data
-def test_the_packaged_lists_come_out_again(real, tmp_path):
+def test_the_packaged_lists_are_reproduced(real, tmp_path):
     main(str(real), str(tmp_path))
     for module in MODULES:
         text = gzip.decompress((tmp_path / module.LIST).read_bytes())
@@ -110,7 +110,7 @@ def test_the_packaged_lists_come_out_again(real, tmp_path):
 
 
 @pytest.mark.data
-def test_all_people_of_agedb_dirs_test_part_also_train(real):
+def test_all_people_of_agedb_dirs_test_part_are_in_training(real):
     lines = (real / "agedb.csv").read_text(encoding="utf-8").splitlines()[1:]
     rows = pictures_table([line.split(",")[1].partition("/")[2] for line in lines])
     (fold,) = get_protocol("agedb-dir").folds(rows)

@@ -54,7 +54,7 @@ def test_clusters_are_not_divided(members, seed):
         )
 
 
-def test_ten_of_an_age_are_dealt_eight_one_one():
+def test_ten_of_an_age_are_divided_8_1_1():
     rows = [Row(Path(f"{i}"), f"{i}", float(i // 10), "utkface") for i in range(200)]
     part = assign(rows, np.arange(200))
     for age in range(20):
@@ -82,7 +82,7 @@ def test_the_list_is_the_same_every_time(tmp_path, capsys):
     assert left_out == ["20_0_0_0.jpg.chip.jpg", "90_0_0_0.jpg.chip.jpg"]
 
 
-def test_an_unreadable_picture_stops_it(tmp_path):
+def test_an_unreadable_picture_is_an_error(tmp_path):
     (tmp_path / "20_0_0_0.jpg").write_bytes(b"not a picture")
     with pytest.raises(WrinkleError, match=r"20_0_0_0\.jpg"):
         main(str(tmp_path), str(tmp_path / "out.gz"))
@@ -90,7 +90,7 @@ def test_an_unreadable_picture_stops_it(tmp_path):
 
 @pytest.mark.data
 @pytest.mark.slow
-def test_the_packaged_list_comes_out_again(data_root, tmp_path):
+def test_the_packaged_list_is_reproduced(data_root, tmp_path):
     main(str(data_root / "utkface"), str(tmp_path / "list.gz"))
     text = gzip.decompress((tmp_path / "list.gz").read_bytes())
     assert hashlib.sha256(text).hexdigest() == utkface.CHECKSUM

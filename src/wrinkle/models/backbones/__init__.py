@@ -1,1 +1,1 @@
-"""Feature extractors; one file per architecture."""
+"""Feature extractors, one file per architecture."""

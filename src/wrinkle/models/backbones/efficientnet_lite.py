@@ -1,9 +1,9 @@
-"""EfficientNet-Lite0: the EfficientNet without squeeze-and-excitation and with ReLU6.
+"""EfficientNet-Lite0: EfficientNet without squeeze-and-excitation and with ReLU6.
 
 Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML 2019;
 the Lite variant: tensorflow/tpu, models/official/efficientnet/lite. Padding, epsilon and momentum
-are TensorFlow's, as the ImageNet weights were trained with them. 4,652,008 parameters with 1000
-classes, 3,371,008 without the classifier.
+are TensorFlow's, because the ImageNet weights were trained with them. It has 4,652,008 parameters
+with 1000 classes, 3,371,008 without the classifier.
 """
 
 import re
@@ -30,10 +30,17 @@ LITE0 = (
 
 
 class SameConv2d(nn.Conv2d):
-    """Convolution without bias, padded as TensorFlow's SAME: output side = ⌈input side / stride⌉.
+    """Convolution without bias and with TensorFlow's SAME padding.
 
-    Where SAME needs an odd number of pixels (even input, stride 2), the extra one goes right and
-    below.
+    The output's side is ⌈input side / stride⌉. If the padding is an odd number of pixels (even
+    input, stride 2), the extra pixel is on the right and at the bottom.
+
+    Args:
+        channels: of the input.
+        out_channels: of the output.
+        kernel: side in pixels, odd.
+        stride: in pixels.
+        groups: number of groups of channels.
     """
 
     def __init__(
@@ -44,6 +51,7 @@ class SameConv2d(nn.Conv2d):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """x (B, channels, H, W) → (B, out_channels, ⌈H / stride⌉, ⌈W / stride⌉)."""
         kernel, stride = self.kernel_size[0], self.stride[0]
         if stride == 1:
             return super().forward(x)
@@ -57,11 +65,20 @@ class SameConv2d(nn.Conv2d):
 
 
 def batch_norm(channels: int) -> nn.BatchNorm2d:
+    """Return a batch norm with TensorFlow's epsilon and momentum."""
     return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
 
 
 class InvertedResidual(nn.Module):
-    """1×1 expansion → depthwise convolution → 1×1 projection, plus the input where shapes agree."""
+    """1×1 expansion → depthwise convolution → 1×1 projection, plus the input if shapes agree.
+
+    Args:
+        channels: of the input.
+        out_channels: of the output.
+        kernel: side in pixels of the depthwise convolution.
+        stride: of the depthwise convolution.
+        expansion: channels of the depthwise convolution over those of the input.
+    """
 
     def __init__(
         self, channels: int, out_channels: int, kernel: int, stride: int, expansion: int
@@ -80,7 +97,7 @@ class InvertedResidual(nn.Module):
         self.residual = stride == 1 and channels == out_channels
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, channels, H, W) → (B, out_channels, ⌈H / stride⌉, ⌈W / stride⌉)."""
+        """x (B, channels, H, W) → (B, out_channels, ⌈H / stride⌉, ⌈W / stride⌉)."""
         y: Tensor = self.relu(self.bn0(self.expand_conv(x))) if self.expands else x
         y = self.relu(self.bn1(self.depthwise_conv(y)))
         y = self.bn2(self.project_conv(y))
@@ -88,9 +105,13 @@ class InvertedResidual(nn.Module):
 
 
 class EfficientNetLite(AgeModel):
-    """EfficientNet-Lite0 over ages; fastest on CPUs in channels_last.
+    """EfficientNet-Lite0 with a head; fastest on CPUs in channels_last.
 
-    State-dict names are those of the published PyTorch port without its leading underscores.
+    Names in the state dict are those of the published PyTorch port without leading underscores.
+    See `efficientnet_lite0` for the arguments.
+
+    Raises:
+        WrinkleError: dropout is not in [0, 1), max_age below 1 or input_size below 16.
     """
 
     mean: ClassVar = (127 / 255,) * 3
@@ -103,7 +124,7 @@ class EfficientNetLite(AgeModel):
     def __init__(self, max_age: int, input_size: int, dropout: float, head: HeadChoice) -> None:
         super().__init__(max_age, input_size)
         if not 0 <= dropout < 1:
-            raise WrinkleError(f"dropout is {dropout}; it must lie in [0, 1)")
+            raise WrinkleError(f"dropout is {dropout}; it must be at least 0 and below 1")
         self.conv_stem = SameConv2d(3, 32, 3, stride=2)
         self.bn0 = batch_norm(32)
         blocks, channels = [], 32
@@ -125,10 +146,11 @@ class EfficientNetLite(AgeModel):
 
     @staticmethod
     def own_name(name: str) -> str:
+        """Name in the PyTorch port, with leading underscores → name here."""
         return re.sub(r"(^|\.)_", r"\1", name)
 
     def forward_features(self, images: Tensor, key_points: Tensor | None = None) -> Tensor:
-        """Images (B, 3, H, W) → features (B, 1280); no key points."""
+        """Images (B, 3, H, W) → features (B, 1280); key points are not used."""
         x = self.relu(self.bn0(self.conv_stem(images)))
         x = self.blocks(x)
         x = self.relu(self.bn1(self.conv_head(x)))
@@ -143,10 +165,12 @@ def efficientnet_lite0(
     dropout: float = 0.2,
     head: HeadChoice = "softmax",
 ) -> EfficientNetLite:
-    """The default model's network: an aligned 112-pixel face takes 106 M multiplications.
+    """EfficientNet-Lite0, the network of the default model; 106 M multiplications at 112 pixels.
 
     Args:
-        dropout: share of the 1280 pooled features dropped before the head, in [0, 1).
+        max_age: last age in years; the ages are 0, 1, …, max_age.
+        input_size: side in pixels of the input.
+        dropout: probability of dropping each of the 1280 pooled features, in [0, 1).
         head: name of the head, or a mapping of its name and fields.
     """
     return EfficientNetLite(max_age, input_size, dropout, head)

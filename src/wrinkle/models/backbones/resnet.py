@@ -1,8 +1,8 @@
 """ResNet-18, -34 and -50.
 
-He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition", CVPR 2016. ResNet-50 takes
-its stride in the 3×3 convolution ("v1.5"), as the usual weight files were trained; names in the
-state dict are those of these files.
+He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition", CVPR 2016. ResNet-50 has its
+stride in the 3×3 convolution ("v1.5"), like the network that torchvision's weights are for; names
+in the state dict are torchvision's.
 """
 
 from collections.abc import Sequence
@@ -17,11 +17,12 @@ from wrinkle.models.registry import register
 
 
 def convolution(channels: int, out_channels: int, kernel: int, stride: int = 1) -> nn.Conv2d:
+    """Return a convolution without bias, whose output side is ⌈input side / stride⌉."""
     return nn.Conv2d(channels, out_channels, kernel, stride, kernel // 2, bias=False)
 
 
 def shortcut(channels: int, out_channels: int, stride: int) -> nn.Module | None:
-    """1×1 convolution that brings a block's input to its output's shape; None where it has it."""
+    """Return a 1×1 convolution from a block's input shape to its output shape; None if equal."""
     if stride == 1 and channels == out_channels:
         return None
     return nn.Sequential(
@@ -30,9 +31,16 @@ def shortcut(channels: int, out_channels: int, stride: int) -> nn.Module | None:
 
 
 class BasicBlock(nn.Module):
-    """3×3 → 3×3, plus the input: (B, channels, H, W) → (B, width, ⌈H / stride⌉, ⌈W / stride⌉)."""
+    """Two 3×3 convolutions, plus the input.
+
+    Args:
+        channels: of the input.
+        width: channels of the convolutions and of the output.
+        stride: of the first convolution.
+    """
 
     expansion: ClassVar[int] = 1
+    """Channels of the output over `width`."""
 
     def __init__(self, channels: int, width: int, stride: int) -> None:
         super().__init__()
@@ -44,6 +52,7 @@ class BasicBlock(nn.Module):
         self.downsample = shortcut(channels, width, stride)
 
     def forward(self, x: Tensor) -> Tensor:
+        """x (B, channels, H, W) → (B, width, ⌈H / stride⌉, ⌈W / stride⌉)."""
         y: Tensor = self.relu(self.bn1(self.conv1(x)))
         y = self.bn2(self.conv2(y))
         y = self.relu(y + (x if self.downsample is None else self.downsample(x)))
@@ -51,10 +60,16 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1×1 → 3×3 → 1×1, plus the input:
-    (B, channels, H, W) → (B, 4 · width, ⌈H / stride⌉, ⌈W / stride⌉)."""
+    """Convolutions 1×1 → 3×3 → 1×1, plus the input.
+
+    Args:
+        channels: of the input.
+        width: channels of the 3×3 convolution; the output has 4 · width.
+        stride: of the 3×3 convolution.
+    """
 
     expansion: ClassVar[int] = 4
+    """Channels of the output over `width`."""
 
     def __init__(self, channels: int, width: int, stride: int) -> None:
         super().__init__()
@@ -68,6 +83,7 @@ class Bottleneck(nn.Module):
         self.downsample = shortcut(channels, 4 * width, stride)
 
     def forward(self, x: Tensor) -> Tensor:
+        """x (B, channels, H, W) → (B, 4 · width, ⌈H / stride⌉, ⌈W / stride⌉)."""
         y: Tensor = self.relu(self.bn1(self.conv1(x)))
         y = self.relu(self.bn2(self.conv2(y)))
         y = self.bn3(self.conv3(y))
@@ -79,7 +95,15 @@ Block = type[BasicBlock] | type[Bottleneck]
 
 
 def make_layer(block: Block, channels: int, width: int, count: int, stride: int) -> nn.Sequential:
-    """`count` blocks, the first with the stride: channels → block.expansion · width channels."""
+    """Return a layer of a ResNet.
+
+    Args:
+        block: class of its blocks.
+        channels: of the input.
+        width: of the blocks; the output has block.expansion · width channels.
+        count: number of blocks.
+        stride: of the first block.
+    """
     out_channels = block.expansion * width
     return nn.Sequential(
         block(channels, width, stride),
@@ -88,11 +112,18 @@ def make_layer(block: Block, channels: int, width: int, count: int, stride: int)
 
 
 class ResNet(AgeModel):
-    """A residual trunk of four layers, `counts[i]` blocks in layer i + 1, and a head on the pooled
-    features.
+    """A ResNet with a head on its pooled features.
 
-    width: channels of the first layer, which each further layer doubles; 64 in the paper.
-    WrinkleError for a width below 1, a max_age below 1 or an input_size below 16.
+    Args:
+        block: class of its blocks.
+        counts: number of blocks in each of the four layers.
+        max_age: last age in years; the ages are 0, 1, …, max_age.
+        input_size: side in pixels of the input.
+        width: channels of the first layer, doubled by each further layer; 64 in the paper.
+        head: name of the head, or a mapping of its name and fields.
+
+    Raises:
+        WrinkleError: width below 1, max_age below 1 or input_size below 16.
     """
 
     def __init__(
@@ -119,7 +150,7 @@ class ResNet(AgeModel):
         initialise(self)
 
     def forward_features(self, images: Tensor, key_points: Tensor | None = None) -> Tensor:
-        """Images (B, 3, H, W) → features (B, 8 · width, or four times that); no key points."""
+        """Images (B, 3, H, W) → features (B, 8 · width · block.expansion); no key points."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         features: Tensor = x.mean((2, 3))
@@ -127,6 +158,11 @@ class ResNet(AgeModel):
 
 
 def check_width(width: int) -> None:
+    """Check the number of channels of a first layer.
+
+    Raises:
+        WrinkleError: it is below 1.
+    """
     if width < 1:
         raise WrinkleError(f"width is {width}; it must be at least 1 channel")
 
@@ -135,7 +171,14 @@ def check_width(width: int) -> None:
 def resnet18(
     max_age: int = 100, input_size: int = 224, width: int = 64, head: HeadChoice = "softmax"
 ) -> ResNet:
-    """ResNet-18: 11.2 M parameters and the head's at width 64."""
+    """ResNet-18: 11.2 M parameters at width 64, without the head.
+
+    Args:
+        max_age: last age in years; the ages are 0, 1, …, max_age.
+        input_size: side in pixels of the input.
+        width: channels of the first layer; 64 in the paper.
+        head: name of the head, or a mapping of its name and fields.
+    """
     return ResNet(BasicBlock, (2, 2, 2, 2), max_age, input_size, width, head)
 
 
@@ -143,7 +186,7 @@ def resnet18(
 def resnet34(
     max_age: int = 100, input_size: int = 224, width: int = 64, head: HeadChoice = "softmax"
 ) -> ResNet:
-    """ResNet-34: 21.3 M parameters and the head's at width 64."""
+    """ResNet-34: 21.3 M parameters at width 64, without the head; arguments as in `resnet18`."""
     return ResNet(BasicBlock, (3, 4, 6, 3), max_age, input_size, width, head)
 
 
@@ -151,5 +194,5 @@ def resnet34(
 def resnet50(
     max_age: int = 100, input_size: int = 224, width: int = 64, head: HeadChoice = "softmax"
 ) -> ResNet:
-    """ResNet-50: 23.5 M parameters and the head's at width 64."""
+    """ResNet-50: 23.5 M parameters at width 64, without the head; arguments as in `resnet18`."""
     return ResNet(Bottleneck, (3, 4, 6, 3), max_age, input_size, width, head)

@@ -1,7 +1,7 @@
 """Any image network of the package timm (Wightman, "PyTorch Image Models", 2019) as a backbone.
 
-In a recipe `model: {name: timm:resnet18}`, with the network's own weights from a file on disk as
-`init`. timm needs torchvision, which its optional extra brings.
+In a recipe: `model: {name: timm:resnet18}`, with a file of the network's own weights as `init`.
+timm needs torchvision; the extra `timm` installs both.
 """
 
 from collections.abc import Mapping
@@ -20,8 +20,10 @@ PREFIX = "network."
 class TimmNetwork(AgeModel):
     """A network of timm without its classifier, and a head on its pooled features.
 
+    See `timm` for the arguments.
+
     Raises:
-        WrinkleError: timm is missing or does not know the architecture.
+        WrinkleError: timm is not installed or has no such architecture.
     """
 
     def __init__(self, architecture: str, max_age: int, input_size: int, head: HeadChoice) -> None:
@@ -35,19 +37,19 @@ class TimmNetwork(AgeModel):
         norm = self.network.pretrained_cfg
         self.mean, self.std = tuple(norm["mean"]), tuple(norm["std"])  # type: ignore[misc]
         with torch.no_grad():
-            # The channels that a network states are not always those that it gives.
+            # timm's `num_features` is not the number of pooled features for every network.
             features = self.network.eval()(torch.zeros(1, 3, input_size, input_size))
         self.train()
         self.create_final_head(head, features.shape[1])
         self.head.reset_parameters()
 
     def forward_features(self, images: Tensor, key_points: Tensor | None = None) -> Tensor:
-        """Images (B, 3, S, S) → the network's pooled features (B, F); no key points."""
+        """Images (B, 3, S, S) → pooled features (B, F); key points are not used."""
         features: Tensor = self.network(images)
         return features
 
     def starting_state(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """timm's own state dict is put into the network; its classifier is left out."""
+        """Convert timm's own state dict of the network; its classifier is left out."""
         own = self.state_dict()
         if any(name.startswith(PREFIX) for name in given):
             return dict(given)
@@ -59,11 +61,14 @@ class TimmNetwork(AgeModel):
 def timm(
     architecture: str, max_age: int = 100, input_size: int = 224, head: HeadChoice = "softmax"
 ) -> TimmNetwork:
-    """A network of timm by its name there.
+    """A network of timm.
 
     Args:
-        architecture: name without tag, "resnet18"; in recipes "timm:resnet18".
-        input_size: a network of fixed size, such as a vision transformer, takes its own only.
+        architecture: its name in timm without tag, such as "resnet18"; in recipes
+            "timm:resnet18".
+        max_age: last age in years; the ages are 0, 1, …, max_age.
+        input_size: side in pixels of the input. A network of fixed size, such as a vision
+            transformer, needs its own.
         head: name of the head, or a mapping of its name and fields.
     """
     return TimmNetwork(architecture, max_age, input_size, head)

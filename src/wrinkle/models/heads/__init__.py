@@ -1,4 +1,4 @@
-"""Heads: features of a face → a distribution over ages, and an age; one file each."""
+"""Heads, one file each: features of a face → a distribution over ages, and an age."""
 
 from wrinkle.models.heads.head import HEADS, Head, HeadChoice, create_head
 

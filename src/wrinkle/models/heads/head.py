@@ -1,4 +1,4 @@
-"""What every head does, and how one is chosen."""
+"""The base of all heads, and their registry."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
@@ -10,53 +10,75 @@ from torch import Tensor, nn
 from wrinkle.registry import Registry
 
 SMALLEST_PROBABILITY = 1e-12
+"""Smallest probability of which a logarithm is taken."""
 
 
 class Head(nn.Module):
-    """Base of all heads: features (B, F) → raw output → distribution over ages, and age.
+    """Base of all heads: features → raw output → distribution over ages, and age.
 
-    A subclass takes `(in_features, ages, /, …fields)` and defines `forward` and `distribution`.
-    Raw outputs may have any width; losses read them through `log_distribution`, `age`, or as they
-    are.
+    A subclass's constructor takes `(in_features, ages, /, …fields)`; the subclass defines `forward`
+    and `distribution`. Raw outputs may have any width. Losses use them through `log_distribution`
+    or `age`, or directly.
 
     Args:
-        ages: (A,) years, ascending: the ages that the distribution is over.
+        ages: (A,) years, ascending: the ages of the distribution.
     """
 
     ages: Tensor
-    """(A,) float, years. Not part of the state dict."""
+    """(A,) float, years; not in the state dict."""
 
     trained_as: ClassVar[str] = "distribution"
-    """What losses can train: "distribution" (`log_distribution` has useful gradients), "ranks"
-    (raw: logits of age > a for each age a but the last) or "value" (`age` is the raw output)."""
+    """The kind of output that a loss can train: "distribution" (`log_distribution` has useful
+    gradients), "ranks" (the raw output is the logits of age > a for each age a but the last) or
+    "value" (`age` is an affine function of the raw output)."""
 
     def __init__(self, ages: Tensor) -> None:
         super().__init__()
         self.register_buffer("ages", ages.clone(), persistent=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features (B, F) → raw output (B, …)."""
+        """Compute the raw output.
+
+        Args:
+            features: (B, F).
+
+        Returns:
+            (B, …).
+        """
         raise NotImplementedError
 
     def distribution(self, raw: Tensor) -> Tensor:
-        """Raw output → probability of each age, (B, A), float32 or wider; rows sum to 1."""
+        """Convert the raw output to a distribution over ages.
+
+        Args:
+            raw: (B, …).
+
+        Returns:
+            (B, A), float32 or wider; rows sum to 1.
+        """
         raise NotImplementedError
 
     def log_distribution(self, raw: Tensor) -> Tensor:
-        """The natural logarithm of `distribution`; a probability below 1e-12 counts as 1e-12."""
+        """Raw output (B, …) → natural logarithm of `distribution`, clamped below at log 1e-12."""
         return self.distribution(raw).clamp_min(SMALLEST_PROBABILITY).log()
 
     def age(self, raw: Tensor) -> Tensor:
-        """Raw output → age in years, (B,): the decoding of the head's own paper.
+        """Decode the age as the head's paper does; here the mean of the distribution.
 
-        Here the mean of the distribution.
+        Args:
+            raw: (B, …).
+
+        Returns:
+            (B,) years.
         """
-        # Not a matrix product: autocast would compute that in bf16 and round to half years.
+        # Not a matrix product: autocast would compute it in bf16 and round to half years.
         return (self.distribution(raw) * self.ages).sum(-1)
 
     def reset_parameters(self) -> None:
-        """Random start: N(0, 0.01²) and zero bias for linear layers, so that an untrained softmax
-        gives a nearly flat distribution."""
+        """Initialise linear layers with N(0, 0.01²) and zero bias, in place.
+
+        The distribution of an untrained softmax is then nearly uniform.
+        """
         for layer in self.modules():
             if isinstance(layer, nn.Linear):
                 nn.init.normal_(layer.weight, std=0.01)
@@ -64,11 +86,11 @@ class Head(nn.Module):
                     nn.init.zeros_(layer.bias)
 
     def after_epoch(self, raw: Tensor, ages: Tensor) -> None:
-        """Called after every training epoch, for heads with an update of their own.
+        """Hook after every training epoch, for heads with an update of their own; nothing here.
 
         Args:
-            raw: (N, …) raw outputs of the epoch's N training faces, detached.
-            ages: (N,) their labels in years.
+            raw: (N, …), raw outputs for the epoch's N training faces, detached.
+            ages: (N,) labels in years.
         """
 
 
@@ -89,12 +111,15 @@ def create_head(choice: str | Mapping[str, Any], in_features: int, ages: Tensor)
     """Build a head with random weights.
 
     Args:
-        choice: a name of `HEADS`, or a mapping of "name" and the head's fields.
+        choice: a name in `HEADS`, or a mapping of "name" and the head's fields.
         in_features: F, the width of the features.
         ages: (A,) years, ascending.
 
+    Returns:
+        The head.
+
     Raises:
-        WrinkleError: an unknown head or field, or a value of another type; one line.
+        WrinkleError: an unknown head or field, or a value of another type.
     """
     name, fields = _split(choice)
     return HEADS.create(name, fields, in_features, ages)
@@ -108,5 +133,5 @@ def _split(choice: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """The same values in float32, or as they are where they are wider."""
+    """Convert a tensor to float32, unless its type is wider."""
     return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -1,4 +1,4 @@
-"""Heads of binary questions "older than a?", one for each age a but the last.
+"""Heads for ordinal regression: binary classifiers "older than a?" for each age a but the last.
 
 OR-CNN: Niu, Zhou, Wang, Gao and Hua, "Ordinal Regression with Multiple Output CNN for Age
 Estimation", CVPR 2016. CORAL: Cao, Mirjalili and Raschka, "Rank consistent ordinal regression for
@@ -14,31 +14,41 @@ from wrinkle.models.heads.head import HEADS, Head, at_least_float32
 
 
 class Ranks(Head):
-    """Raw: (B, A − 1), logits of P(age > a_k) for k = 0 … A − 2."""
+    """Base of ordinal heads; raw output: (B, A − 1), logits of P(age > a_k), k = 0 … A − 2."""
 
     trained_as: ClassVar = "ranks"
 
     def distribution(self, raw: Tensor) -> Tensor:
-        """Logits (B, A − 1) → (B, A): P(a_k) = P(age > a_{k−1}) − P(age > a_k).
+        """P(a_k) = P(age > a_{k−1}) − P(age > a_k).
 
-        Where the probabilities do not fall with k, which OR-CNN allows, each counts as the smallest
-        of those before it.
+        OR-CNN's probabilities may rise with k. Each is therefore replaced by the smallest of those
+        up to it.
+
+        Args:
+            raw: (B, A − 1), logits.
+
+        Returns:
+            (B, A), rows sum to 1.
         """
         older = at_least_float32(raw).sigmoid().cummin(-1).values
         edges = torch.cat([torch.ones_like(older[:, :1]), older, torch.zeros_like(older[:, :1])], 1)
         return edges[:, :-1] - edges[:, 1:]
 
     def age(self, raw: Tensor) -> Tensor:
-        """Logits (B, A − 1) → (B,): the age whose number is that of the questions with P > ½."""
+        """Logits (B, A − 1) → years (B,): a_r, where r is the number of classifiers with P > ½."""
         rank = (raw > 0).sum(-1)
         return self.ages[rank]
 
 
 @HEADS.named("or_cnn")
 class ORCNN(Ranks):
-    """A binary classifier of its own for each question (OR-CNN).
+    """OR-CNN: a separate linear layer for each binary classifier.
 
-    The paper's two outputs a question with a softmax are one output with a sigmoid here.
+    The paper's two outputs with a softmax for each classifier are one output with a sigmoid here.
+
+    Args:
+        in_features: F, the width of the features.
+        ages: (A,) years, ascending.
 
     Example:
         >>> head = ORCNN(8, torch.arange(20.0, 24.0))
@@ -58,9 +68,14 @@ class ORCNN(Ranks):
 
 @HEADS.named("coral")
 class CORAL(Ranks):
-    """One weight vector for all questions, and a bias for each (CORAL).
+    """CORAL: one weight vector for all binary classifiers, and a bias for each.
 
-    The biases start in falling order, so that the questions are consistent from the first step.
+    The biases are initialised in falling order, so that the classifiers are consistent from the
+    first step.
+
+    Args:
+        in_features: F, the width of the features.
+        ages: (A,) years, ascending.
     """
 
     def __init__(self, in_features: int, ages: Tensor, /) -> None:
@@ -70,7 +85,10 @@ class CORAL(Ranks):
         self._order_biases()
 
     def reset_parameters(self) -> None:
-        """Weights N(0, 0.01²); biases from 1 down to 1 / (A − 1), as the authors' code has them."""
+        """Initialise weights with N(0, 0.01²) and biases from 1 down to 1 / (A − 1), in place.
+
+        The biases are those of the authors' code.
+        """
         super().reset_parameters()
         self._order_biases()
 

@@ -1,4 +1,4 @@
-"""The output of the ADPF paper (TIP 2022), Eq. 9: rectified and divided by its sum."""
+"""The head of the ADPF paper (TIP 2022), Eq. 9: outputs rectified and divided by their sum."""
 
 import torch
 from torch import Tensor, nn
@@ -7,10 +7,10 @@ from wrinkle.models.heads.head import HEADS, Head, at_least_float32
 
 
 def rectified_distribution(outputs: Tensor) -> Tensor:
-    """ADPF's Eq. 9: negative outputs become 0, the rest is divided by its sum.
+    """Set negative outputs to 0 and divide the others by their sum (ADPF, Eq. 9).
 
-    A row without a positive output, which Eq. 9 leaves undefined, gets its softmax: still a
-    distribution, and one whose gradient can bring the row back.
+    Eq. 9 is undefined for a row without a positive output. Such a row gets its softmax, whose
+    gradient can make outputs positive again.
 
     Args:
         outputs: (B, q), any real numbers.
@@ -24,14 +24,18 @@ def rectified_distribution(outputs: Tensor) -> Tensor:
     """
     positive = outputs.clamp_min(0)
     total = positive.sum(-1, keepdim=True)
-    # The division is kept finite on both sides of the choice, or its gradient would be NaN.
+    # Both branches of `where` must be finite, or the gradient would be NaN.
     defined = total > 0
     return torch.where(defined, positive / total.where(defined, 1), outputs.softmax(-1))
 
 
 @HEADS.named("rectified")
 class Rectified(Head):
-    """Raw: (B, A), any real numbers, whose positive part is proportional to the distribution.
+    """ADPF's head. Raw output: (B, A), whose positive part is proportional to the distribution.
+
+    Args:
+        in_features: F, the width of the features.
+        ages: (A,) years, ascending.
 
     Example:
         >>> head = Rectified(8, torch.arange(3.0))
@@ -49,5 +53,5 @@ class Rectified(Head):
         return outputs
 
     def distribution(self, raw: Tensor) -> Tensor:
-        """Outputs (B, A) → Eq. 9 (B, A)."""
+        """Outputs (B, A) → their `rectified_distribution` (B, A), Eq. 9."""
         return rectified_distribution(at_least_float32(raw))

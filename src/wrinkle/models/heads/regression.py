@@ -1,4 +1,4 @@
-"""One number: the age itself."""
+"""A head for regression: one output, the age."""
 
 from typing import ClassVar
 
@@ -10,9 +10,14 @@ from wrinkle.models.heads.head import HEADS, Head, at_least_float32
 
 @HEADS.named("regression")
 class Regression(Head):
-    """Raw: (B, 1), years from the middle of the ages, in units of a quarter of their range.
+    """Regression of the age.
 
-    In these units labels are of the size of the features, so that the usual learning rates fit.
+    Raw output: (B, 1), years from the middle of the ages, in units of a quarter of their range. In
+    these units labels have the magnitude of features, so that usual learning rates apply.
+
+    Args:
+        in_features: F, the width of the features.
+        ages: (A,) years, ascending.
 
     Example:
         >>> head = Regression(8, torch.arange(101.0))
@@ -35,15 +40,20 @@ class Regression(Head):
         return value
 
     def age(self, raw: Tensor) -> Tensor:
-        """(B, 1) → years (B,), which may lie outside the ages."""
+        """Raw output (B, 1) → years (B,), which may be outside the range of the ages."""
         first, last = self.ages[0], self.ages[-1]
         return (first + last) / 2 + at_least_float32(raw)[:, 0] * (last - first) / 4
 
     def distribution(self, raw: Tensor) -> Tensor:
-        """(B, 1) → (B, A): split between the two ages next to the value, whose mean it is.
+        """Divide the probability between the two ages next to the value, which is their mean.
 
-        A value outside the ages counts as the nearest of them. A regression says nothing of its own
-        uncertainty; intervals come from calibration.
+        A regression does not predict its uncertainty; intervals come from calibration.
+
+        Args:
+            raw: (B, 1); a value outside the range of the ages is clamped to it.
+
+        Returns:
+            (B, A), rows sum to 1.
         """
         age = self.age(raw).clamp(self.ages[0], self.ages[-1])[:, None]
         above = torch.searchsorted(self.ages, age.detach()).clamp(1, len(self.ages) - 1)

@@ -12,7 +12,11 @@ from wrinkle.models.heads.head import HEADS, Head, at_least_float32
 
 @HEADS.named("softmax")
 class Softmax(Head):
-    """Raw: (B, A), the logit of each age.
+    """Classification of the age. Raw output: (B, A), logits.
+
+    Args:
+        in_features: F, the width of the features.
+        ages: (A,) years, ascending.
 
     Example:
         >>> head = Softmax(8, torch.arange(4.0))

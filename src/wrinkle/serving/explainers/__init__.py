@@ -1,7 +1,7 @@
-"""Figures of what a network looks at, one file for each kind of network.
+"""Figures that explain a network's prediction, one file for each kind of network.
 
-`explain_face` and `explain_many` choose by the network's class (`functools.singledispatch`); a
-network with more to show than the default registers a function of its own.
+`explain_face` and `explain_many` select a function by the network's class
+(`functools.singledispatch`). A network can register its own; others get the default figure.
 """
 
 from wrinkle.serving.explainers import adpf, dhaa

@@ -1,4 +1,4 @@
-"""ADPF's part of `explain`: its ranked maps and patches, of one face or of many."""
+"""The figures of ADPF: its ranked maps and patches, for one face or many."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -6,7 +6,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from wrinkle.layers import crop_patches, patch_maps
-from wrinkle.models.adpf import AttentionNet, FusionNet
+from wrinkle.models.adpf import FusionNet
+from wrinkle.models.attention_net import AttentionNet
 from wrinkle.models.base import Prediction
 from wrinkle.serving.explainers.drawing import (
     TARGET,
@@ -18,16 +19,21 @@ from wrinkle.serving.explainers.drawing import (
 from wrinkle.serving.explainers.plain import explain_face, explain_many
 
 PATCH = 64
-"""Side in pixels that patches are drawn at where the network has no size of its own."""
+"""Side in pixels of drawn patches, for networks without a patch size."""
 
 
 def ranked(
     model: AttentionNet | FusionNet, pixels: Tensor
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Boxes of P_1 … P_n (B, n, 4) in [−1, 1]; ranked maps (B, n, H, W) and their scales (n,) of a
-    network that has maps; on the CPU.
+    """Compute the patches of faces, and the maps behind them.
 
-    AttentionNet alone has no patches: the boxes are those that its maps would give.
+    Args:
+        model: the network; for an AttentionNet the boxes are those that its maps select.
+        pixels: (B, 3, S, S), its input.
+
+    Returns:
+        Boxes of P_1 … P_n (B, n, 4) in [−1, 1]; ranked maps (B, n, H, W) and their scales (n,),
+        None for networks without maps; all on the CPU.
     """
     pixels = pixels.to(model.ages.device)
     maps, scales = model.ranked_maps(pixels), model.ranked_scales()
@@ -39,8 +45,16 @@ def ranked(
 def explain_adpf(
     model: AttentionNet | FusionNet, pixels: Tensor, key_points: Tensor, prediction: Prediction
 ) -> Figure:
-    """The face under each ranked map with its box, the patches in order, and the distribution over
-    ages. Where patches are fixed there are no maps."""
+    """Draw each ranked map with its box on the face, the patches in order, and the distribution.
+
+    Networks with fixed patches have no maps.
+
+    Args:
+        model: the network.
+        pixels: (1, 3, S, S), its input.
+        key_points: not used.
+        prediction: distributions (K, A) and ages (K,) of all classifiers.
+    """
     face = visible(pixels, model)
     boxes, maps, scales = ranked(model, pixels)
     n = boxes.shape[1]
@@ -48,7 +62,7 @@ def explain_adpf(
     figure = Figure((2.1 * (n + 1) + 4, 4.8), layout="constrained")
     columns = figure.add_gridspec(1, 2, width_ratios=(2.1 * (n + 1), 4))
     axes = figure.add_subfigure(columns[0]).subplots(2, n + 1)
-    show(axes[0, 0], face[0], "what the network sees")
+    show(axes[0, 0], face[0], "network input")
     show(axes[1, 0], face[0], "all patches")
     for k in range(n):
         draw_box(axes[1, 0], boxes[0, k], face.shape[-1], str(k + 1))
@@ -72,10 +86,15 @@ def explain_adpf(
 def draw_gallery(
     model: AttentionNet | FusionNet, pixels: Tensor, ages: Tensor, predicted: Tensor
 ) -> Figure:
-    """A row for each rank, a column for each face, as the paper's Figure 1: the face under the map
-    of that rank, with the patch's box.
+    """Draw a row for each rank and a column for each face, as in the paper's Figure 1.
 
-    pixels: (B, 3, S, S), the network's input. ages, predicted: (B,) years, for the titles.
+    Each cell shows the face under the map of that rank, with the patch's box.
+
+    Args:
+        model: the network.
+        pixels: (B, 3, S, S), its input.
+        ages: (B,) years, the labels.
+        predicted: (B,) years.
     """
     faces = visible(pixels, model)
     boxes, maps, _ = ranked(model, pixels)
@@ -83,7 +102,7 @@ def draw_gallery(
     figure = Figure((1.5 * count + 0.4, 1.5 * (n + 1) + 0.3), layout="constrained")
     axes = figure.subplots(n + 1, count, squeeze=False)
     for column in range(count):
-        title = f"{ages[column]:.0f} years\nsays {predicted[column]:.0f}"
+        title = f"{ages[column]:.0f} years\npredicted {predicted[column]:.0f}"
         show(axes[0, column], faces[column], title)
         for k in range(n):
             panel = axes[k + 1, column]
@@ -97,7 +116,7 @@ def draw_gallery(
 
 
 def draw_heat(axes: Axes, heat: Tensor, size: int) -> None:
-    """A map (H, W) over a picture of `size` pixels, from its own lowest to its highest value."""
+    """Draw a map (H, W) over a picture of `size` pixels, coloured from minimum to maximum."""
     axes.imshow(
         heat.float().numpy(),
         extent=(0, size, size, 0),
@@ -108,7 +127,7 @@ def draw_heat(axes: Axes, heat: Tensor, size: int) -> None:
 
 
 def draw_box(axes: Axes, box: Tensor, size: int, text: str = "") -> None:
-    """A box (4,) in [−1, 1] on a picture of `size` pixels."""
+    """Draw a box (4,) in [−1, 1] on a picture of `size` pixels, with an optional text."""
     x1, y1, x2, y2 = to_pixels(box, size).tolist()
     axes.plot(np.array([x1, x2, x2, x1, x1]), [y1, y1, y2, y2, y1], color=TARGET, lw=1.5)
     if text:
@@ -124,5 +143,5 @@ def draw_box(axes: Axes, box: Tensor, size: int, text: str = "") -> None:
 
 
 def label(axes: Axes, text: str) -> None:
-    """A row's name, left of its first picture."""
+    """Write a row's name on the left of its first picture."""
     axes.text(-0.04, 0.5, text, transform=axes.transAxes, ha="right", va="center", fontsize=10)

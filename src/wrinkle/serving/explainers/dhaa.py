@@ -1,4 +1,4 @@
-"""DHAA's part of `explain`: its regions and its classifiers."""
+"""The figure of DHAA: its regions and its classifiers."""
 
 import numpy as np
 import torch
@@ -6,7 +6,7 @@ from matplotlib.figure import Figure, FigureBase
 from torch import Tensor
 
 from wrinkle.models.base import Prediction
-from wrinkle.models.dhaa import BRANCHES, DHAA, ON_PAPER, RegionPooling
+from wrinkle.models.dhaa import BRANCHES, DHAA, FIGURE_6_NAMES, RegionPooling
 from wrinkle.models.face_regions import REGIONS, face_points, region_points
 from wrinkle.serving.explainers.drawing import (
     SOURCE,
@@ -30,8 +30,14 @@ TITLES = {
 
 @explain_face.register
 def explain_dhaa(model: DHAA, pixels: Tensor, key_points: Tensor, prediction: Prediction) -> Figure:
-    """The source points of each region on the face, the regions as aligned with their target
-    points, and the distribution of every classifier."""
+    """Draw each region's source points, the aligned regions, and every classifier's distribution.
+
+    Args:
+        model: the network.
+        pixels: (1, 3, S, S), its input.
+        key_points: (1, 5, 2) in [−1, 1].
+        prediction: distributions (K, A) and ages (K,) of all classifiers.
+    """
     figure = Figure((15, 8.2), layout="constrained")
     rows = figure.add_gridspec(2, 1, height_ratios=(1.9, 1))
     face = visible(pixels, model)
@@ -41,17 +47,21 @@ def explain_dhaa(model: DHAA, pixels: Tensor, key_points: Tensor, prediction: Pr
 
 
 def draw_regions(figure: FigureBase, model: DHAA, face: Tensor, key_points: Tensor) -> None:
-    """The face, and per region its source points there and the aligned region.
+    """Draw the face, and for each region its source points and the aligned region.
 
-    face: (1, 3, S, S) in [0, 1]. key_points: (1, 5, 2).
+    Args:
+        figure: where to draw.
+        model: the network.
+        face: (1, 3, S, S) in [0, 1].
+        key_points: (1, 5, 2) in [−1, 1].
     """
     size = face.shape[-1]
     pooling = RegionPooling(model.pooling.kind, size, model.pooling.pools)
     regions, maps = pooling(face, key_points), pooling.inverse_maps(key_points)
     points = face_points(key_points)
     axes = figure.subplots(2, len(maps) + 1)
-    title = "G-1: all of CB1" if "g1" in model.layer2 else "the face"
-    show(axes[0, 0], face[0], f"{title}\nand the five key points")
+    title = "G-1: all of CB1" if "g1" in model.layer2 else "input"
+    show(axes[0, 0], face[0], f"{title}\nwith the five key points")
     mark(axes[0, 0], key_points[0], size, SOURCE)
     axes[1, 0].axis("off")
     axes[1, 0].text(0, 0.5, LEGEND, va="center", fontsize=10, transform=axes[1, 0].transAxes)
@@ -65,20 +75,26 @@ def draw_regions(figure: FigureBase, model: DHAA, face: Tensor, key_points: Tens
         above.plot(*to_pixels(frame, size).T, color=TARGET, lw=1, clip_on=True)
         mark(above, source[0], size, SOURCE)
         show(below, regions[name][0], "aligned" if pooling.kind == "arp" else "pooled")
-        landed = (source[0] - inverse[:, 2]) @ torch.linalg.inv(inverse[:, :2]).T
+        aligned = (source[0] - inverse[:, 2]) @ torch.linalg.inv(inverse[:, :2]).T
         x, y = to_pixels(region.target_points, size).T
         below.scatter(x, y, s=70, facecolors="none", edgecolors=TARGET, linewidths=1.4)
-        mark(below, landed, size, SOURCE)
+        mark(below, aligned, size, SOURCE)
 
 
 LEGEND = (
-    "dots: source points,\nbelow where the region\nhas them\n\n"
-    "circles: target points\n\nframe: what the region covers"
+    "dots: source points,\nbelow after alignment\n\n"
+    "circles: target points\n\nframe: the region's area"
 )
 
 
 def draw_branches(figure: FigureBase, model: DHAA, prediction: Prediction) -> None:
-    """The final distribution and, per branch, those of its sub-networks."""
+    """Draw the final distribution and, for each branch, its sub-networks' distributions.
+
+    Args:
+        figure: where to draw.
+        model: the network.
+        prediction: distributions (K, A) and ages (K,) of all classifiers.
+    """
     names = list(model.classifiers)
     branches = [letter for letter in BRANCHES.values() if letter in model.branches]
     shown = branches if len(names) > 1 else []
@@ -86,6 +102,6 @@ def draw_branches(figure: FigureBase, model: DHAA, prediction: Prediction) -> No
     draw_distributions(axes[0], model, prediction, {"DHAA": 0})
     axes[0].set_ylabel("probability")
     for panel, letter in zip(axes[1:], shown, strict=True):
-        own = {n: i for i, n in enumerate(names) if n.startswith(f"{ON_PAPER[letter]}-")}
+        own = {n: i for i, n in enumerate(names) if n.startswith(f"{FIGURE_6_NAMES[letter]}-")}
         draw_distributions(panel, model, prediction, own)
     axes[0].set_ylim(0, 1.05 * float(prediction.distribution.max()))

@@ -1,4 +1,4 @@
-"""What figures of faces have in common."""
+"""Functions for drawing that several explainers use."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ LINES = ("#1f77b4", "#ff7f0e", "#2ca02c")
 
 
 def visible(pixels: Tensor, model: AgeModel) -> Tensor:
-    """Network input (B, 3, H, W) → the same in [0, 1]."""
+    """Network input (B, 3, H, W) → RGB (B, 3, H, W) in [0, 1]."""
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (model.mean, model.std))
     return (pixels * std + mean).clamp(0, 1)
 
@@ -22,9 +22,11 @@ def visible(pixels: Tensor, model: AgeModel) -> Tensor:
 def draw_distributions(
     axes: Axes, model: AgeModel, prediction: Prediction, rows: Mapping[str, int]
 ) -> None:
-    """Curves over ages with the predicted ages marked.
+    """Draw distributions over ages as curves, and mark the predicted ages.
 
     Args:
+        axes: where to draw.
+        model: the network, for its ages.
         prediction: distributions (K, A) and ages (K,).
         rows: label of each curve → its row in the prediction.
     """
@@ -41,7 +43,7 @@ def draw_distributions(
 
 
 def show(axes: Axes, picture: Tensor, title: str) -> None:
-    """A picture (3, H, W) in [0, 1] without ticks."""
+    """Draw a picture (3, H, W) in [0, 1] with a title and without ticks."""
     height, width = picture.shape[-2:]
     axes.imshow(picture.permute(1, 2, 0).numpy(), extent=(0, width, height, 0))
     axes.set_title(title, fontsize=10)
@@ -51,10 +53,11 @@ def show(axes: Axes, picture: Tensor, title: str) -> None:
 
 
 def mark(axes: Axes, points: Tensor, size: int, colour: str) -> None:
-    """Points (m, 2) in [−1, 1] as dots on a picture of `size` pixels."""
+    """Draw points (m, 2) in [−1, 1] as dots on a picture of `size` pixels."""
     x, y = to_pixels(points, size).T
     axes.scatter(x, y, s=16, color=colour, edgecolors="black", linewidths=0.5)
 
 
 def to_pixels(points: Tensor, size: int) -> np.ndarray:
+    """Points (…, 2) in [−1, 1] → pixels of a picture of `size` pixels."""
     return ((points + 1) * size / 2).numpy()

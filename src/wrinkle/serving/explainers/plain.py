@@ -1,4 +1,4 @@
-"""What is drawn of a network that has nothing of its own to show."""
+"""The default figures of networks, and the functions for which networks register their own."""
 
 from functools import singledispatch
 
@@ -14,18 +14,19 @@ from wrinkle.serving.explainers.drawing import SOURCE, draw_distributions, mark,
 def explain_face(
     model: AgeModel, pixels: Tensor, key_points: Tensor, prediction: Prediction
 ) -> Figure:
-    """The face with its key points, and the distribution over ages.
+    """Draw the face with its key points, and the distribution over ages.
 
-    A network with more to show registers a function of its own: `@explain_face.register`.
+    A network can register another function: `@explain_face.register`.
 
     Args:
-        pixels: (1, 3, S, S), the network's input.
+        model: the network.
+        pixels: (1, 3, S, S), its input.
         key_points: (1, 5, 2) in [−1, 1].
-        prediction: distributions (K, A) and ages (K,) of all the model's classifiers.
+        prediction: distributions (K, A) and ages (K,) of all classifiers.
     """
     figure = Figure((9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.7))
-    show(left, visible(pixels, model)[0], "what the network sees")
+    show(left, visible(pixels, model)[0], "network input")
     mark(left, key_points[0], pixels.shape[-1], SOURCE)
     draw_distributions(right, model, prediction, {"age": 0})
     right.set_ylim(bottom=0)
@@ -34,10 +35,11 @@ def explain_face(
 
 @singledispatch
 def explain_many(model: AgeModel, pixels: Tensor, ages: Tensor, predicted: Tensor) -> Figure:
-    """Where a network looks in many faces; registered by networks that look at patches.
+    """Draw the patches of many faces; registered by networks that use patches.
 
     Args:
-        pixels: (B, 3, S, S), the network's input.
+        model: the network.
+        pixels: (B, 3, S, S), its input.
         ages: (B,) years, the labels.
         predicted: (B,) years.
 
@@ -51,10 +53,10 @@ def explain_many(model: AgeModel, pixels: Tensor, ages: Tensor, predicted: Tenso
 
 
 def has_gallery(model: AgeModel) -> bool:
-    """Whether the network registered a figure of many faces."""
+    """Return whether a function of many faces is registered for the network."""
     return explain_many.dispatch(type(model)) is not explain_many.dispatch(AgeModel)
 
 
 def has_own_figure(model: AgeModel) -> bool:
-    """Whether the network registered a figure of one face."""
+    """Return whether a function of one face is registered for the network."""
     return explain_face.dispatch(type(model)) is not explain_face.dispatch(AgeModel)

@@ -6,7 +6,7 @@ import torch
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> Iterator[None]:
-    """Threads over nets this small mostly wait for each other where other work runs beside."""
+    """Threads over nets this small mostly wait for each other while other work runs."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -39,7 +39,7 @@ def _slow_suppress(owner, boxes, scores, threshold, of_smaller) -> set[int]:
     threshold=st.sampled_from([0.3, 0.5, 0.7]),
     of_smaller=st.booleans(),
 )
-def test_suppression_keeps_what_no_better_box_overlaps(numbers, threshold, of_smaller):
+def test_suppression_keeps_boxes_that_no_better_box_overlaps(numbers, threshold, of_smaller):
     owner, corners, scores = numbers
     boxes = np.concatenate([corners[:, :2], corners[:, :2] + corners[:, 2:]], 1)
     kept = suppress(owner, boxes, scores, threshold, of_smaller)

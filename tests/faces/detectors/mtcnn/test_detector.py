@@ -37,7 +37,7 @@ def _eye_error(face: Detection, eyes: np.ndarray) -> float:
     return float(np.linalg.norm(face.key_points[:2] - eyes, axis=1).mean()) / between
 
 
-def test_the_face_of_every_example_with_eyes_where_they_are(detector, photographs):
+def test_every_examples_face_and_eyes_are_found(detector, photographs):
     found = detector(list(photographs.values()))
     for (name, photograph), faces in zip(photographs.items(), found, strict=True):
         face = faces[0]
@@ -66,7 +66,7 @@ def _assert_same(some: list[Detection], others: list[Detection]) -> None:
         assert one.score == pytest.approx(other.score, abs=1e-3)
 
 
-def test_what_is_found_does_not_depend_on_the_rest_of_the_batch(detector, photographs, monkeypatch):
+def test_detections_do_not_depend_on_the_rest_of_the_batch(detector, photographs, monkeypatch):
     pictures = list(photographs.values())
     pictures += [np.full((7, 5, 3), 128, np.uint8), pictures[0][:, ::-1], pictures[3][:301, :407]]
     alone = [detector([picture])[0] for picture in pictures]
@@ -84,17 +84,17 @@ def test_what_is_found_does_not_depend_on_the_rest_of_the_batch(detector, photog
 @pytest.mark.parametrize(
     "shape", [(1, 1), (1, 3), (5, 300), (300, 5), (11, 11), (12, 13), (1, 200_000)]
 )
-def test_tiny_pictures_and_strips_hold_no_face(detector, shape):
+def test_tiny_pictures_and_strips_have_no_face(detector, shape):
     picture = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
     assert detector([picture]) == [[]]
 
 
-def test_no_picture_and_a_picture_without_a_face(detector):
+def test_no_pictures_and_pictures_without_a_face(detector):
     assert detector([]) == []
     assert detector([np.full((300, 400, 3), 90, np.uint8)] * 2) == [[], []]
 
 
-def test_a_small_face_in_a_large_picture(detector, photographs):
+def test_a_small_face_in_a_large_picture_is_found(detector, photographs):
     name = "grace_hopper_1984.jpg"
     scale = 0.12  # her eyes are ten pixels apart
     small = cv2.resize(photographs[name], None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -106,21 +106,21 @@ def test_a_small_face_in_a_large_picture(detector, photographs):
     assert _eye_error(faces[0], np.array(EYES[name]) * step + [700, 600]) < 0.12
 
 
-def test_a_face_that_fills_the_picture(detector, photographs):
+def test_a_face_that_fills_the_picture_is_found(detector, photographs):
     tight = photographs["grace_hopper_1984.jpg"][150:320, 175:345]
     (faces,) = detector([tight])
     assert len(faces) == 1
     assert _eye_error(faces[0], np.array(EYES["grace_hopper_1984.jpg"]) - [175, 150]) < 0.1
 
 
-def test_a_large_photograph_is_the_small_one_enlarged(detector, photographs):
+def test_detections_scale_with_the_photograph(detector, photographs):
     photograph = photographs["joe_biden_2010.jpg"]
     large = cv2.resize(photograph, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
     (faces,) = detector([large])
     assert _eye_error(faces[0], 4 * np.array(EYES["joe_biden_2010.jpg"])) < 0.06
 
 
-def test_a_crowd(detector, photographs):
+def test_every_face_of_a_crowd_is_found(detector, photographs):
     tiles = [cv2.resize(p, (160, 160), interpolation=cv2.INTER_AREA) for p in photographs.values()]
     crowd = np.vstack([np.hstack(tiles[i:] + tiles[:i]) for i in range(4)])
     (faces,) = detector([crowd])

@@ -79,7 +79,7 @@ def _run(net: torch.nn.Module, picture: np.ndarray) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("shape", [(12, 12), (17, 20)])
-def test_the_proposal_net_in_plain_loops(shape):
+def test_the_proposal_net_equals_plain_loops(shape):
     arrays = _arrays("pnet")
     picture = _picture(*shape)
     offsets, face = _slow_net(picture, arrays, [(2, True), None, None], hidden=False)
@@ -88,7 +88,7 @@ def test_the_proposal_net_in_plain_loops(shape):
     np.testing.assert_allclose(seen_offsets, offsets.transpose(2, 0, 1), atol=1e-5)
 
 
-def test_the_refinement_net_in_plain_loops():
+def test_the_refinement_net_equals_plain_loops():
     arrays = _arrays("rnet")
     offsets, face = _slow_net(_picture(24, 24), arrays, [(3, True), (3, False), None], hidden=True)
     seen_face, seen_offsets = _run(load_nets()[1], _picture(24, 24))
@@ -96,7 +96,7 @@ def test_the_refinement_net_in_plain_loops():
     np.testing.assert_allclose(seen_offsets, offsets, atol=1e-5)
 
 
-def test_the_output_net_in_plain_loops():
+def test_the_output_net_equals_plain_loops():
     arrays = _arrays("onet")
     pools = [(3, True), (3, False), (2, True), None]
     offsets, points, face = _slow_net(_picture(48, 48), arrays, pools, hidden=True)
@@ -114,7 +114,7 @@ def _refused() -> str:
 
 
 @pytest.mark.parametrize("length", [0, 7, 1000, 1_900_000])
-def test_weights_cut_short_are_one_line(
+def test_truncated_weights_are_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: int
 ) -> None:
     copy = tmp_path / "weights.safetensors"
@@ -123,7 +123,7 @@ def test_weights_cut_short_are_one_line(
     assert f"{copy}: damaged" in _refused()
 
 
-def test_weights_that_were_changed_or_are_missing_are_one_line(
+def test_changed_or_missing_weights_are_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy = tmp_path / "weights.safetensors"

@@ -3,7 +3,7 @@ import numpy as np
 from wrinkle.faces.detectors.mtcnn.pixels import resize_box
 
 
-def test_the_pixels_of_a_box_are_resized_and_black_beyond_the_border():
+def test_box_pixels_are_resized_and_black_outside_the_picture():
     image = np.full((40, 50, 3), 200, np.uint8)
     out = np.empty((24, 24, 3), np.uint8)
     resize_box(image, np.array([-12.0, -12, 12, 12]), out)
