@@ -44,7 +44,17 @@ class Parser(argparse.ArgumentParser):
         """
         if self._subparsers is not None:  # not supported by `parse_intermixed_args`
             return self.parse_args(given)
-        return self.parse_intermixed_args(given)
+        if "--" not in given:
+            return self.parse_intermixed_args(given)
+        # Which takes a file "-a.jpg" for an option even after "--": hide its dash meanwhile.
+        end = list(given).index("--")
+        hidden = [f"\0{each}" for each in given[end + 1 :]]
+        parsed = self.parse_intermixed_args([*given[:end], *hidden])
+        for name, value in vars(parsed).items():
+            if isinstance(value, list):
+                value = [v.removeprefix("\0") if isinstance(v, str) else v for v in value]
+            setattr(parsed, name, value.removeprefix("\0") if isinstance(value, str) else value)
+        return parsed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,8 +5,11 @@ picture that cannot be read it prints a line on standard error, and continues.
 """
 
 import argparse
+import codecs
 import csv
 import json
+import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +19,7 @@ from wrinkle.cli.options import at_least
 from wrinkle.errors import WrinkleError
 
 if TYPE_CHECKING:
+    from wrinkle.faces.files import Found
     from wrinkle.serving.estimator import Face, Prediction
 
 COLUMNS = ["path", "face", "age", "low", "high", "x1", "y1", "x2", "y2", "score", "error"]
@@ -43,12 +47,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from wrinkle.faces.decode import printable
+    from wrinkle.faces.pictures import printable
     from wrinkle.serving.annotate import save_annotated
     from wrinkle.serving.estimator import AgeEstimator
 
-    pictures, bad = _pictures(args.pictures)
+    found = _find(args.pictures)
+    pictures, bad = found.files, len(found.faults)
     if not pictures:
+        _say_what_was_passed_over(found)
         return 1
     if args.annotate is not None:
         _make_folder(args.annotate)
@@ -66,29 +72,39 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.flush()
         if args.annotate is not None and prediction.faces:
             save_annotated(prediction, args.annotate)
-    return 1 if bad else 0
+    _say_what_was_passed_over(found)
+    return 1 if bad or found.unreadable else 0
 
 
-def _pictures(names: list[str]) -> tuple[list[Path], int]:
-    """The named pictures, and the number of names without one, for which an error is printed."""
-    from wrinkle.faces.files import list_images
+def _say_what_was_passed_over(found: "Found") -> None:
+    summary = found.summary()
+    if summary is not None:
+        print(f"wrinkle: {summary}", file=sys.stderr)
+
+
+def _find(names: list[str]) -> "Found":
+    """The pictures named; a line on standard error for each name that stands for none."""
+    from wrinkle.faces.files import find_images
 
     listed = [name for name in names if name != "-"]
     if "-" in names:
-        if hasattr(sys.stdin, "reconfigure"):  # file names need not be valid UTF-8
-            sys.stdin.reconfigure(errors="surrogateescape")
-        listed += [line.rstrip("\r\n") for line in sys.stdin if line.strip()]
+        listed += _standard_input()
     if not listed:
         raise WrinkleError("standard input names no picture: give one path per line")
-    found: list[Path] = []
-    bad = 0
-    for name in listed:
-        try:
-            found += list_images([name])
-        except WrinkleError as error:
-            bad += 1
-            print(f"wrinkle: {error}", file=sys.stderr)
-    return found, bad
+    found = find_images(listed)
+    for fault in found.faults:
+        print(f"wrinkle: {fault}", file=sys.stderr)
+    return found
+
+
+def _standard_input() -> list[str]:
+    """The lines of standard input: names of files, which are bytes and not always UTF-8."""
+    data = sys.stdin.buffer.read() if hasattr(sys.stdin, "buffer") else sys.stdin.read().encode()
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # by Windows PowerShell
+        text = data.decode("utf-16", errors="replace").removeprefix("\ufeff")
+    else:
+        text = os.fsdecode(data.removeprefix(codecs.BOM_UTF8))
+    return [line for line in re.split("\r?\n", text) if line.strip()]
 
 
 def _make_folder(folder: Path) -> None:
@@ -116,7 +132,7 @@ def _writer(args: argparse.Namespace) -> Callable[["Prediction"], None]:
 
 
 def _lines(prediction: "Prediction", at_least: int | None) -> Iterator[str]:
-    from wrinkle.faces.decode import printable
+    from wrinkle.faces.pictures import printable
 
     for face in prediction.faces:
         low, high = face.interval

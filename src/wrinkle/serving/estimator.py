@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -10,7 +10,6 @@ from typing import Any, Self, cast
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from wrinkle.cores import usable_cores
@@ -19,6 +18,7 @@ from wrinkle.faces.align import crop_face, transform
 from wrinkle.faces.decode import count_pixels, decode
 from wrinkle.faces.detectors import Detection, create_detector
 from wrinkle.faces.input import InputSpec
+from wrinkle.faces.pictures import Picture, each_picture, in_memory
 from wrinkle.inference.conformal import Calibration
 from wrinkle.inference.device import choose_device
 from wrinkle.inference.intervals import central_interval, probability_at_least
@@ -27,8 +27,6 @@ from wrinkle.models.base import AgeModel
 from wrinkle.models.file import load_model
 from wrinkle.models.packaged import model_file
 from wrinkle.serving.process import ForkGate, building, own_settings, prepare_process
-
-Picture = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
 
 MEMORY_PIXELS = 48_000_000
 """Largest number of pixels of the photographs in a group, about 150 MB, and of those that are read
@@ -139,35 +137,37 @@ class AgeEstimator:
             network, header = load_model(model_file(model))
         return cls(network, header, where, detector)
 
-    def predict(self, images: Picture | Sequence[Picture], batch: int = 32) -> list[list[Face]]:
+    def predict(self, images: Picture | Iterable[Picture], batch: int = 32) -> list[list[Face]]:
         """Find the faces of one or several pictures and estimate their ages.
 
         Args:
-            images: a path, file content, PIL image or (H, W, 3) uint8 RGB array, or a list of
-                these, which may have different sizes.
+            images: one picture as `decode` takes it: a path, a file's content, an open file, a
+                Pillow image, an array or a tensor; or several, of any sizes: an array (N, H, W, 3)
+                or an iterable of such pictures.
             batch: pictures in a group.
 
         Returns:
             For each picture its faces, most prominent first; an empty list if there is none.
 
         Raises:
-            ImageError: a picture cannot be read. `stream` continues after such a picture.
+            ImageError: a picture cannot be read, or `images` is none. `stream` continues after
+                a picture that cannot be read.
             WrinkleError: `batch` is below 1.
         """
-        alone = isinstance(images, (str, os.PathLike, bytes, Image.Image, np.ndarray))
-        pictures = [cast(Picture, images)] if alone else cast(Sequence[Picture], images)
         result = []
-        for prediction in self.stream(pictures, batch):
+        for prediction in self.stream(images, batch):
             if prediction.error is not None:
                 raise ImageError(prediction.error)
             result.append(prediction.faces)
         return result
 
-    def stream(self, pictures: Iterable[Picture], batch: int = 32) -> Iterator[Prediction]:
+    def stream(
+        self, pictures: Picture | Iterable[Picture], batch: int = 32
+    ) -> Iterator[Prediction]:
         """Predict any number of pictures in order, in bounded memory.
 
         Args:
-            pictures: may be a generator; fewer than `batch` of them are read ahead.
+            pictures: as for `predict`; of a generator, fewer than `batch` are read ahead.
             batch: pictures in a group; with 1, each result is returned before the next picture is
                 read.
 
@@ -175,17 +175,18 @@ class AgeEstimator:
             The result for each picture; `error` is set for one that cannot be read.
 
         Raises:
+            ImageError: `pictures` is neither a picture nor an iterable, or a dict or a set.
             WrinkleError: `batch` is below 1, or the process was forked from one whose GPU the
                 estimator or whose stream this is.
         """
-        if batch < 1:
+        if not isinstance(batch, int) or batch < 1:
             raise WrinkleError(f"batch is {batch}: give 1 or more")
         if self.device.type == "cuda" and os.getpid() != self._process:
             raise WrinkleError(
                 "an estimator on a GPU cannot be used after a fork: load it in the child process, "
                 "or start processes by spawn or forkserver"
             )
-        for group in _decoded(pictures, batch):
+        for group in _decoded(each_picture(pictures), batch):
             self._find_faces(group)
             yield from group
 
@@ -253,20 +254,19 @@ class AgeEstimator:
         return self.spec(crops, np.stack(points), self.device)
 
 
-def _read(source: Picture) -> Prediction:
+def _read(source: Picture, content: Picture) -> Prediction:
     try:
-        return Prediction(source, [], image=decode(source))
+        return Prediction(source, [], image=decode(content))
     except ImageError as error:
         return Prediction(source, [], error=str(error))
 
 
-def _decoded(pictures: Iterable[Picture], batch: int) -> Iterator[list[Prediction]]:
+def _decoded(source: Iterator[Picture], batch: int) -> Iterator[list[Prediction]]:
     """Groups of up to `batch` pictures and `MEMORY_PIXELS`; the next ones are read in threads.
 
     A group's list is emptied when the next group is requested.
     """
     waiting: deque[tuple[Future[Prediction], int]] = deque()
-    source = iter(pictures)
     process = os.getpid()
     pool = ThreadPoolExecutor(min(4, usable_cores()))
     # Ctrl-C interrupts the main thread only, so files are opened and closed in another one.
@@ -283,8 +283,9 @@ def _decoded(pictures: Iterable[Picture], batch: int) -> Iterator[list[Predictio
                 following = list(islice(source, 1))
                 if not following:
                     break
-                size = measure.submit(_GATE.run, count_pixels, following[0]).result()
-                waiting.append((pool.submit(_GATE.run, _read, following[0]), size))
+                content = in_memory(following[0])
+                size = measure.submit(_GATE.run, count_pixels, content).result()
+                waiting.append((pool.submit(_GATE.run, _read, following[0], content), size))
                 ahead += size
             if waiting:
                 future, size = waiting.popleft()

@@ -9,10 +9,11 @@ from torch import Tensor
 
 from wrinkle.datasets.store import Store
 from wrinkle.errors import ImageError, WrinkleError
-from wrinkle.faces.decode import decode, printable
+from wrinkle.faces.decode import decode
 from wrinkle.faces.input import InputSpec
+from wrinkle.faces.pictures import Picture, printable
 from wrinkle.models.base import Prediction
-from wrinkle.serving.estimator import AgeEstimator, Picture
+from wrinkle.serving.estimator import AgeEstimator
 from wrinkle.serving.explainers import explain_face, explain_many
 
 
