@@ -4,13 +4,14 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 import torch
 
 from wrinkle.cores import WAITING, usable_cores
 
-A, R = TypeVar("A"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @contextmanager
@@ -86,12 +87,12 @@ class ForkGate:
                 before=self._close, after_in_parent=self._open, after_in_child=self._reset
             )
 
-    def run(self, work: Callable[[A], R], argument: A) -> R:
+    def run(self, work: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> R:
         """Call `work`; no fork happens meanwhile."""
         with self._changed:
             self._count += 1
         try:
-            return work(argument)
+            return work(*arguments, **named)
         finally:
             with self._changed:
                 self._count -= 1
