@@ -134,7 +134,7 @@ def test_the_state_of_an_older_version_is_one_line(
         header = {"kind": "state", "progress": {"epoch": 0, "step": 2, "loss": 4.6, "seen": 64}}
         files.write_tensors(folder / STATE_FILE, {"model/fc.bias": torch.zeros(101)}, header)
     before = (folder / STATE_FILE).read_bytes()
-    with pytest.raises(WrinkleError, match=r"state.safetensors.*older wrinkle.*remove") as error:
+    with pytest.raises(WrinkleError, match=r"state.safetensors.*older version.*remove") as error:
         train(load_recipe(drawn_recipe), "1", tmp_path)
     assert "\n" not in str(error.value)
     assert (folder / STATE_FILE).read_bytes() == before
