@@ -1,7 +1,7 @@
 """Clopper–Pearson intervals of shares of faces.
 
-A share of 0 or 1 has the same value in every bootstrap sample, so the bootstrap gives it an interval
-of zero width. Clopper and Pearson's interval (Biometrika 26, 1934) does not.
+A share of 0 or 1 has the same value in every bootstrap sample, so the bootstrap gives it an
+interval of zero width. Clopper and Pearson's interval (Biometrika 26, 1934) does not.
 
 Pictures of one person are similar. Where people are known, the number of faces is divided by the
 design effect, the ratio of the variance over people to that over independent faces (Korn,

@@ -9,6 +9,7 @@ from wrinkle.faces.input import InputSpec
 from wrinkle.models import AgeModel
 from wrinkle.protocols import Fold
 from wrinkle.registry import plugin_entries
+from wrinkle.runs.folder import today
 from wrinkle.runs.recipe import Recipe
 
 
@@ -53,6 +54,7 @@ def model_card(
             "start": recipe.init,
             "seed": recipe.training.seed,
             "epochs": epochs,
+            "date": today(),
             "scores": {} if validation_mae is None else {"validation_mae": validation_mae},
             "device": device_name(device),
         },
