@@ -123,7 +123,7 @@ def largest_errors(system: System) -> Figure | None:
         panel.imshow(run.store.image(place[name]))
         panel.set_title(
             f"true {predictions.actual[index]:.0f}\npredicted {predictions.predicted[index]:.0f}",
-            fontsize=8,
+            fontsize=9,
         )
     return figure
 
