@@ -142,7 +142,7 @@ def test_a_command_may_have_subcommands(wrinkle: Command, monkeypatch: pytest.Mo
         (["--jsn"], r"unrecognized arguments: --jsn; see `wrinkle --help`"),
         (["--", "predict"], r"unknown command '--'; choices: .*"),
         (["predict"], r".*required: pictures; see `wrinkle predict --help`"),
-        (["predict", "x", "--jsn"], r"unrecognized arguments: --jsn; `wrinkle predict .*"),
+        (["predict", "x", "--jsn"], r"unrecognized arguments: --jsn; see `wrinkle predict .*"),
         (["predict", "x", "--json", "--csv"], r".*not allowed with.*"),
         (["predict", "x", "--batch", "many"], r".*--batch: invalid integer value: 'many'.*"),
         (["predict", "x", "--batch", "0"], r".*--batch: 0 is too small: give 1 or more.*"),

@@ -59,7 +59,7 @@ def test_missing_runs_are_one_line_each(wrinkle: Command, runs: Path, tmp_path: 
     bad = ["runs/begun", "res18_ex", "bad.yaml", "resnet", "empty"]
     expected = [
         "runs/begun: no fold is finished yet (nothing is trained",
-        "no run in runs/res18_ex/utkface-full: `wrinkle train res18_ex`",
+        "no run in runs/res18_ex/utkface-full: train it with `wrinkle train res18_ex`",
         "bad.yaml: not YAML in line",
         "no recipe 'resnet'",
         "empty holds no run",

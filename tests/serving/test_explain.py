@@ -48,7 +48,7 @@ def test_only_the_branches_there_are(tmp_path: Path) -> None:
     figure = explain(AgeEstimator.load(path), PORTRAIT)
     shown = [title.split("\n")[0] for title in titles(figure) if "source" in title]
     assert shown == ["L-1 eye", "L-2 nose", "L-3 mouth"]
-    assert titles(figure)[0].startswith("the face")
+    assert titles(figure)[0].startswith("input")
     entries = legends(figure)
     assert [entry.split(":")[0] for entry in entries] == ["DHAA", "L-1", "L-2", "L-3"]
     path = write_dhaa(tmp_path / "quiet.safetensors", sub_losses=False)
