@@ -15,7 +15,7 @@ from wrinkle.inference.provenance import learned
 from wrinkle.models.file import load_model
 from wrinkle.protocols import Fold, get_protocol
 from wrinkle.protocols.fold import limited
-from wrinkle.runs.folder import Result
+from wrinkle.runs.folder import Result, read_note
 from wrinkle.runs.recipe import load_recipe
 from wrinkle.training.folds import format_folds, parse_folds, train
 from wrinkle.training.results_table import format_table
@@ -232,3 +232,17 @@ def test_labels_above_the_last_age(
     assert sum(old) <= 4
     train(recipe, "1", tmp_path)
     assert "last age" not in capsys.readouterr().err
+
+
+def test_the_dates_of_training_are_recorded(
+    drawn_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run has the date on which it started, each model that on which it was trained."""
+    recipe = load_recipe(drawn_recipe, ["training.epochs=1"])
+    for fold, time in (("1", "1600000000"), ("2", "1700000000")):
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", time)
+        train(recipe, fold, tmp_path)
+    assert read_note(tmp_path / "drawn")["date"] == "2020-09-13"
+    files = [tmp_path / "drawn" / fold / "model.safetensors" for fold in "12"]
+    dates = [load_model(file)[1]["provenance"]["date"] for file in files]
+    assert dates == ["2020-09-13", "2023-11-14"]

@@ -10,6 +10,7 @@ from wrinkle.inference.provenance import pack_digests
 from wrinkle.models import AgeModel
 from wrinkle.protocols import Fold
 from wrinkle.registry import plugin_entries
+from wrinkle.runs.folder import today
 from wrinkle.runs.recipe import Recipe
 
 
@@ -59,6 +60,7 @@ def model_card(
             "start": recipe.init,
             "seed": recipe.training.seed,
             "epochs": epochs,
+            "date": today(),
             "scores": {} if validation_mae is None else {"validation_mae": validation_mae},
             "device": device_name(device),
         },

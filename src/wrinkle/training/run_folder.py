@@ -6,7 +6,7 @@ from pathlib import Path
 from wrinkle.errors import WrinkleError
 from wrinkle.files import replace_file
 from wrinkle.models.file import PLUGINS_FOLDER
-from wrinkle.runs.folder import RECIPE_FILE, RUN_FILE, read_note
+from wrinkle.runs.folder import RECIPE_FILE, RUN_FILE, read_note, today
 from wrinkle.runs.recipe import Recipe, load_recipe
 
 
@@ -60,6 +60,9 @@ def write_folder(
         writer: as for `wrinkle.files.replace_file`.
     """
     note = {"command": command, "data": data, "integrity": integrity, "labels": labels}
+    started = read_note(root).get("date") if (root / RUN_FILE).exists() else today()
+    if started is not None:  # not known for a run of an earlier version
+        note["date"] = started
     replace_file(root / RUN_FILE, json.dumps(note).encode(), writer)
     copies = tuple(f"{PLUGINS_FOLDER}/{Path(file).name}" for file in recipe.plugins)
     for file, copy in zip(recipe.plugins, copies, strict=True):
