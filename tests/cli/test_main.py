@@ -231,6 +231,17 @@ def test_an_unread_pipe_ends_without_an_error() -> None:
         assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
+def test_closed_standard_streams_end_quietly(closed: str) -> None:
+    for arguments, code in (("datasets", 0), ("predict none.jpg", 1), ("predict -", 2)):
+        line = f'"{sys.executable}" -m wrinkle {arguments} {closed}'
+        done = subprocess.run(
+            ["bash", "-c", line], capture_output=True, text=True, stdin=subprocess.DEVNULL
+        )
+        assert done.returncode == code
+        assert len(done.stderr.splitlines()) == (0 if "2>" in closed or not code else 1)
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_full_disk_is_one_line() -> None:
     with open("/dev/full", "w") as full:

@@ -22,10 +22,11 @@ def explain(estimator: AgeEstimator, picture: Picture) -> Figure:
     """Explain the prediction for the most prominent face of a picture.
 
     Any model: the network's input with the key points, what covering each part of the face changes,
-    and the distribution over ages. DHAA: the source points of each region on the face, the aligned region with its target points, and the
-    distribution of every classifier. ADPF: the ranked attention maps on the face, the patches that
-    they select in order, and the distribution. Distributions are averaged with the mirror image's,
-    as in prediction.
+    and the distribution over ages. DHAA: the source points of each region on the face, the aligned
+    region with its target points, and the distribution of every classifier. ADPF: the ranked
+    attention maps on the face, the patches that they select in order, and the distribution. The
+    title has the age and its interval. Distributions are averaged with the mirror image's, as in
+    prediction.
 
     Args:
         estimator: with the model and the detector.

@@ -10,7 +10,7 @@ import torch
 
 from wrinkle.cores import WAITING, usable_cores
 
-A, R = TypeVar("A"), TypeVar("R")
+Result = TypeVar("Result")
 
 
 @contextmanager
@@ -86,12 +86,12 @@ class ForkGate:
                 before=self._close, after_in_parent=self._open, after_in_child=self._reset
             )
 
-    def run(self, work: Callable[[A], R], argument: A) -> R:
+    def run(self, work: Callable[..., Result], *arguments: object) -> Result:
         """Call `work`; no fork happens meanwhile."""
         with self._changed:
             self._count += 1
         try:
-            return work(argument)
+            return work(*arguments)
         finally:
             with self._changed:
                 self._count -= 1

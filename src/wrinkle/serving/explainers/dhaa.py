@@ -20,7 +20,7 @@ from wrinkle.serving.explainers.drawing import (
 from wrinkle.serving.explainers.plain import explain_face
 
 CAPTION = (
-    "Above: the parts of the face that the network compares, and the same parts moved into place. "
+    "Above: the parts of the face that the network uses, and the same parts moved into place. "
     "Below: the age by all parts together, then by each part on its own."
 )
 TITLES = {
