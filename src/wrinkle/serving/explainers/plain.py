@@ -12,8 +12,8 @@ from wrinkle.serving.explainers.drawing import SOURCE, draw_distributions, mark,
 from wrinkle.serving.explainers.occlusion import occlusion_map
 
 CAPTION = (
-    "Red parts make the face look older, blue ones younger: the change of the estimate when a square "
-    "there is covered with plain colour."
+    "Red parts make the face look older, blue ones younger: the change of the estimate when a "
+    "square there is covered with plain colour."
 )
 
 
