@@ -116,6 +116,7 @@ def test_entry_points_of_installed_packages(monkeypatch: pytest.MonkeyPatch) -> 
     known = shapes()
     assert known.names() == ["bad", "square", "star"]
     assert asked == ["wrinkle.shapes"]
+    assert Registry("loss").group == "wrinkle.losses"
     assert known.get("star") is dict
     with pytest.raises(WrinkleError, match=r"'bad' of the package their-shapes.*no such thing"):
         known.get("bad")

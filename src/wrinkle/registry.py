@@ -1,8 +1,9 @@
 """Names → what is built from them, with the fields of each as a schema.
 
-One registry holds one kind of thing (models, heads, losses, datasets, …). Entries come from three
-places: the modules of a package of ours, each of which registers what it defines; the entry points
-`wrinkle.<kind>s` of installed packages; and single files, the plug-ins of a recipe.
+A registry holds entries of one kind (models, heads, losses, datasets, …). They come from three
+places: the modules of wrinkle's own folder for that kind, each of which registers what it defines;
+the entry points `wrinkle.models`, `wrinkle.heads`, … of installed packages; and plug-ins, which are
+single Python files that a recipe names.
 """
 
 import hashlib
@@ -36,13 +37,13 @@ class Fields(Part):
 class Registry(Generic[T]):
     """Factories of `T` (functions or classes) by name.
 
-    A factory's fields are its parameters that can be given by position or by name. Parameters
-    before a `/` are handed over by the code that creates the thing, keyword-only parameters are for
-    tests; neither can be set in a recipe.
+    A factory's fields are its parameters that can be given by position or by name. Positional-only
+    parameters (before a `/`) are given by the calling code, keyword-only parameters are for tests;
+    neither can be set in a recipe.
 
     Args:
-        kind: what the things are called in messages: "model".
-        packages: names of the packages whose modules register things of this kind.
+        kind: name of an entry in messages: "model".
+        packages: names of the packages whose modules register entries of this kind.
 
     Example:
         >>> colours = Registry("colour")
@@ -61,7 +62,7 @@ class Registry(Generic[T]):
     @property
     def group(self) -> str:
         """The group of entry points that installed packages use: "wrinkle.models"."""
-        return f"wrinkle.{self.kind.replace(' ', '_')}s"
+        return f"wrinkle.{self.kind}{'es' if self.kind.endswith('s') else 's'}"
 
     def register(self, factory: Factory, name: str | None = None) -> Factory:
         """Decorator: adds a factory under `name`, by default its own.
@@ -136,7 +137,7 @@ class Registry(Generic[T]):
         """Build `name` from its fields.
 
         Args:
-            given: what the code hands over, by position, before the fields.
+            given: positional-only arguments, before the fields.
 
         Raises:
             WrinkleError: as `check`, and what the factory itself raises.
@@ -163,7 +164,7 @@ class Registry(Generic[T]):
             if point.name == name:
                 try:
                     self._factories[name] = point.load()
-                except Exception as error:  # code of somebody else may raise anything
+                except Exception as error:  # third-party code
                     raise WrinkleError(
                         f"{self.kind} {name!r} of the package {point.dist.name} cannot be imported:"
                         f" {type(error).__name__}: {error}"
