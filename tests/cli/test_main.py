@@ -14,6 +14,7 @@ from tests.cli.conftest import Command, start
 from tests.conftest import EXAMPLES
 from wrinkle import WrinkleError, __version__, cli
 from wrinkle.cli import main
+from wrinkle.training.stop import Stopped
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = list(cli.commands())
@@ -56,6 +57,7 @@ def test_help_does_not_wait_for_torch() -> None:
     code = """
 import sys
 from wrinkle.cli import main
+from wrinkle.training.stop import Stopped
 slow = {"torch", "cv2", "PIL", "pyarrow"}
 assert main(["--help"]) == 0
 assert not {*slow, "numpy", "pydantic"} & set(sys.modules), "overview"
@@ -196,6 +198,16 @@ def test_ctrl_c_prints_stopped(wrinkle: Command, monkeypatch: pytest.MonkeyPatch
     assert wrinkle("datasets") == (130, "", ["wrinkle: stopped"])
     said = ("stopped: run the same command again to continue",)
     assert wrinkle("datasets") == (130, "", [f"wrinkle: {said[0]}"])
+
+
+def test_a_run_that_sigterm_stopped_has_its_exit_code(
+    wrinkle: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(args: object) -> int:
+        raise Stopped("stopped in epoch 1", signal.SIGTERM)
+
+    monkeypatch.setattr("wrinkle.cli.datasets.run", stop)
+    assert wrinkle("datasets") == (143, "", ["wrinkle: stopped in epoch 1"])
 
 
 @pytest.mark.kills
