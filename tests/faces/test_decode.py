@@ -260,8 +260,8 @@ def test_missing_extra_is_named(monkeypatch):
     avif = b"\0\0\0\x18ftypmif1\0\0\0\0mif1avif" + bytes(40)
     assert "HEIC" in _error(heic)
     assert "AVIF" in _error(avif)
-    assert "pip install 'wrinkle[heic]'" in _error(heic)
-    assert "pip install 'wrinkle[heic]'" in _error(avif)
+    assert "pip install '.[heic]'" in _error(heic)
+    assert "pip install '.[heic]'" in _error(avif)
 
 
 # Paths, bytes, Pillow images and arrays

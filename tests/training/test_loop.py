@@ -142,7 +142,10 @@ def test_the_state_of_an_older_version_is_one_line(
 
 @pytest.mark.kills
 @pytest.mark.slow
-def test_ctrl_c_with_workers_ends_in_order(drawn_recipe: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_run_and_workers_ends_in_order(
+    drawn_recipe: Path, tmp_path: Path, number: signal.Signals
+) -> None:
     process = subprocess.Popen(
         [
             *RUNS,
@@ -159,7 +162,7 @@ def test_ctrl_c_with_workers_ends_in_order(drawn_recipe: Path, tmp_path: Path) -
     )
     wait_for(tmp_path / "runs/drawn/1/history.csv")
     # To the whole group, as a terminal does.
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, number)
     error = process.communicate(timeout=60)[1]
     assert "Stopped: stopped in epoch" in error.splitlines()[-1]
     assert "DataLoader worker" not in error

@@ -102,8 +102,8 @@ def _open_standard_streams() -> None:
             if null != number:
                 os.dup2(null, number)
                 os.close(null)
-            mode = "w" if number else "r"
-            setattr(sys, name, open(number, mode, encoding="utf-8"))  # noqa: SIM115
+            stream = os.fdopen(number, "w" if number else "r", encoding="utf-8")
+            setattr(sys, name, stream)
 
 
 def _run(given: Sequence[str]) -> int:

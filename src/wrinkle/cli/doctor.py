@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     device = choose_device(None)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     cores = f"{usable_cores()} of {os.cpu_count()} cores"
-    print(f"device: {device} ({name}), {torch.get_num_threads()} threads, {cores}")
+    print(f"device: {device} ({name}), {torch.get_num_threads()} threads on {cores}")
     intact = _check("detector mtcnn", partial(create_detector, "mtcnn"))
     if not packaged_models():
         print("model default: missing from the package: install wrinkle again")

@@ -4,14 +4,13 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import ParamSpec, TypeVar
+from typing import TypeVar
 
 import torch
 
 from wrinkle.cores import WAITING, usable_cores
 
-P = ParamSpec("P")
-R = TypeVar("R")
+Result = TypeVar("Result")
 
 
 @contextmanager
@@ -87,12 +86,12 @@ class ForkGate:
                 before=self._close, after_in_parent=self._open, after_in_child=self._reset
             )
 
-    def run(self, work: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> R:
+    def run(self, work: Callable[..., Result], *arguments: object) -> Result:
         """Call `work`; no fork happens meanwhile."""
         with self._changed:
             self._count += 1
         try:
-            return work(*arguments, **named)
+            return work(*arguments)
         finally:
             with self._changed:
                 self._count -= 1

@@ -17,7 +17,9 @@ class Stopped(KeyboardInterrupt):
 
 
 class StopRequest:
-    """Context manager that turns Ctrl-C and SIGTERM into the flag `requested`; `signal` tells which.
+    """Context manager that turns Ctrl-C and SIGTERM into the flag `requested`.
+
+    `signal` is the number of the first signal.
 
     A second signal raises KeyboardInterrupt at once.
     """
