@@ -28,7 +28,15 @@ def run(args: argparse.Namespace) -> int:
     from wrinkle.models.packaged import packaged_models
 
     print(f"wrinkle {__version__}, Python {platform.python_version()}, {platform.platform()}")
-    names = ("torch", "numpy", "opencv-python-headless", "pillow", "pyarrow", "safetensors")
+    names = (
+        "torch",
+        "numpy",
+        "opencv-python-headless",
+        "pillow",
+        "pyarrow",
+        "safetensors",
+        "simplejpeg",
+    )
     print("installed: " + ", ".join(f"{name} {version(name)}" for name in names))
     for extra in extras():
         if extra not in DEVELOPMENT:
