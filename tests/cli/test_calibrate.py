@@ -59,6 +59,6 @@ def test_impossible_calibrations_are_one_line(
     assert not out.exists()
     # Who evaluates is told the same.
     lines = wrinkle("evaluate", trained, sixty, "--split", "train").out.splitlines()
-    assert lines[-1].endswith("was trained on 24 of these faces.")
+    assert "was trained on 24 of these 24 faces" in lines[0]
     assert "People in training and test: shared (some both train and test)." in lines
     assert "trained on" not in wrinkle("evaluate", trained, sixty, "--split", "test").out

@@ -62,4 +62,4 @@ def test_a_missing_extra_is_named(
     monkeypatch.setattr(errors, "extras", lambda: {"figures": ["no-such-package"]})
     (line,) = wrinkle("explain", PORTRAIT, "--model", small_model).err
     assert "no-such-package is missing" in line
-    assert "wrinkle[figures]" in line
+    assert ".[figures]" in line

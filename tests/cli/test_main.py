@@ -14,6 +14,7 @@ from tests.cli.conftest import Command, start
 from tests.conftest import EXAMPLES
 from wrinkle import WrinkleError, __version__, cli
 from wrinkle.cli import main
+from wrinkle.training.stop import Stopped
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = list(cli.commands())
@@ -56,6 +57,7 @@ def test_help_does_not_wait_for_torch() -> None:
     code = """
 import sys
 from wrinkle.cli import main
+from wrinkle.training.stop import Stopped
 slow = {"torch", "cv2", "PIL", "pyarrow"}
 assert main(["--help"]) == 0
 assert not {*slow, "numpy", "pydantic"} & set(sys.modules), "overview"
@@ -199,6 +201,16 @@ def test_ctrl_c_prints_stopped(wrinkle: Command, monkeypatch: pytest.MonkeyPatch
     assert wrinkle("datasets") == (130, "", [f"wrinkle: {said[0]}"])
 
 
+def test_a_run_that_sigterm_stopped_has_its_exit_code(
+    wrinkle: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(args: object) -> int:
+        raise Stopped("stopped in epoch 1", signal.SIGTERM)
+
+    monkeypatch.setattr("wrinkle.cli.datasets.run", stop)
+    assert wrinkle("datasets") == (143, "", ["wrinkle: stopped in epoch 1"])
+
+
 @pytest.mark.kills
 def test_ctrl_c_during_a_batch_keeps_the_lines_printed_so_far(small_model: Path) -> None:
     process = start("predict", *[PORTRAIT] * 2000, "--model", small_model, "--batch", 8)
@@ -230,6 +242,17 @@ def test_an_unread_pipe_ends_without_an_error() -> None:
         line = command.replace("datasets", arguments)
         done = subprocess.run(["bash", "-c", line], capture_output=True, text=True)
         assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
+def test_closed_standard_streams_end_quietly(closed: str) -> None:
+    for arguments, code in (("datasets", 0), ("predict none.jpg", 1), ("predict -", 2)):
+        line = f'"{sys.executable}" -m wrinkle {arguments} {closed}'
+        done = subprocess.run(
+            ["bash", "-c", line], capture_output=True, text=True, stdin=subprocess.DEVNULL
+        )
+        assert done.returncode == code
+        assert len(done.stderr.splitlines()) == (0 if "2>" in closed or not code else 1)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")

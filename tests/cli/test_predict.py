@@ -204,19 +204,56 @@ def test_files_folders_globs_and_lists_are_accepted(
     (tmp_path / "holiday" / "notes.txt").write_text("no picture")
     monkeypatch.chdir(tmp_path)
 
-    def named(*arguments: str) -> list[str]:
+    def named(*arguments: str, error: str | None = None) -> list[str]:
         done = predict(*arguments)
         assert done.code == 0
-        assert all(line.endswith(("pictures, 2 faces", "picture, 1 face")) for line in done.err)
+        summary = ("pictures, 2 faces", "picture, 1 face")
+        assert [line for line in done.err if not line.endswith(summary)] == (
+            [] if error is None else [error]
+        )
         return [line.split(":")[0] for line in done.out.splitlines()]
 
-    assert named("holiday") == ["holiday/a.JPG", "holiday/deep/b.jpg"]
+    passed_over = "note: passed over 1 file (1 .txt)"
+    assert named("holiday", error=passed_over) == ["holiday/a.JPG", "holiday/deep/b.jpg"]
     assert named("holiday/*.JPG") == ["holiday/a.JPG"]
     assert named("holiday/**/b*") == ["holiday/deep/b.jpg"]
     monkeypatch.setattr(sys, "stdin", io.StringIO("holiday/a.JPG\n\nholiday/deep\r\n"))
     assert named("-") == ["holiday/a.JPG", "holiday/deep/b.jpg"]
     monkeypatch.setattr(sys, "stdin", io.StringIO("holiday/a.JPG"))
     assert named("-", "holiday/deep/b.jpg") == ["holiday/deep/b.jpg", "holiday/a.JPG"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_list_may_have_any_encoding(
+    predict: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    shutil.copy(PORTRAIT, tmp_path / "é.jpg")
+    monkeypatch.chdir(tmp_path)
+    lines = io.TextIOWrapper(io.BytesIO("é.jpg\r\né.jpg\r\n".encode(encoding)))
+    monkeypatch.setattr(sys, "stdin", lines)
+    done = predict("-")
+    assert done.code == 0
+    assert done.out.count("é.jpg: ") == 2
+
+
+def test_names_that_begin_with_a_dash_or_are_long(
+    predict: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = "é" * 120 + ".jpg"
+    for name in ("-dash.jpg", long):
+        shutil.copy(PORTRAIT, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    assert predict("--", "-dash.jpg").out.startswith("-dash.jpg: ")
+    assert predict("--annotate", "out", "--batch", "2", "--", "-dash.jpg", long).code == 0
+    annotated = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert annotated == ["-dash.jpg", "é" * 100 + ".jpg"]
+
+
+def test_a_url_is_named(predict: Command) -> None:
+    done = predict("https://example.org/a.jpg")
+    assert done.code == 1
+    assert len(done.err) == 1
+    assert "https://example.org/a.jpg: is a URL" in done.err[0]
 
 
 def test_an_empty_list_is_one_line(predict: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ def test_a_prepared_folder_has_its_labels(example_store: Path) -> None:
 def test_dropped_pictures_are_printed_with_the_reason(wrinkle: Command, tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("no picture")
     good = EXAMPLES / "joe_biden_2010.jpg"
-    lines = ["path,age", f"{good},67", "text.jpg,20", "none.jpg,20", f"{good},67"]
+    lines = ["path,age,gender", f"{good},67,1", "text.jpg,20", "none.jpg,20", f"{good},67"]
     lines += [f"{EXAMPLES / 'README.md'},{age}" for age in (-1, 200, "abc")]
     (tmp_path / "labels.csv").write_text("\n".join(lines))
     out, dropped = tmp_path / "x.arrow", tmp_path / "dropped.csv"
@@ -39,7 +39,9 @@ def test_dropped_pictures_are_printed_with_the_reason(wrinkle: Command, tmp_path
         "no such picture": 1,
     }.items():
         assert f"      {count}  dropped: {reason}" in table
-    assert dropped.read_text().count("\n") == 7
+    assert "      1  of them without a label that was not understood: unknown gender" in table
+    assert Store(out).info["unread"][0][1] == "unknown gender"
+    assert dropped.read_text().count("\n") == 8
 
 
 def test_a_dataset_of_a_plug_in_file_is_prepared(wrinkle: Command, tmp_path: Path) -> None:

@@ -96,4 +96,4 @@ def test_a_missing_extra_is_named(
     monkeypatch.setattr(errors, "extras", lambda: {"train": ["no-such-package"]})
     (line,) = wrinkle("train", recipe).err
     assert "no-such-package is missing" in line
-    assert "wrinkle[train]" in line
+    assert ".[train]" in line

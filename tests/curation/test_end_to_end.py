@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from multiprocessing import get_context
 from pathlib import Path
 
+import duckdb
+import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pytest
 from benchmarks.local_web import CONTACT, LOOPBACK, Server
@@ -96,9 +99,24 @@ def test_every_url_has_the_expected_result(web: PlantedWeb, tmp_path: Path) -> N
     assert sorted(len(group) for group in groups.values()) == [1, 1, 1, 4, 4]
     for group in groups.values():
         assert len({web.origin[picture] for picture in group}) == 1
+    check_other_programs(workspace)
     store = Store(workspace.root / "export" / "faces.arrow")
     assert len(store) == 5
     assert Counter(name[:4] for name in store.columns["name"].to_pylist()) == {"test": 2, "trai": 3}
+
+
+def check_other_programs(workspace: Workspace) -> None:
+    """pandas, Polars and DuckDB read a stage's folder as it is."""
+    stages = [path.name for path in workspace.root.iterdir() if workspace.parts(path.name)]
+    stages.remove("pictures")
+    assert {*TABLES} < {*stages}
+    for stage in stages:
+        folder = str(workspace.root / stage)
+        rows = workspace.table(stage)
+        assert len(pd.read_parquet(folder)) == len(rows) > 0
+        assert pl.read_parquet(folder).columns == rows.column_names
+        assert len(pl.read_parquet(folder)) == len(rows)
+        assert duckdb.read_parquet(f"{folder}/**/*.parquet").shape[0] == len(rows)
 
 
 def run_and_die(file: Path, deadly: int) -> None:

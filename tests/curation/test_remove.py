@@ -126,7 +126,7 @@ def state(workspace: Workspace) -> dict[str, Any]:
         for path in workspace.root.rglob("*")
         if path.is_file() and path.parent.parent.name not in tables and path.name != ".lock"
     }
-    return {**tables, "removed": sorted(removed), "files": files - {"removed/note.json"}}
+    return {**tables, "removed": sorted(removed), "files": files - {"notes/removed.json"}}
 
 
 @pytest.mark.parametrize(
@@ -167,15 +167,15 @@ def test_journals_of_killed_runs_are_cleaned_too(tmp_path: Path) -> None:
     workspace = full(tmp_path)
     late = Picture("ann-late", data=ANN.bytes)
     row = {**dict.fromkeys(collect.SCHEMA.names), "address": late.address, "picture": late.digest}
-    (tmp_path / "collect" / "journal.jsonl").write_text(json.dumps(row) + '\n{"addr')
+    workspace.journal_file("collect").parent.mkdir(exist_ok=True)
+    workspace.journal_file("collect").write_text(json.dumps(row) + '\n{"addr')
     image = crop(ANN.face)
     digest = (
         workspace.table("faces").filter(pa.compute.field("image") == image)["digest"][0].as_py()
     )
     answer = {**dict.fromkeys(ANSWERS.names), "digest": digest, "raw": "Ann's answer"}
     stage = answers_stage(NamedPart(name="rekognition"))
-    (tmp_path / stage).mkdir()
-    (tmp_path / stage / "journal.jsonl").write_text(json.dumps(answer) + "\n")
+    workspace.journal_file(stage).write_text(json.dumps(answer) + "\n")
     with workspace.locked():
         remove(workspace, faces=[ANN.face])
     assert traces(tmp_path, ("ann-late", "Ann's answer", '{"addr', digest)) == set()
@@ -297,7 +297,9 @@ def test_a_removal_killed_at_any_step_is_finished(
 def tree(root: Path) -> dict[Path, bytes]:
     files = [path for path in root.rglob("*") if path.is_file()]
     return {
-        path: path.read_bytes() for path in files if path.name not in (".lock", "journal.jsonl")
+        path: path.read_bytes()
+        for path in files
+        if path.name != ".lock" and path.suffix != ".jsonl"
     }
 
 

@@ -78,6 +78,21 @@ def test_a_table_can_be_replaced(tmp_path: Path) -> None:
         assert workspace.table("whole").num_rows == count
 
 
+def test_notes_and_journals_of_an_earlier_version_are_moved(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    workspace.append("length", daft.from_arrow(todo(2)))
+    (tmp_path / "length" / "note.json").write_text('{"rules": 1}')
+    (tmp_path / "length" / "journal.jsonl").write_text('{"name": "late"}\n')
+    with workspace.locked():
+        assert workspace.note("length") == {"rules": 1}
+        workspace.close_journal("length", todo(1).schema)
+    assert workspace.table("length")["name"].to_pylist() == ["n00", "n01", "late"]
+    assert all(path.name.isdecimal() for path in (tmp_path / "length").iterdir())
+    workspace.discard("length")
+    assert workspace.note("length") is None
+    assert not workspace.journal_file("length").exists()
+
+
 def test_files_that_cannot_be_written_or_read_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(WrinkleError, match=r"^cannot create .*file/ws: Not a directory$"):

@@ -17,8 +17,13 @@ def test_rates_by_hand() -> None:
     # 14 to 17: e 17, f 25, g 18, h 26. 18 to 30: i 17.9, j 25, k 24.9. The rest do not count.
     assert [row.false_positive_rate.value for row in found] == pytest.approx([3 / 4, 2 / 4, 0])
     assert [row.true_positive_rate.value for row in found] == pytest.approx([2 / 3, 1 / 3, 0])
-    assert found[2].false_positive_rate == (0, 0, 0)
-    assert found[1].false_positive_rate.low < 0.5 < found[1].false_positive_rate.high
+    assert np.isnan(found[2].false_positive_rate.high)  # of four faces
+
+
+def test_a_rate_of_zero_has_an_interval() -> None:
+    (row,) = challenge(SYSTEM, [99.5], too_young=(13, 17))
+    assert row.false_positive_rate == pytest.approx((0, 0, 1 - 0.025 ** (1 / 5)))
+    assert "nan" not in challenge_table(SYSTEM, [99.5])
 
 
 def test_age_ranges_can_be_given() -> None:

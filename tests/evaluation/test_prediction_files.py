@@ -60,10 +60,12 @@ def test_other_programs_read_the_parquet_file(tmp_path: Path) -> None:
 def test_csv_is_rounded_except_for_the_labels(tmp_path: Path) -> None:
     path = tmp_path / "sys.csv"
     labels = rows().set_column(1, "age", pa.array([10, 11.25, 23.4, 1 / 3], pa.float32()))
-    exact = replace(FULL, rows=labels, predicted=np.array([10.5, 11.125, 12, 13.00049]))
+    predicted = np.array([10.5, 11.125, 12, 13.00049])
+    interval = np.stack([predicted - np.pi, predicted + np.e], 1)
+    exact = replace(FULL, rows=labels, predicted=predicted, interval=interval)
     write_predictions(path, replace(exact, interval=np.array([[8.0, 12]] * 4)))
     assert path.read_text().splitlines()[:2] == [
-        "name,age,predicted,low,high,G-1,age",
+        "name,age,predicted,low,high,classifier.G-1,classifier.age",
         f"a,10,10.500,8.000,12.000,{FULL.classifiers['G-1'][0]:.3f},"
         f"{FULL.classifiers['age'][0]:.3f}",
     ]
@@ -71,7 +73,7 @@ def test_csv_is_rounded_except_for_the_labels(tmp_path: Path) -> None:
     again = read_predictions(path)
     assert again.rows["age"].equals(labels["age"])
     assert again.predicted.tolist() == [10.5, 11.125, 12, 13]
-    np.testing.assert_allclose(again.interval, FULL.interval, atol=5e-4)
+    np.testing.assert_allclose(again.interval, interval, atol=5e-4)
 
 
 def test_parquet_files_of_other_programs_are_read(tmp_path: Path) -> None:
@@ -157,9 +159,64 @@ def test_a_bad_file_is_one_line(tmp_path: Path, text: str, message: str) -> None
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("a,29,9,20,40", "line 3: 5 cells, more than 4 columns"),
+        ("a,29,9,20", "line 3: predicted is 29, outside of its interval 9–20"),
+        ("a,-5,-6,1", "line 3: predicted is -5 years, not within 0–120"),
+        ("a,1e9,0,2e9", "line 3: predicted is 1e.09 years"),
+        ("a,30,20,1e9", "line 3: the interval 20–1e.09 is wider than a life"),
+        ("a,1_0,9,20", "line 3: predicted is '1_0', not a number"),
+        ("gone.jpg,30,20,40", "line 3: the store has no picture 'gone.jpg'"),
+    ],
+)
+def test_impossible_predictions_are_refused(tmp_path: Path, line: str, message: str) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(f"name,predicted,low,high\nb,20,10,30\n{line}\n")
+    with pytest.raises(WrinkleError, match=message):
+        read_predictions(path, rows())
+
+
+def test_an_interval_has_two_ends(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("name,predicted,low\nb,20,10\n")
+    with pytest.raises(WrinkleError, match="the column low alone"):
+        read_predictions(path, rows())
+
+
+def test_impossible_predictions_in_parquet_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"name": ["a", "b"], "predicted": [20.0, 150.0]}), path)
+    with pytest.raises(WrinkleError, match="row 1: predicted is 150"):
+        read_predictions(path, rows())
+
+
+def test_pictures_that_were_dropped_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("Name;Predicted\nb;20,5\ngone.jpg;30,5\na;31\n")
+    found = read_predictions(path, rows(), ["gone.jpg", "other.jpg"])
+    assert found.rows["name"].to_pylist() == ["a", "b"]
+    assert found.predicted.tolist() == [31, 20.5]
+    assert found.left_out == 1
+    with pytest.raises(WrinkleError, match="dropped all 3 pictures"):
+        read_predictions(path, rows().slice(3), ["gone.jpg", "a", "b"])
+
+
+def test_other_spellings_of_a_name(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    labels = rows().set_column(0, "name", pa.array(["p/\u00e9.jpg", "b", "c", "d"]))
+    path.write_text("name,predicted\np\\e\u0301.jpg,20\n./b,30\n")
+    assert read_predictions(path, labels).rows["name"].to_pylist() == ["p/\u00e9.jpg", "b"]
+    path.write_text("name,predicted\nb,20\n./b,30\n")
+    with pytest.raises(WrinkleError, match=r"line 3: './b' occurs twice"):
+        read_predictions(path, labels)
+
+
 def test_files_that_are_not_text_or_missing_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(WrinkleError, match="cannot read"):
         read_predictions(tmp_path / "none.csv", rows())
-    (tmp_path / "x.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(WrinkleError, match="not UTF-8"):
-        read_predictions(tmp_path / "x.csv", rows())
+    for content, message in ((b"\xff\xfe\x00", "damaged UTF-16"), (b"a\xff", "not UTF-8")):
+        (tmp_path / "x.csv").write_bytes(content)
+        with pytest.raises(WrinkleError, match=message):
+            read_predictions(tmp_path / "x.csv", rows())

@@ -48,7 +48,7 @@ def test_all_and_every_part_by_hand() -> None:
     women = found["gender", "female"]
     assert (women.faces, women.mae.value, women.bias.value) == (3, pytest.approx(10 / 3), -2)
     teens = found["age", "10–19"]
-    assert (teens.mae.value, teens.mae.low, teens.mae.high) == (3, 0, 6)
+    assert (teens.faces, teens.mae.value) == (2, 3)
     assert score_all(predictions(gender=GENDERS)) == everyone
 
 
@@ -93,6 +93,26 @@ def test_table_shows_every_part_and_the_epsilon_error() -> None:
     assert women.split()[-2:] == ["-2.00", "66.7"]
 
 
+def test_parts_of_fewer_than_five_faces_have_no_intervals() -> None:
+    """One face in its thirties would have an interval of zero width."""
+    from dataclasses import replace
+
+    system = replace(predictions(), interval=np.stack([PREDICTED - 3, PREDICTED + 3], 1))
+    rows = score(system)
+    assert [row.faces for row in rows] == [6, 1, 2, 2, 1]
+    for row in rows:
+        assert row.coverage is not None
+        each = (row.mae, row.bias, row.cs5, row.coverage)
+        assert {np.isnan(e.low) and np.isnan(e.high) for e in each} == {row.faces < 5}
+        assert not np.isnan([e.value for e in each]).any()
+        assert row.faces < 5 or all(e.low < e.high for e in each)
+    table = score_table(system)
+    assert "nan" not in table
+    assert next(line for line in table.splitlines() if "30–39" in line).split()[3] == "–"
+    few = system.take(np.arange(4))
+    assert "nan" not in score_table(few) + comparison_table([few, few])
+
+
 def test_comparison_table_has_differences_to_the_first_system() -> None:
     from dataclasses import replace
 
@@ -108,9 +128,11 @@ def test_comparison_table_has_differences_to_the_first_system() -> None:
 
 
 def test_a_picture_that_several_folds_test_is_drawn_once() -> None:
-    """Six rows of one picture are no sample of six."""
+    """Six rows of one picture are no sample of six, and one picture has no interval."""
     once = score_all(predictions(name=["a"] * 6))
-    assert once.mae.low == once.mae.high == pytest.approx(20 / 6)
+    assert once.mae.value == pytest.approx(20 / 6)
+    assert np.isnan([once.mae.low, once.mae.high]).all()
+    assert once.cs5.high - once.cs5.low > 0.9
     assert clusters(predictions(person=["1", None] * 3)) == [
         *("folder 1", "picture 1", "folder 1", "picture 3", "folder 1", "picture 5")
     ]

@@ -60,7 +60,19 @@ def test_a_sample_without_members_is_nan_and_left_out() -> None:
     drawn = bootstrap(values, members, samples=200)
     assert np.isnan(drawn).any()
     assert set(drawn[~np.isnan(drawn)]) == {1.0}
-    assert estimates(values, members)[0] == (1, 1, 1)
+
+
+@pytest.mark.parametrize(("faces", "people"), [(1, 1), (4, 4), (9, 1)])
+def test_few_faces_and_one_person_have_no_interval(faces: int, people: int) -> None:
+    values = np.arange(9.0)[:, None]
+    clusters = [str(n % people) for n in range(9)]
+    (found,) = estimates(values, np.arange(9)[:, None] < faces, clusters)
+    assert found.value == (faces - 1) / 2
+    assert np.isnan([found.low, found.high]).all()
+    errors = values[:faces, 0]
+    compared = compare(errors + 1, errors, np.zeros(faces), clusters[:faces])
+    assert (compared.difference.value, compared.wins) == (1, 0)
+    assert np.isnan([compared.difference.low, compared.difference.high, compared.p]).all()
 
 
 def test_the_seed_determines_the_samples(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,14 +86,14 @@ def test_the_seed_determines_the_samples(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_compare_by_hand() -> None:
-    actual = np.array([10.0, 20.0, 30.0, 40.0])
+    actual = np.array([10.0, 20.0, 30.0, 40.0] * 2)
     always = compare(actual + 1, actual - 2, actual)
     assert always.difference == (-1, -1, -1)
     assert always.p == 1 / 2000
     assert always.wins == 1
     same = compare(actual + 1, actual - 1, actual)
     assert same == ((0, 0, 0), 1, 0.5)
-    one = compare(actual + np.array([0, 1, 1, 3]), actual + 1, actual)
+    one = compare(actual + np.array([0, 1, 1, 3] * 2), actual + 1, actual)
     assert one.difference.value == pytest.approx(0.25)
     assert one.wins == 0.5
     assert one.p > 0.1

@@ -1,9 +1,11 @@
 import contextlib
 import io
+import os
 import struct
 import threading
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -11,11 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from PIL import Image
+from PIL import Image, ImageOps
 
 from wrinkle.errors import ImageError
 from wrinkle.faces import decode as module
 from wrinkle.faces.decode import count_pixels, decode
+from wrinkle.faces.native_messages import LIBTIFF, native_messages
 
 RNG = np.random.default_rng(0)
 NOISE = RNG.integers(0, 256, (37, 53, 3), dtype=np.uint8)
@@ -197,18 +200,44 @@ def test_exif_orientation_is_applied(kind, orientation):
 def test_orientation_is_applied_to_16_bits_and_pillow_images():
     exif = Image.Exif()
     exif[0x0112] = 6
-    ramp = (np.arange(12, dtype=np.uint16) * 257).reshape(3, 4)
-    expected = np.arange(12).reshape(3, 4)[::-1].T
+    ramp = (np.arange(12, dtype=np.uint16) * 23 * 257).reshape(3, 4)
+    expected = 23 * np.arange(12).reshape(3, 4)[::-1].T
     for kind in ("PNG", "TIFF"):
         data = _saved(ramp, kind, exif=exif)
         np.testing.assert_array_equal(decode(data)[..., 0], expected)
         np.testing.assert_array_equal(decode(Image.open(io.BytesIO(data)))[..., 0], expected)
 
 
-def test_damaged_exif_is_ignored():
+def test_damaged_exif_is_refused():
+    # Pillow warns about it: the orientation is unknown, and the pixels may be damaged as well.
     exif = b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12\x01"
     segment = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
-    np.testing.assert_array_equal(decode(JPEG[:2] + segment + JPEG[2:]), decode(JPEG))
+    assert "is damaged: Corrupt EXIF data" in _error(JPEG[:2] + segment + JPEG[2:])
+
+
+def test_orientation_of_pillow_images_that_the_caller_has_made():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = _saved(SMOOTH[:64, :96], "JPEG", exif=exif, quality=95)
+    stored, upright = Image.open(io.BytesIO(data)), decode(data)
+    assert upright.shape == (96, 64, 3)
+    # As opened: turned, also once it is loaded.
+    np.testing.assert_array_equal(decode(stored), upright)
+    stored.load()
+    np.testing.assert_array_equal(decode(stored), upright)
+    # Turned by the caller, though Pillow keeps the tag.
+    for turned in (
+        ImageOps.exif_transpose(stored),
+        stored.transpose(Image.Transpose.ROTATE_270),
+        stored.rotate(-90, expand=True),
+        ImageOps.exif_transpose(stored).convert("RGB").copy(),
+    ):
+        np.testing.assert_array_equal(decode(turned), upright)
+    # Anything else that was made from it is taken as it is.
+    for made in (stored.copy(), stored.convert("RGB"), stored.crop((0, 0, 96, 64))):
+        assert decode(made).shape == (64, 96, 3)
+    ImageOps.exif_transpose(stored, in_place=True)
+    np.testing.assert_array_equal(decode(stored), upright)
 
 
 def test_avif_is_decoded():
@@ -231,8 +260,8 @@ def test_missing_extra_is_named(monkeypatch):
     avif = b"\0\0\0\x18ftypmif1\0\0\0\0mif1avif" + bytes(40)
     assert "HEIC" in _error(heic)
     assert "AVIF" in _error(avif)
-    assert "pip install 'wrinkle[heic]'" in _error(heic)
-    assert "pip install 'wrinkle[heic]'" in _error(avif)
+    assert "pip install '.[heic]'" in _error(heic)
+    assert "pip install '.[heic]'" in _error(avif)
 
 
 # Paths, bytes, Pillow images and arrays
@@ -266,14 +295,16 @@ def test_arrays_are_taken_as_rgb():
 @pytest.mark.parametrize(
     "array",
     [
-        np.zeros((4, 4, 3), np.float32),
+        np.full((4, 4, 3), -2.1, np.float32),
+        np.full((4, 4, 3), np.nan, np.float32),
         np.zeros((4, 4, 2), np.uint8),
         np.zeros((4, 4, 5), np.uint8),
         np.zeros((1, 4, 4, 3), np.uint8),
         np.zeros(4, np.uint8),
         np.zeros((), np.uint8),
         np.zeros((0, 4, 3), np.uint8),
-        np.zeros((4, 4), np.uint16),
+        np.full((4, 4), -1),
+        np.full((4, 4), 65536),
         np.zeros((4, 4), bool),
     ],
 )
@@ -283,7 +314,92 @@ def test_arrays_of_other_shapes_or_types_are_refused(array):
 
 def test_other_types_are_refused():
     assert "dict" in _error({})
-    assert "NoneType" in _error(None)
+    assert "None" in _error(None)
+    assert "the number 3" in _error(3)
+    assert "list" in _error([NOISE])
+    assert "opened as text" in _error(io.StringIO("text"))
+    assert "https://example.org/a.jpg: is a URL" in _error("https://example.org/a.jpg")
+    assert "is a URL" in _error("data:image/jpeg;base64," + 4000 * "A")
+
+
+def test_pillow_image_whose_file_is_closed(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(JPEG)
+    image = Image.open(tmp_path / "a.jpg")
+    image.close()
+    assert "a.jpg: its file was closed" in _error(image)
+
+
+def test_a_lazily_opened_image_in_many_threads(tmp_path):
+    for kind in ("PNG", "JPEG", "WEBP", "TIFF"):
+        data = _saved(SMOOTH, kind)
+        for _ in range(5):
+            image = Image.open(io.BytesIO(data))
+            with ThreadPoolExecutor(6) as pool:
+                for pixels in pool.map(decode, [image] * 6):
+                    np.testing.assert_array_equal(pixels, decode(data))
+
+
+def test_pipes_and_videos_are_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    assert "pipe.jpg: is not a regular file" in _error(tmp_path / "pipe.jpg")
+    for start in (b"\0\0\0\x18ftypisom", b"\0\0\0\x14ftypqt  ", b"\x1a\x45\xdf\xa3"):
+        assert "is a video" in _error(start + bytes(60))
+    assert "is a video" in _error(b"RIFF\0\0\0\0AVI LIST" + bytes(60))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF"])
+@pytest.mark.parametrize("part", [0.3, 0.7, 0.95])
+def test_cut_short_in_every_format(kind, part):
+    for options in ({}, {"compression": "tiff_lzw"}) if kind == "TIFF" else ({},):
+        data = _saved(SMOOTH, kind, **options)
+        assert "is cut short" in _error(data[: int(part * len(data))])
+
+
+def test_jpegs_about_which_libjpeg_warns(capfd):
+    rng = np.random.default_rng(1)
+    picture = rng.integers(0, 256, (300, 300, 3), dtype=np.uint8)
+    for options in ({}, {"progressive": True}, {"restart_marker_rows": 2}):
+        data = _saved(picture, "JPEG", quality=80, **options)
+        middle = len(data) // 2
+        for damaged in (
+            data[:middle] + bytes(4096) + data[middle + 4096 :],
+            data[:middle] + data[middle + 2048 :],
+        ):
+            assert "is damaged: Corrupt JPEG data" in _error(damaged)
+            assert "is damaged: Corrupt JPEG data" in _error(Image.open(io.BytesIO(damaged)))
+    cmyk = _saved(Image.fromarray(picture).convert("CMYK"), "JPEG")
+    middle = len(cmyk) // 2
+    assert "is damaged" in _error(cmyk[:middle] + bytes(4096) + cmyk[middle + 4096 :])
+    tiff = _saved(picture, "TIFF", compression="jpeg")
+    middle = len(tiff) // 2
+    assert "is damaged" in _error(tiff[:middle] + bytes(4096) + tiff[middle + 4096 :])
+    assert capfd.readouterr() == ("", "")
+
+
+def test_png_with_a_wrong_checksum():
+    data = bytearray(_saved(NOISE, "PNG", compress_level=0))
+    data[len(data) // 2] ^= 1
+    assert "is damaged: the checksum" in _error(bytes(data))
+
+
+def test_libtiff_writes_nothing_to_standard_error(capfd):
+    for compression in ("tiff_lzw", "tiff_adobe_deflate", "jpeg", "packbits"):
+        data = _saved(SMOOTH, "TIFF", compression=compression)
+        refused = 0
+        for at in range(50, len(data) - 50, len(data) // 20):
+            try:
+                decode(data[:at] + bytes(30) + data[at + 30 :])
+            except ImageError:
+                refused += 1
+        assert refused or compression == "packbits", compression
+    assert capfd.readouterr() == ("", "")
+
+
+def test_other_threads_standard_error_is_kept(capfd):
+    with native_messages(LIBTIFF) as messages:
+        os.write(2, b"hello\nLZWDecode: Not enough data at scanline 0.\nValueError: no.\n")
+    assert messages == ["LZWDecode: Not enough data at scanline 0."]
+    assert capfd.readouterr().err == "hello\nValueError: no.\n"
 
 
 # What cannot be read costs one line
@@ -302,7 +418,7 @@ def test_malicious_files_are_refused(tmp_path):
         "cut.tiff": (_saved(NOISE, "TIFF", compression="raw")[:3000], ""),
         "cut.gif": (_saved(NOISE, "GIF")[:1000], "is cut short"),
         "cut.webp": (_saved(NOISE, "WEBP")[:500], ""),
-        "float.tiff": (_saved(np.ones((3, 3), np.float32), "TIFF"), "floating-point"),
+        "float.tiff": (_saved(np.full((3, 3), -9, np.float32), "TIFF"), "floating-point"),
         "wide.tiff": (_saved(np.full((3, 3), 70000, np.int32), "TIFF"), "32-bit"),
         "script.eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is not a picture"),
     }

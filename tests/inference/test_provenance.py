@@ -1,10 +1,14 @@
+from pathlib import Path
+
+import pyarrow as pa
 import pytest
 
 from tests.tiny import write_store
-from wrinkle.datasets.store import Store
+from wrinkle.datasets.store import Store, write_table
 from wrinkle.errors import WrinkleError
-from wrinkle.inference.provenance import learned, split_rows
+from wrinkle.inference.provenance import learned, pack_digests, split_rows
 from wrinkle.protocols import get_protocol
+from wrinkle.protocols.utkface import parts as utkface_parts
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +52,30 @@ def test_what_a_model_file_says_of_its_training_data(store: Store) -> None:
     assert len(learned(reduced, store, ["train"])) == 5
     for change in ({"data": "other"}, {"fingerprint": "0"}, {"split": "utkface"}):
         assert len(learned(own | change, store)) == 0
+
+
+def test_pictures_are_known_by_their_files(store: Store, tmp_path: Path) -> None:
+    digests = store.columns["digest"].to_pylist()
+    packed = {"train": pack_digests(digests[:20]), "validation": pack_digests(digests[20:25])}
+    own = {"data": "drawn", "split": "random:4", "fold": "2", "digests": packed}
+    table = pa.ipc.open_file(str(store.path)).read_all()
+    order = pa.array(range(59, -1, -1))
+    names = pa.array([f"mine/{number}.jpg" for number in range(60)])
+    renamed = table.take(order).set_column(0, table.schema.field("name"), names)
+    write_table(tmp_path / "x.arrow", renamed, store.info | {"dataset": "folder"})
+    other = Store(tmp_path / "x.arrow")
+    assert learned(own, other, ["train"]).tolist() == [*range(40, 60)]
+    assert learned(own, other).tolist() == [*range(35, 60)]
+
+
+def test_earlier_files_know_listed_names_in_other_datasets(store: Store, tmp_path: Path) -> None:
+    listed = [name for name, part in utkface_parts().items() if part == "train"][:10]
+    tested = [name for name, part in utkface_parts().items() if part == "test"][:10]
+    own = {"data": "utkface", "split": "utkface", "fold": "utkface", "fingerprint": "0"}
+    table = pa.ipc.open_file(str(store.path)).read_all()
+    names = [f"faces/{name}" for name in [*listed, *tested]] + [f"{n}.jpg" for n in range(40)]
+    renamed = table.set_column(0, table.schema.field("name"), pa.array(names))
+    write_table(tmp_path / "x.arrow", renamed, store.info | {"dataset": "folder"})
+    other = Store(tmp_path / "x.arrow")
+    assert learned(own, other, ["train"]).tolist() == [*range(10)]
+    assert learned(own, store).tolist() == []

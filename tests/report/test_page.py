@@ -7,19 +7,23 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from tests.conftest import write_adpf, write_dhaa
 from wrinkle.errors import WrinkleError
 from wrinkle.evaluation.scores import score
 from wrinkle.models.file import load_model
 from wrinkle.report import face_figures, figures
-from wrinkle.report.figure_list import of_run, with_legend_name
-from wrinkle.report.page import compared, summary, write_report
+from wrinkle.report.figure_list import of_all, of_run, with_legend_name
+from wrinkle.report.page import compared, duration, plural, summary, write_report
 from wrinkle.report.sources import System, read_system, renamed
 
 
 class Reader(HTMLParser):
-    """Every tag closed, every address, and all text."""
+    """Every tag closed, every address, all text, and for each table its class and the labels of the
+    cells of its rows."""
 
     VOID = ("meta", "img", "br")
 
@@ -28,12 +32,20 @@ class Reader(HTMLParser):
         self.open: list[str] = []
         self.addresses: list[str] = []
         self.words: list[str] = []
+        self.tables: list[tuple[str, list[list[str | None]]]] = []
         self.feed(page)
         assert self.open == []
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         if tag not in self.VOID:
             self.open.append(tag)
+        found = dict(attributes)
+        if tag == "table":
+            self.tables.append((found.get("class") or "", []))
+        elif tag == "tr":
+            self.tables[-1][1].append([])
+        elif tag == "td":
+            self.tables[-1][1][-1].append(found.get("data-label"))
         self.addresses += [value or "" for name, value in attributes if name in ("src", "href")]
 
     def handle_endtag(self, tag: str) -> None:
@@ -92,6 +104,127 @@ def test_the_page_has_the_scores(report: Path, systems: list[System]) -> None:
     assert "A reduced run" not in text
 
 
+def test_tables_become_lists_on_a_phone(report: Path, systems: list[System]) -> None:
+    """Below 40 rem the style sheet writes each cell's label before it, so no row is too wide."""
+    page = report.read_text(encoding="utf-8")
+    assert "content: attr(data-label)" in page
+    assert 'name="viewport" content="width=device-width, initial-scale=1"' in page
+    tables = Reader(page).tables
+    assert {name for name, _ in tables} == {"rows", "about"}
+    (head, *rows) = tables[0][1]
+    assert head == []  # headings only
+    assert len(rows) == len(systems)
+    assert {"MAE, years", "CS(5), %", "bias, years", "coverage, %"} < set(rows[0])
+    for name, lines in tables:
+        if name == "rows":
+            assert all(None not in line for line in lines)
+
+
+@pytest.fixture(scope="module")
+def comparing(systems: list[System]) -> list[Figure]:
+    """Figures of four systems, one with a long name and one with several classifiers."""
+    run = systems[0].run
+    assert run is not None
+    results = [replace(r, classifiers={"DHAA": 4.0, "G-1": 6.0}) for r in run.results]
+    first = replace(systems[0], run=replace(run, results=results))
+    four = [first, *systems[1:], replace(systems[1], name="runs/" + 60 * "x")]
+    made = [each.make() for each in of_all(four, [score(s.predictions) for s in four])]
+    return [*filter(None, made), figures.age_histograms(run)]
+
+
+def test_figures_are_no_wider_than_a_phone_can_show(
+    systems: list[System], comparing: list[Figure]
+) -> None:
+    """At 360 pixels less margins, text of 10 points is shown at no less than 7.5 points."""
+    worst = face_figures.largest_errors(systems[0])
+    assert worst is not None
+    assert all(figure.get_figwidth() <= 4.4 for figure in [*comparing, worst])
+
+
+def assert_legends_are_beside_the_data(figure: Figure) -> None:
+    """No legend overlaps the panels, where all data are, their ticks, labels or titles."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    renderer = canvas.get_renderer()
+    legends = [*figure.legends, *filter(None, (axes.get_legend() for axes in figure.axes))]
+    for legend in legends:
+        box = legend.get_window_extent()
+        for axes in figure.axes:
+            parts = [axes.patch, axes.title, axes.xaxis, axes.yaxis]
+            for part in parts:
+                inner = part.get_tightbbox(renderer)
+                if axes.axison and inner is not None and inner.width > 0:
+                    common = Bbox.intersection(box, inner)
+                    assert common is None or min(common.width, common.height) < 1, part
+
+
+def test_legends_cover_no_data(comparing: list[Figure]) -> None:
+    assert sum(len(figure.legends) for figure in comparing) == 6  # the classifiers have none
+    for figure in comparing:
+        assert_legends_are_beside_the_data(figure)
+
+
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wrinkle.report.page.draw", lambda figures, folder: {})
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_few_faces_have_no_line_in_figures_and_a_dash_in_tables(
+    systems: list[System], tmp_path: Path
+) -> None:
+    three = systems[0].predictions.take(np.arange(3))
+    few, other = replace(systems[0], predictions=three), replace(systems[1], predictions=three)
+    scores = [score(few.predictions)]
+    for figure in (figures.errors_by(scores, ["few"], "age"), figures.coverage(scores, ["few"])):
+        lines = [line for axes in figure.axes for line in axes.collections]
+        segments = [np.reshape(s, (-1, 2)) for line in lines for s in line.get_segments()]
+        assert segments
+        assert all(np.isfinite(segment).all(1).sum() < 2 for segment in segments)
+    text = " ".join(Reader(write_report([few, other], tmp_path, "").read_text()).words)
+    assert "nan" not in text
+    assert f"{scores[0][0].mae.value:.2f} –" in text
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_the_page_has_the_dates(
+    systems: list[System], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    run = systems[0].run
+    assert run is not None
+    system = replace(systems[0], run=replace(run, date="2021-03-04"))
+    text = " ".join(Reader(write_report([system], tmp_path, "", False).read_text()).words)
+    assert "Made on 2023-11-14 (UTC)" in text
+    assert "trained 2021-03-04, " in text
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_sizes_are_those_of_the_store(systems: list[System], tmp_path: Path) -> None:
+    """A store may hold a part of a dataset, whose published size is marked as such."""
+    header = dict(systems[0].header)
+    header["provenance"] = header["provenance"] | {"data": "fgnet"}
+    page = write_report([replace(systems[0], header=header)], tmp_path, "", False).read_text()
+    text = " ".join(Reader(page).words)
+    run = systems[0].run
+    assert run is not None
+    assert run.store is not None
+    assert f"the store holds {len(run.store):,} pictures of 16 people, ages 0–" in text
+    parts = header["provenance"]["pictures"]
+    assert f"{parts['train']} pictures for training, {parts['validation']} for validation" in text
+    assert "in all finished folds 128 tested" in text
+    assert text.count("1,002") == 1
+    assert "The dataset as published, not the store: FG-NET: 1,002" in text
+
+
+def test_durations_and_counts_in_words() -> None:
+    assert [duration(s) for s in (0, 0.2, 80, 300, 9000)] == [
+        *("", "1 second", "80 seconds", "5 minutes", "2.5 hours")
+    ]
+    assert plural(1, "person", "people") == "1 person"
+    assert plural(1234, "person", "people") == "1,234 people"
+
+
 def test_figures_are_separate_files(report: Path) -> None:
     names = {file.stem for file in (report.parent / "figures").iterdir()}
     shared = {"cumulative_scores", "predicted_against_true", "errors_by_age", "coverage"}
@@ -123,6 +256,7 @@ def test_which_figures_show_faces(systems: list[System]) -> None:
     assert next(iter(of_run(nested, False))).name == "a--b-ages"
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_reduced_run_is_marked(systems: list[System], tmp_path: Path) -> None:
     run = systems[0].run
     assert run is not None
@@ -145,7 +279,7 @@ def test_systems_with_different_labels_and_unusual_names(
     assert (tmp_path / "figures" / "errors_by_gender.svg").exists()
     assert name in page.read_text()
     (axes,) = figures.cumulative_scores([with_legend_name(other)]).axes
-    (entry,) = axes.get_legend().get_texts()
+    (entry,) = axes.figure.legends[0].get_texts()
     assert entry.get_text().endswith(name)
 
 
@@ -191,7 +325,7 @@ def test_histograms_show_training_and_test_ages(systems: list[System]) -> None:
     run = systems[0].run
     assert run is not None
     (axes,) = figures.age_histograms(run).axes
-    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    labels = [text.get_text() for text in axes.figure.legends[0].get_texts()]
     assert labels[0].startswith("training: 128 faces, mean ")
     assert labels[1].startswith("test: 128 faces, mean ")
 
@@ -228,6 +362,7 @@ def test_attention_is_drawn_for_networks_that_have_it(
     figure = face_figures.attention(system)
     assert figure is not None
     assert len(figure.axes) > 8
+    assert_legends_are_beside_the_data(figure)
     found = face_figures.features(system, np.arange(7))
     assert found.shape[0] == 7
     assert np.ptp(found, 0).max() > 0

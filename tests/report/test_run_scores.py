@@ -38,11 +38,12 @@ def test_scores_by_hand(tmp_path: Path, faces: Path) -> None:
 
 
 def test_intervals_are_those_of_the_bootstrap_over_people(tmp_path: Path, faces: Path) -> None:
-    # Persons 0 and 1, each in two of the pictures.
-    rows = [("0000.jpg", 0, 4), ("0016.jpg", 25, 15), ("0001.jpg", 37, 37), ("0017.jpg", 62, 64)]
+    # Persons 0 and 1, each in three of the pictures.
+    rows = [("0000.jpg", 0, 4), ("0016.jpg", 25, 15), ("0032.jpg", 50, 57)]
+    rows += [("0001.jpg", 37, 37), ("0017.jpg", 62, 64), ("0033.jpg", 6, 7)]
     run = scored(write_run(tmp_path, faces, {"1": rows}))
-    errors = np.array([4.0, 10, 0, 2])
-    (expected,) = estimates(errors[:, None], None, ["p0", "p0", "p1", "p1"])
+    errors = np.array([4.0, 10, 7, 0, 2, 1])
+    (expected,) = estimates(errors[:, None], None, ["p0"] * 3 + ["p1"] * 3)
     assert run.mae == pytest.approx(expected)
     assert (run.mae.low, run.mae.high) == (1, 7)  # either person twice
     assert run.mae_over_folds.deviation is None
@@ -52,7 +53,7 @@ def test_intervals_are_those_of_the_bootstrap_over_people(tmp_path: Path, faces:
 def test_without_its_store_pictures_are_drawn(tmp_path: Path, faces: Path, changed: str) -> None:
     folds = FOLDS
     if changed == "other ages":
-        folds = {"1": [("0000.jpg", 3, 7)], "2": FOLDS["2"]}
+        folds = {"1": [("0000.jpg", 3, 7), ("0001.jpg", 37, 37)], "2": FOLDS["2"]}
     store = tmp_path / "gone.arrow" if changed == "gone" else faces
     run = scored(write_run(tmp_path, store, folds))
     assert run.drawn.startswith("pictures")
@@ -72,8 +73,8 @@ def test_one_person_has_no_interval(tmp_path: Path, faces: Path) -> None:
 
 
 def test_a_picture_tested_by_several_folds_counts_once(tmp_path: Path) -> None:
-    twice = {"1": [("a", 20, 24), ("b", 20, 20)], "2": [("a", 20, 26), ("b", 20, 20)]}
-    run = scored(write_run(tmp_path, tmp_path / "gone", twice))
+    folds = {str(n): [("a", 20, 20 + n), ("b", 20, 20)] for n in (4, 5, 6)}
+    run = scored(write_run(tmp_path, tmp_path / "gone", folds))
     assert (run.mae.value, run.mae.low, run.mae.high) == (2.5, 0, 5)
 
 
@@ -85,9 +86,9 @@ def test_apparent_ages_have_an_epsilon_error(tmp_path: Path, faces: Path) -> Non
     table = table.set_column(place, table.schema.field(place), deviations)
     path = tmp_path / "voted.arrow"
     write_table(path, table, {"format": FORMAT, "size": tiny.SIDE, "dataset": "drawn"})
-    run = scored(write_run(tmp_path, path))
+    run = scored(write_run(tmp_path, path, {**FOLDS, "3": [("0005.jpg", 23, 23)]}))
     assert run.epsilon is not None
-    # |error| / deviation is 2, 0, 2, 1.
-    expected = (2 * (1 - math.exp(-2)) + 1 - math.exp(-1 / 2)) / 4
+    # |error| / deviation is 2, 0, 2, 1, and 0.
+    expected = (2 * (1 - math.exp(-2)) + 1 - math.exp(-1 / 2)) / 5
     assert run.epsilon.value == pytest.approx(expected)
     assert 0 <= run.epsilon.low <= run.epsilon.value <= run.epsilon.high <= 1 - math.exp(-2)

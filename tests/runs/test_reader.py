@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -174,3 +175,12 @@ def test_initial_weights_are_named() -> None:
         "from scratch; first stage adpf_attention/utkface-full "
         f"({recipe.first.training.epochs} epochs, {start(recipe.first)})"
     )
+
+
+def test_the_date_is_the_recorded_one_else_that_of_a_file(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, tmp_path / "gone.arrow")
+    os.utime(folder / "1" / "result.json", (1_700_000_000, 1_700_000_000))
+    assert read_run(folder).date.startswith("2023-11-14 (")
+    note = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(note | {"date": "2022-02-03"}))
+    assert read_run(folder).date == "2022-02-03"

@@ -97,7 +97,7 @@ def test_runs_that_cannot_be_appended_are_one_line(recipes: Path, tmp_path: Path
     with pytest.raises(WrinkleError, match="no fold is finished"):
         row_of(begun, recipes)
     other = write_run(tmp_path / "runs", recipes, {"1": 4.0}, "name=other")
-    with pytest.raises(WrinkleError, match="none of the recipes"):
+    with pytest.raises(WrinkleError, match="not a run of a recipe"):
         row_of(other, recipes)
     with pytest.raises(WrinkleError, match="cannot read"):
         row_of(tmp_path, recipes)

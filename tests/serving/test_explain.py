@@ -5,6 +5,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
+from torch import Tensor
 
 from tests.conftest import EXAMPLES, write_adpf, write_dhaa
 from wrinkle import AgeEstimator
@@ -12,8 +13,10 @@ from wrinkle.datasets.store import Store
 from wrinkle.errors import ImageError, WrinkleError
 from wrinkle.models import create_model
 from wrinkle.models.adpf import ADPF
+from wrinkle.models.base import AgeModel, Prediction
 from wrinkle.serving.explain import explain, gallery
 from wrinkle.serving.explainers.drawing import visible
+from wrinkle.serving.explainers.occlusion import GRID, occlusion_map
 
 PORTRAIT = EXAMPLES / "grace_hopper_1984.jpg"
 
@@ -60,6 +63,29 @@ def test_a_plain_network(small_model: Path) -> None:
     figure = explain(estimator, PORTRAIT)
     age = estimator.predict(PORTRAIT)[0][0].age
     assert legends(figure) == [f"age: {age:.1f} years"]
+    low, high = estimator.predict(PORTRAIT)[0][0].interval
+    assert figure.get_suptitle() == f"{age:.0f} years; 90 % interval: {low:.0f} to {high:.0f} years"
+
+
+def test_occlusion_finds_the_part_that_counts() -> None:
+    """A network whose age is the mean brightness of the picture's upper left corner."""
+
+    class Corner(AgeModel):
+        def __init__(self) -> None:
+            super().__init__(100, 40)
+            self.create_final_head("softmax", 1)
+
+        def predict(self, images: Tensor, key_points: Tensor, mirror: bool = True) -> Prediction:
+            age = images[..., :8, :8].mean((1, 2, 3))
+            return Prediction(torch.zeros(len(images), 101), age)
+
+    pixels = torch.zeros(1, 3, 40, 40)
+    pixels[..., :8, :8] = 50
+    change = occlusion_map(Corner(), pixels, torch.zeros(1, 5, 2))
+    assert change.shape == (GRID, GRID)
+    assert change[:2, :2].min() > 0
+    assert torch.equal(change[4:], torch.zeros(GRID - 4, GRID))
+    assert change.argmax() in (0, 1, GRID, GRID + 1)
 
 
 @pytest.mark.parametrize("ranking", [True, False])

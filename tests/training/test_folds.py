@@ -15,7 +15,7 @@ from wrinkle.inference.provenance import learned
 from wrinkle.models.file import load_model
 from wrinkle.protocols import Fold, get_protocol
 from wrinkle.protocols.fold import limited
-from wrinkle.runs.folder import Result
+from wrinkle.runs.folder import Result, read_note
 from wrinkle.runs.recipe import load_recipe
 from wrinkle.training.folds import format_folds, parse_folds, train
 from wrinkle.training.results_table import format_table
@@ -146,9 +146,14 @@ def test_what_a_model_has_learned_from(drawn_recipe: Path, tmp_path: Path) -> No
     both = np.union1d(fold.train, fold.validation)
     assert learned(provenance, store).tolist() == both.tolist()
     assert learned(provenance, store, ["train"]).tolist() == fold.train.tolist()
+    # Also those of the same pictures that another store has.
     other = Store(tiny.write_store(tmp_path / "other.arrow", 200))
-    assert learned(provenance, other).tolist() == []
-    older = {name: value for name, value in provenance.items() if name != "fingerprint"}
+    seen = {*store.columns["digest"].take(both).to_pylist()}
+    digests = other.columns["digest"].to_pylist()
+    again = [row for row, digest in enumerate(digests) if digest in seen]
+    assert learned(provenance, other).tolist() == again
+    dated = ("digests", "fingerprint")
+    older = {name: value for name, value in provenance.items() if name not in dated}
     assert len(learned(older, store)) == 40
     assert len(learned(older | {"data": "folder"}, store)) == 0
 
@@ -209,3 +214,37 @@ def test_what_the_schema_cannot_know_is_one_line(
     with pytest.raises(WrinkleError, match=line) as error:
         train(load_recipe(drawn_recipe, [override]), "1", tmp_path)
     assert "\n" not in str(error.value)
+
+
+def test_labels_above_the_last_age(
+    drawn_recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = load_recipe(drawn_recipe, ["training.epochs=1"])
+    store = Store(recipe.data.store)
+    last = int(sorted(store.ages)[-5])
+    fold = get_protocol("random:4").folds(store.columns)[0]
+    old = [int((store.ages[part] > last).sum()) for part in (fold.train, fold.validation)]
+    changes = ["training.epochs=1", f"model.max_age={last}", "name=old"]
+    train(load_recipe(drawn_recipe, changes), "1", tmp_path)
+    said = [line for line in capsys.readouterr().err.splitlines() if "last age" in line]
+    assert len(said) == 1
+    assert f"Labels above {last} years" in said[0]
+    assert f"With model.max_age={int(np.ceil(store.ages.max()))} it can." in said[0]
+    assert "in training" in (tmp_path / "old" / "results.md").read_text()
+    assert sum(old) <= 4
+    train(recipe, "1", tmp_path)
+    assert "last age" not in capsys.readouterr().err
+
+
+def test_the_dates_of_training_are_recorded(
+    drawn_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run has the date on which it started, each model that on which it was trained."""
+    recipe = load_recipe(drawn_recipe, ["training.epochs=1"])
+    for fold, time in (("1", "1600000000"), ("2", "1700000000")):
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", time)
+        train(recipe, fold, tmp_path)
+    assert read_note(tmp_path / "drawn")["date"] == "2020-09-13"
+    files = [tmp_path / "drawn" / fold / "model.safetensors" for fold in "12"]
+    dates = [load_model(file)[1]["provenance"]["date"] for file in files]
+    assert dates == ["2020-09-13", "2023-11-14"]

@@ -134,7 +134,7 @@ def test_the_state_of_an_older_version_is_one_line(
         header = {"kind": "state", "progress": {"epoch": 0, "step": 2, "loss": 4.6, "seen": 64}}
         files.write_tensors(folder / STATE_FILE, {"model/fc.bias": torch.zeros(101)}, header)
     before = (folder / STATE_FILE).read_bytes()
-    with pytest.raises(WrinkleError, match=r"state.safetensors.*older wrinkle.*remove") as error:
+    with pytest.raises(WrinkleError, match=r"state.safetensors.*older version.*remove") as error:
         train(load_recipe(drawn_recipe), "1", tmp_path)
     assert "\n" not in str(error.value)
     assert (folder / STATE_FILE).read_bytes() == before
@@ -142,7 +142,10 @@ def test_the_state_of_an_older_version_is_one_line(
 
 @pytest.mark.kills
 @pytest.mark.slow
-def test_ctrl_c_with_workers_ends_in_order(drawn_recipe: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_run_and_workers_ends_in_order(
+    drawn_recipe: Path, tmp_path: Path, number: signal.Signals
+) -> None:
     process = subprocess.Popen(
         [
             *RUNS,
@@ -159,7 +162,7 @@ def test_ctrl_c_with_workers_ends_in_order(drawn_recipe: Path, tmp_path: Path) -
     )
     wait_for(tmp_path / "runs/drawn/1/history.csv")
     # To the whole group, as a terminal does.
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, number)
     error = process.communicate(timeout=60)[1]
     assert "Stopped: stopped in epoch" in error.splitlines()[-1]
     assert "DataLoader worker" not in error

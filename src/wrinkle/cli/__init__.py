@@ -12,6 +12,7 @@ import difflib
 import os
 import pkgutil
 import re
+import signal
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from wrinkle import __version__
+from wrinkle.cores import configure_openmp
 from wrinkle.errors import WrinkleError
 
 MARK = "\0"
@@ -62,9 +64,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: of the command line; None: the program's.
 
     Returns:
-        The exit code: 0, 1 (some inputs were invalid), 2 (failed) or 130 (Ctrl-C).
+        The exit code: 0, 1 (some inputs were invalid), 2 (failed), 130 (Ctrl-C) or 143 (a run
+        stopped by SIGTERM).
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    _open_standard_streams()
+    configure_openmp()
     if hasattr(sys.stdout, "reconfigure"):  # some file names cannot be encoded
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -76,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt as stop:
         _complain(str(stop) or "stopped")
-        return 130
+        return 128 + getattr(stop, "signal", signal.SIGINT)
     except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
         _flush_or_drop()
         return 0
@@ -98,6 +103,21 @@ def _complain(text: str) -> None:
     from wrinkle.console import complain  # tqdm takes 20 ms to import
 
     complain(text)
+
+
+def _open_standard_streams() -> None:
+    """Connect those that the caller closed (`>&-`) to the null device.
+
+    Otherwise the next file that is opened would become the standard output.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+            stream = os.fdopen(number, "w" if number else "r", encoding="utf-8")
+            setattr(sys, name, stream)
 
 
 def _run(given: Sequence[str]) -> int:

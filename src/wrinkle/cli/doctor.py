@@ -8,6 +8,7 @@ from functools import partial
 from importlib.metadata import version
 
 from wrinkle import __version__
+from wrinkle.cores import usable_cores
 from wrinkle.errors import WrinkleError, extras, install_command, missing_packages
 
 DEVELOPMENT = ("check", "docs", "test")
@@ -27,7 +28,15 @@ def run(args: argparse.Namespace) -> int:
     from wrinkle.models.packaged import packaged_models
 
     print(f"wrinkle {__version__}, Python {platform.python_version()}, {platform.platform()}")
-    names = ("torch", "numpy", "opencv-python-headless", "pillow", "pyarrow", "safetensors")
+    names = (
+        "torch",
+        "numpy",
+        "opencv-python-headless",
+        "pillow",
+        "pyarrow",
+        "safetensors",
+        "simplejpeg",
+    )
     print("installed: " + ", ".join(f"{name} {version(name)}" for name in names))
     for extra in extras():
         if extra not in DEVELOPMENT:
@@ -36,7 +45,8 @@ def run(args: argparse.Namespace) -> int:
             print(f"extra {extra}: {state}")
     device = choose_device(None)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    print(f"device: {device} ({name}), {torch.get_num_threads()} of {os.cpu_count()} cores")
+    cores = f"{usable_cores()} of {os.cpu_count()} cores"
+    print(f"device: {device} ({name}), {torch.get_num_threads()} threads on {cores}")
     intact = _check("detector mtcnn", partial(create_detector, "mtcnn"))
     if not packaged_models():
         print("model default: missing from the package: install wrinkle again")

@@ -54,13 +54,21 @@ def run(args: argparse.Namespace) -> int:
         predictions = each.predictions
         if len(found) > 1:
             print(f"\n{predictions.system}")
+        if each.trained_on:
+            print(
+                f"{predictions.system} was trained on {each.trained_on:,} of these"
+                f" {len(predictions.predicted):,} faces: its errors there are too small."
+            )
+        if predictions.left_out:
+            print(
+                "Left out: predictions of pictures that `wrinkle prepare` dropped"
+                f" ({predictions.left_out:,})."
+            )
         print(score_table(predictions, each.scores))
         if args.classifiers and each.classifiers:
             print(classifier_table(each.classifiers, predictions.actual))
         if each.people is not None:
             print(f"People in training and test: {each.people}.")
-        if each.trained_on:
-            print(f"{predictions.system} was trained on {each.trained_on:,} of these faces.")
         if args.challenge:
             print("\n" + challenge_table(predictions, CHALLENGES))
     if len(found) > 1:

@@ -6,7 +6,10 @@ standard error, and continues.
 """
 
 import argparse
+import codecs
 import csv
+import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,6 +20,7 @@ from wrinkle.cli.options import at_least
 from wrinkle.errors import WrinkleError
 
 if TYPE_CHECKING:
+    from wrinkle.faces.files import Found
     from wrinkle.serving.prediction import Face, Prediction
 
 COLUMNS = ["path", "face", "age", "low", "high", "x1", "y1", "x2", "y2", "score", "error"]
@@ -49,20 +53,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from wrinkle.console import complain, note, progress
-    from wrinkle.faces.decode import printable
+    from wrinkle.faces.pictures import printable
     from wrinkle.serving.annotate import save_annotated
     from wrinkle.serving.estimator import AgeEstimator
 
     if args.distribution and not args.json:
         raise WrinkleError("--distribution is for --json: give both")
-    pictures, no_picture = _pictures(args.pictures)
+    found = _find(args.pictures)
+    pictures = found.files
     if not pictures:
+        _say_what_was_passed_over(found)
         return 1
     if args.annotate is not None:
         _make_folder(args.annotate)
     estimator = AgeEstimator.load(args.model, args.device, args.detector)
     write = _writer(args)
-    done = Counter[str](nothing=no_picture)
+    done = Counter[str](nothing=len(found.faults))
     # In a terminal the printed results show the progress.
     shown = len(pictures) > 1 and not sys.stdout.isatty()
     bar = progress(pictures, "predict", "picture", shown=shown)
@@ -80,8 +86,9 @@ def run(args: argparse.Namespace) -> int:
         if args.annotate is not None and prediction.faces:
             save_annotated(prediction, args.annotate)
             done["annotated"] += 1
+    _say_what_was_passed_over(found)
     _summarise(done, args.annotate)
-    return 1 if done["bad"] or done["nothing"] else 0
+    return 1 if done["bad"] or done["nothing"] or found.unreadable else 0
 
 
 def _summarise(done: Counter[str], annotated: Path | None) -> None:
@@ -101,27 +108,38 @@ def _summarise(done: Counter[str], annotated: Path | None) -> None:
         say(", ".join(parts))
 
 
-def _pictures(names: list[str]) -> tuple[list[Path], int]:
-    """The named pictures, and the number of names without one, for which an error is printed."""
+def _say_what_was_passed_over(found: "Found") -> None:
+    from wrinkle.console import complain, note
+
+    summary = found.summary()
+    if summary is not None:
+        (complain if found.unreadable else note)(summary)
+
+
+def _find(names: list[str]) -> "Found":
+    """The pictures named; a line on standard error for each name that stands for none."""
     from wrinkle.console import complain
-    from wrinkle.faces.files import list_images
+    from wrinkle.faces.files import find_images
 
     listed = [name for name in names if name != "-"]
     if "-" in names:
-        if hasattr(sys.stdin, "reconfigure"):  # file names need not be valid UTF-8
-            sys.stdin.reconfigure(errors="surrogateescape")
-        listed += [line.rstrip("\r\n") for line in sys.stdin if line.strip()]
+        listed += _standard_input()
     if not listed:
         raise WrinkleError("standard input names no picture: give one path per line")
-    found: list[Path] = []
-    bad = 0
-    for name in listed:
-        try:
-            found += list_images([name])
-        except WrinkleError as error:
-            bad += 1
-            complain(error)
-    return found, bad
+    found = find_images(listed)
+    for fault in found.faults:
+        complain(fault)
+    return found
+
+
+def _standard_input() -> list[str]:
+    """The lines of standard input: names of files, which are bytes and not always UTF-8."""
+    data = sys.stdin.buffer.read() if hasattr(sys.stdin, "buffer") else sys.stdin.read().encode()
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # by Windows PowerShell
+        text = data.decode("utf-16", errors="replace").removeprefix("\ufeff")
+    else:
+        text = os.fsdecode(data.removeprefix(codecs.BOM_UTF8))
+    return [line for line in re.split("\r?\n", text) if line.strip()]
 
 
 def _make_folder(folder: Path) -> None:
@@ -146,7 +164,7 @@ def _writer(args: argparse.Namespace) -> Callable[["Prediction"], None]:
 
 
 def _lines(prediction: "Prediction", at_least: int | None) -> Iterator[str]:
-    from wrinkle.faces.decode import printable
+    from wrinkle.faces.pictures import printable
 
     for face in prediction.faces:
         low, high = face.interval

@@ -268,7 +268,9 @@ def _address(url: str) -> str:
 
 
 def _answers(workspace: Workspace) -> list[str]:
-    return sorted(path.name for path in workspace.root.glob("answers-*") if path.is_dir())
+    folders = {path.name for path in workspace.root.glob("answers-*") if path.is_dir()}
+    journals = {path.stem for path in workspace.journal_file("*").parent.glob("answers-*.jsonl")}
+    return sorted(folders | journals)
 
 
 def _close_journals(workspace: Workspace) -> None:

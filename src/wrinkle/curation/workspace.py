@@ -2,8 +2,12 @@
 
     ROOT/faces/000000/*.parquet        the first part of a stage's table, and so on
     ROOT/split/000003-whole/*.parquet  a complete table; parts before it no longer count
-    ROOT/collect/journal.jsonl         rows that are not in a part yet
+    ROOT/journals/collect.jsonl        rows that are not in a part yet
+    ROOT/notes/split.json              settings and inputs of a stage's table
     ROOT/pictures/ab/abcd…             files, named by the SHA-256 of their content
+
+A stage's folder holds nothing but its table, because Polars refuses a folder with files of other
+kinds, and pandas one with files that do not start with `_` or `.`.
 
 A part is complete or absent: a stage that was stopped at any moment continues after the last
 complete part, or journal line, and produces the same table.
@@ -65,8 +69,9 @@ class Workspace:
         """
         try:
             with FileLock(self.root / ".lock", timeout=0):
-                for stage in self.root.iterdir():
+                for stage in list(self.root.iterdir()):
                     self._sweep(stage.name)
+                    self._move_earlier_files(stage.name)
                 yield
         except Timeout:
             raise WrinkleError(
@@ -88,17 +93,23 @@ class Workspace:
     def note(self, stage: str) -> dict[str, Any] | None:
         """What `write_note` last wrote about a stage, such as its settings and inputs."""
         try:
-            note: dict[str, Any] = json.loads((self.root / stage / "note.json").read_text())
+            note: dict[str, Any] = json.loads(self._note_file(stage).read_text())
             return note
         except (OSError, ValueError):
             return None
 
     def write_note(self, stage: str, note: Mapping[str, Any]) -> None:
-        replace_file(self.root / stage / "note.json", json.dumps(note).encode())
+        replace_file(self._note_file(stage), json.dumps(note).encode())
 
     def discard(self, stage: str) -> None:
         """Delete a stage's table, journal and note."""
         shutil.rmtree(self.root / stage, ignore_errors=True)
+        for file in (self._note_file(stage), self.journal_file(stage)):
+            file.unlink(missing_ok=True)
+
+    def journal_file(self, stage: str) -> Path:
+        """Where a stage's rows are that are not in a part yet."""
+        return self.root / "journals" / f"{stage}.jsonl"
 
     def picture(self, digest: str) -> Path:
         """The path of the picture with that SHA-256."""
@@ -179,7 +190,7 @@ class Workspace:
         key = schema.names[0]
         done = set(self.table(stage, key)[key].to_pylist())
         keys = todo[key].to_pylist()
-        with _Journal(self.root / stage / "journal.jsonl") as journal:
+        with _Journal(self.journal_file(stage)) as journal:
             journal.rows = [row for row in journal.rows if row[key] not in done]
             done.update(row[key] for row in journal.rows)
             left = todo.filter(pa.array([name not in done for name in keys], pa.bool_()))
@@ -209,6 +220,20 @@ class Workspace:
         for path in (self.root / stage).glob("[0-9]*"):
             if path.is_dir() and path not in parts:
                 shutil.rmtree(path)
+
+    def _note_file(self, stage: str) -> Path:
+        return self.root / "notes" / f"{stage}.json"
+
+    def _move_earlier_files(self, stage: str) -> None:
+        """Move a note and a journal that an earlier version of wrinkle kept beside the parts."""
+        for name, place in (
+            ("note.json", self._note_file(stage)),
+            ("journal.jsonl", self.journal_file(stage)),
+        ):
+            earlier = self.root / stage / name
+            if earlier.is_file():
+                place.parent.mkdir(exist_ok=True)
+                earlier.replace(place)
 
     def _write(self, frame: daft.DataFrame, folder: Path, kind: str) -> None:
         numbers = [int(path.name[:6]) for path in folder.glob("[0-9]*")]

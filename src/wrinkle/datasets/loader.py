@@ -239,9 +239,10 @@ def read_batches(loader: DataLoader[Item], device: torch.device) -> Iterator[Ite
 
 
 def _start_worker(worker: int) -> None:
-    # Ctrl-C reaches the whole process group; only the main process knows how to stop in order.
+    # Ctrl-C and SIGTERM may reach the whole process group; only the main process knows how to stop
+    # in order. Workers end when it does.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     # Workers are the parallelism; threads of theirs would take the network's cores.
     cv2.setNumThreads(0)
     torch.set_num_threads(1)

@@ -27,6 +27,7 @@ import numpy as np
 import pyarrow as pa
 
 from wrinkle.console import progress
+from wrinkle.cores import usable_cores
 from wrinkle.datasets.dataset import DATASETS, read_dataset
 from wrinkle.datasets.pack import Job, make_part, part_path, read_part, share_counts
 from wrinkle.datasets.rows import Dropped, Row
@@ -49,32 +50,39 @@ class Prepared:
         kept: its number of rows.
         by_hand: how many of them have hand-placed key points, because no face was detected there.
         dropped: every other picture, with the reason.
+        unread: optional labels of the packed pictures that were not understood, with the reason.
     """
 
     path: Path
     kept: int
     by_hand: int
     dropped: list[Dropped]
+    unread: list[Dropped]
 
     def table(self) -> str:
         """A few lines for people: what was kept, what was dropped and why."""
-        counts = Counter(entry.reason for entry in self.dropped)
         lines = [f"{self.kept:7,}  packed in {self.path}"]
         if self.by_hand:
             lines.append(
                 f"{self.by_hand:7,}  of them with hand-placed points: no face was detected"
             )
-        lines += [f"{n:7,}  dropped: {reason}" for reason, n in counts.most_common()]
-        examples = [next(d for d in self.dropped if d.reason == reason) for reason in counts]
+        examples = []
+        for entries, what in (
+            (self.dropped, "dropped"),
+            (self.unread, "of them without a label that was not understood"),
+        ):
+            counts = Counter(entry.reason for entry in entries)
+            lines += [f"{n:7,}  {what}: {reason}" for reason, n in counts.most_common()]
+            examples += [next(d for d in entries if d.reason == reason) for reason in counts]
         lines += [f"         e.g. {d.name}: {d.reason}; {d.detail}".rstrip("; ") for d in examples]
         return "\n".join(lines)
 
     def write_dropped(self, path: Path) -> None:
-        """Write a CSV file of every dropped picture: name, reason, detail."""
+        """Write a CSV file of every dropped picture and label: name, reason, detail."""
         text = io.StringIO()
         writer = csv.writer(text)
         writer.writerow(Dropped._fields)
-        writer.writerows(self.dropped)
+        writer.writerows([*self.dropped, *self.unread])
         replace_file(path, text.getvalue().encode())
 
 
@@ -117,17 +125,22 @@ def prepare(
     _open_parts(parts, plan)
     key_points = DATASETS.create(dataset).key_points
     job = Job(parts, size, detector, key_points)
-    _make_parts(job, rows, workers or os.cpu_count() or 1, plugins)
+    _make_parts(job, rows, workers or usable_cores(), plugins)
     packed, left_out = _join_parts(parts, len(rows))
     dropped = sorted([*dropped, *doubles, *left_out])
     if not len(packed):
         shutil.rmtree(parts)
         reasons = Counter(d.reason for d in dropped).most_common(3)
-        raise WrinkleError(f"{root}: no picture could be used: {dict(reasons)}")
-    info = {**plan, "landmarks": dataset if key_points else "ibug", "dropped": dropped}
+        counted = ", ".join(f"{n:,} {reason}" for reason, n in reasons)
+        example = f"; such as {dropped[0].name}: {dropped[0].detail}" if dropped else ""
+        raise WrinkleError(f"{root}: no picture could be used: {counted}{example}")
+    names = set(packed["name"].to_pylist())
+    unread = [entry for row in rows if row.name in names for entry in row.unread]
+    info = {**plan, "landmarks": dataset if key_points else "ibug"}
+    info |= {"dropped": dropped, "unread": unread}
     write_table(path, packed, info)
     shutil.rmtree(parts)
-    return Prepared(path, len(packed), packed["score"].null_count, dropped)
+    return Prepared(path, len(packed), packed["score"].null_count, dropped, unread)
 
 
 def _fingerprint(rows: Sequence[Row]) -> str:

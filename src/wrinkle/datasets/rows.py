@@ -1,12 +1,13 @@
 """What every dataset is read into: a row per labelled picture, a reason for each one left out."""
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from wrinkle.tables import parse_number
 
 MAX_AGE = 120
 """Years. Labels outside 0..MAX_AGE are impossible: only one documented life was longer."""
@@ -26,6 +27,7 @@ class Row:
         gender: "female" or "male".
         group: the dataset's own word for the ethnic group.
         landmarks: (68, 2) float32 (x, y) in pixels of the photograph; pixel i covers [i, i + 1).
+        unread: optional labels of the picture that were not understood, and so are unknown.
     """
 
     path: Path
@@ -37,14 +39,15 @@ class Row:
     gender: str | None = None
     group: str | None = None
     landmarks: np.ndarray | None = field(default=None, compare=False, repr=False)
+    unread: "tuple[Dropped, ...]" = ()
 
 
 class Dropped(NamedTuple):
-    """A picture left out.
+    """A picture left out, or an optional label of it.
 
     Attributes:
-        name: as in `Row`.
-        reason: a few words, the same for every picture left out for this reason.
+        name: of the picture, as in `Row`.
+        reason: a few words, the same for all that is left out for this reason.
         detail: what is particular to this picture.
     """
 
@@ -55,17 +58,22 @@ class Dropped(NamedTuple):
 
 def parse_age(text: str) -> float | None:
     """Age in years, or None when `text` is not a number in 0..MAX_AGE."""
-    age = parse_deviation(text)
-    return age if age is not None and age <= MAX_AGE else None
+    return possible_age(parse_number(text))
 
 
 def parse_deviation(text: str) -> float | None:
-    """Standard deviation in years, or None when `text` is not a finite number of at least 0."""
-    try:
-        deviation = float(text)
-    except ValueError:
-        return None
-    return deviation if math.isfinite(deviation) and deviation >= 0 else None
+    """Standard deviation in years, or None when `text` is not a number of at least 0."""
+    return possible_deviation(parse_number(text))
+
+
+def possible_age(age: float | None) -> float | None:
+    """The age where it is in 0..MAX_AGE, else None."""
+    return age if age is not None and 0 <= age <= MAX_AGE else None
+
+
+def possible_deviation(deviation: float | None) -> float | None:
+    """The standard deviation where it is at least 0, else None."""
+    return deviation if deviation is not None and deviation >= 0 else None
 
 
 def separate(found: Iterable[Row | Dropped]) -> tuple[list[Row], list[Dropped]]:

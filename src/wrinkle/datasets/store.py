@@ -135,6 +135,11 @@ class Store:
             digest.update("\n".join(map(str, self.columns[column].to_pylist())).encode())
         return digest.hexdigest()
 
+    @property
+    def dropped(self) -> list[str]:
+        """Names of the pictures of the dataset that `prepare` left out."""
+        return [entry[0] for entry in self.info.get("dropped", [])]
+
     def __len__(self) -> int:
         return len(self.ages)
 

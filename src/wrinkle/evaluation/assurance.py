@@ -14,13 +14,17 @@ import numpy as np
 from wrinkle.console import count
 from wrinkle.errors import WrinkleError
 from wrinkle.evaluation.predictions import Predictions
-from wrinkle.evaluation.scores import clusters
-from wrinkle.evaluation.uncertainty import Estimate, estimates
+from wrinkle.evaluation.proportions import shares
+from wrinkle.evaluation.scores import clusters, percent
+from wrinkle.evaluation.uncertainty import Estimate
 
 
 @dataclass(frozen=True)
 class Challenge:
-    """Rates in [0, 1] at one threshold in years, with 95 % intervals; NaN without faces."""
+    """Rates in [0, 1] at one threshold in years, with Clopper and Pearson's 95 % intervals.
+
+    Rates are NaN without faces, intervals with fewer than five.
+    """
 
     threshold: float
     false_positive_rate: Estimate
@@ -57,10 +61,10 @@ def challenge(
             f"no face is {too_young[0]} to {too_young[1]} or {old_enough[0]} to {old_enough[1]} "
             "years old"
         )
-    passes = (predictions.predicted[:, None] >= np.asarray(thresholds, np.float64)).astype(float)
+    passes = predictions.predicted[:, None] >= np.asarray(thresholds, np.float64)
     count = len(thresholds)
     members = np.stack([young] * count + [old] * count, 1)
-    found = estimates(np.hstack([passes, passes]), members, clusters(predictions))
+    found = shares(np.hstack([passes, passes]), members, clusters(predictions))
     return [
         Challenge(float(t), fpr, tpr)
         for t, fpr, tpr in zip(thresholds, found[:count], found[count:], strict=True)
@@ -87,7 +91,7 @@ def challenge_table(
     ]
     for row in challenge(predictions, thresholds, too_young, old_enough):
         cells = [
-            f"{100 * rate.value:.1f}{f'{100 * rate.low:.1f}–{100 * rate.high:.1f}':>14}"
+            f"{100 * rate.value:.1f}{percent(rate):>14}"
             for rate in (row.false_positive_rate, row.true_positive_rate)
         ]
         lines.append(f"  {row.threshold:<12g}{cells[0]:>22}{cells[1]:>23}")

@@ -155,7 +155,7 @@ def predict(
 def _from_file(
     path: Path, store: Store, split: Split, protocol: str | None, fold: str | None
 ) -> Evaluation:
-    predictions = read_predictions(path, store.columns)
+    predictions = read_predictions(path, store.columns, store.dropped)
     if split == "all":
         return Evaluation(predictions)
     names = store.columns["name"].take(split_rows(store, split, protocol, fold)).to_pylist()

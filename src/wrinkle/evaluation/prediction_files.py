@@ -10,8 +10,9 @@ any order:
     predicted  years
     low, high  optional: the system's 90 % interval in years
 
-Further columns are ignored, and pictures of the store may be missing. CSV files are UTF-8, with
-commas.
+Further columns are ignored, and pictures of the store may be missing. Predictions of pictures that
+`wrinkle prepare` dropped are left out and counted. Predictions are within 0 and 120 years, and
+low ≤ predicted ≤ high. `wrinkle.tables` says which CSV files are understood.
 
 A Parquet file written here holds the predictions in full, without rounding:
 
@@ -29,8 +30,8 @@ Its metadata has the key "wrinkle" with {"format": 1, "ages": [years, …]}, the
 import csv
 import io
 import json
-import math
-from collections.abc import Sequence
+import posixpath
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,27 +39,31 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wrinkle.datasets.csv_files import read_table
+from wrinkle.datasets.rows import MAX_AGE
 from wrinkle.errors import WrinkleError
 from wrinkle.evaluation.predictions import Predictions, unlabelled
 from wrinkle.files import replace_file, replacing
+from wrinkle.tables import normal, read_table
 
 FORMAT = 1
 FURTHER = "classifier."
 SUFFIXES = (".csv", ".parquet")
 
 
-def read_predictions(path: str | Path, rows: pa.Table | None = None) -> Predictions:
+def read_predictions(
+    path: str | Path, rows: pa.Table | None = None, dropped: Collection[str] = ()
+) -> Predictions:
     """Read a CSV or Parquet file of predictions.
 
     Args:
         rows: the labels of the store that the faces are of (`Store.columns`); the predictions come
             in its order. None: names and ages are those in the file, in the file's order, and no
             other label is known.
+        dropped: names of the pictures that the store lacks because `prepare` dropped them.
 
     Raises:
-        WrinkleError: the file cannot be read or lacks a column, the store does not have a picture,
-            a picture occurs twice, or an age is not a number.
+        WrinkleError: the file cannot be read or lacks a column, the store does not know a picture,
+            a picture occurs twice, or an age is not a number or not possible.
     """
     path = Path(path)
     read = _read_parquet if path.suffix == ".parquet" else _read_csv
@@ -67,20 +72,42 @@ def read_predictions(path: str | Path, rows: pa.Table | None = None) -> Predicti
     names = found.rows["name"].to_pylist()
     if not names:
         raise WrinkleError(f"{path} holds no predictions")
-    known = names if rows is None else rows["name"].to_pylist()
-    row_of = {name: row for row, name in enumerate(known)}
-    seen: set[str] = set()
-    for name, place in zip(names, places, strict=True):
-        if name not in row_of:
-            raise WrinkleError(f"{path}, {place}: the store has no picture {name!r}")
-        if name in seen:
-            raise WrinkleError(f"{path}, {place}: {name!r} occurs twice")
-        seen.add(name)
     if rows is None:
+        _check_twice(path, names, names, places)
         return found
-    where = np.array([row_of[name] for name in names])
-    order = np.argsort(where)
-    return replace(found.take(order), rows=rows.take(where[order]))
+    row_of = {_plain(name): row for row, name in enumerate(rows["name"].to_pylist())}
+    row_of |= {name: row for row, name in enumerate(rows["name"].to_pylist())}
+    without = {*map(_plain, dropped)}
+    where = [row_of.get(name, row_of.get(_plain(name), -1)) for name in names]
+    for name, row, place in zip(names, where, places, strict=True):
+        if row < 0 and _plain(name) not in without:
+            raise WrinkleError(f"{path}, {place}: the store has no picture {name!r}")
+    kept = np.flatnonzero(np.array(where) >= 0)
+    if not len(kept):
+        raise WrinkleError(f"{path}: `prepare` dropped all {len(names):,} pictures that it names")
+    _check_twice(
+        path, [names[k] for k in kept], [where[k] for k in kept], [places[k] for k in kept]
+    )
+    order = kept[np.argsort(np.array(where)[kept])]
+    return replace(
+        found.take(order), rows=rows.take(np.array(where)[order]), left_out=len(names) - len(kept)
+    )
+
+
+def _plain(name: str) -> str:
+    """A picture's name with `/` between folders and in Unicode's composed form."""
+    return posixpath.normpath(normal(name).replace("\\", "/"))
+
+
+def _check_twice(
+    path: Path, names: Sequence[str], keys: Sequence[object], places: Sequence[str]
+) -> None:
+    """WrinkleError for the first picture whose key was there before."""
+    seen = set()
+    for name, key, place in zip(names, keys, places, strict=True):
+        if key in seen:
+            raise WrinkleError(f"{path}, {place}: {name!r} occurs twice")
+        seen.add(key)
 
 
 def write_predictions(path: str | Path, predictions: Predictions) -> None:
@@ -104,7 +131,7 @@ def to_csv(predictions: Predictions) -> bytes:
     columns = {"predicted": predictions.predicted}
     if predictions.interval is not None:
         columns |= {"low": predictions.interval[:, 0], "high": predictions.interval[:, 1]}
-    columns |= predictions.classifiers
+    columns |= {FURTHER + name: ages for name, ages in predictions.classifiers.items()}
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["name", "age", *columns])
@@ -119,21 +146,46 @@ def to_csv(predictions: Predictions) -> bytes:
 def _read_csv(path: Path, required: Sequence[str]) -> tuple[Predictions, list[str]]:
     """Predictions in the file's order, and the place of each in the file."""
     table = read_table(path, required)
-    places = [f"line {number}" for number, _ in table]
+    places = [f"line {number}" for number, _ in table.lines]
     columns = [column for column in required if column != "name"]
-    if table and {"low", "high"} <= table[0][1].keys():
-        columns += ["low", "high"]
-    values = {
-        column: np.array(
-            [_number(cells[column], column, f"{path}, line {number}") for number, cells in table]
-        )
-        for column in columns
-    }
-    ends = [values[column] for column in ("low", "high") if column in values]
-    names = [cells["name"] for _, cells in table]
+    ends = [end for end in ("low", "high") if table.lines and end in table.lines[0][1]]
+    if len(ends) == 1:
+        raise WrinkleError(f"{path} has the column {ends[0]} alone: an interval is low and high")
+    values: dict[str, np.ndarray] = {}
+    for column in (*columns, *ends):
+        numbers = table.numbers(column)
+        for place, number, (_, cells) in zip(places, numbers, table.lines, strict=True):
+            if number is None:
+                raise WrinkleError(
+                    f"{path}, {place}: {column} is {cells[column]!r}, not a number of years"
+                )
+        values[column] = np.array(numbers, np.float64)
+    names = [cells["name"] for _, cells in table.lines]
     rows = unlabelled(names, values.get("age", np.zeros(len(names))))
-    interval = np.stack(ends, 1) if ends else None
-    return Predictions(path.stem, rows, values["predicted"], interval), places
+    interval = np.stack([values[end] for end in ends], 1) if ends else None
+    found = Predictions(path.stem, rows, values["predicted"], interval)
+    _check_years(path, found, places)
+    return found, places
+
+
+def _check_years(path: Path, found: Predictions, places: Sequence[str]) -> None:
+    """WrinkleError for the first prediction or interval that is not possible."""
+    for row, (place, predicted) in enumerate(zip(places, found.predicted, strict=True)):
+        if not 0 <= predicted <= MAX_AGE:
+            raise WrinkleError(
+                f"{path}, {place}: predicted is {predicted:g} years, not within 0–{MAX_AGE}"
+            )
+        if found.interval is not None:
+            low, high = found.interval[row]
+            if not low <= predicted <= high:
+                raise WrinkleError(
+                    f"{path}, {place}: predicted is {predicted:g}, outside of its interval"
+                    f" {low:g}–{high:g}"
+                )
+            if max(predicted - low, high - predicted) > MAX_AGE:
+                raise WrinkleError(
+                    f"{path}, {place}: the interval {low:g}–{high:g} is wider than a life"
+                )
 
 
 def _read_parquet(path: Path, required: Sequence[str]) -> tuple[Predictions, list[str]]:
@@ -168,10 +220,10 @@ def _read_parquet(path: Path, required: Sequence[str]) -> tuple[Predictions, lis
             raise WrinkleError(f"{path}, row {row}: {name} is {column[row]}, not a number of years")
     further = {n.removeprefix(FURTHER): v for n, v in values.items() if n.startswith(FURTHER)}
     rows = unlabelled(names, values.get("age", np.zeros(len(names))))
-    return (
-        Predictions(path.stem, rows, values["predicted"], interval, further, distribution, ages),
-        places,
-    )
+    found = Predictions(path.stem, rows, values["predicted"], interval, further, distribution, ages)
+    if not about:  # the models of wrinkle may be a little outside, such as a regression
+        _check_years(path, found, places)
+    return found, places
 
 
 def _to_parquet(predictions: Predictions) -> pa.Table:
@@ -195,13 +247,3 @@ def _to_parquet(predictions: Predictions) -> pa.Table:
         columns["distribution"] = pa.FixedSizeListArray.from_arrays(flat, len(predictions.ages))
         about["ages"] = np.asarray(predictions.ages, np.float64).tolist()
     return pa.table(columns, metadata={"wrinkle": json.dumps(about)})
-
-
-def _number(text: str, column: str, where: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise WrinkleError(f"{where}: {column} is {text!r}, not a number of years")
-    return value

@@ -26,6 +26,7 @@ class Predictions:
         classifiers: name → (N,) years, the ages by further classifiers of a network.
         distribution: (N, A) float32, rows sum to 1; None where it is not known.
         ages: (A,) years: the ages behind the columns of `distribution`.
+        left_out: how many more predictions there were, of pictures that `prepare` dropped.
     """
 
     system: str
@@ -35,6 +36,7 @@ class Predictions:
     classifiers: dict[str, np.ndarray] = field(default_factory=dict)
     distribution: np.ndarray | None = None
     ages: np.ndarray | None = None
+    left_out: int = 0
 
     @property
     def actual(self) -> np.ndarray:

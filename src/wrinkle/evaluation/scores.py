@@ -1,5 +1,6 @@
 """Scores of systems with their uncertainty, as records and as text tables."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,6 +9,7 @@ import numpy as np
 from wrinkle.console import count
 from wrinkle.evaluation.metrics import age_decades, bias, epsilon_error, mean_absolute_error
 from wrinkle.evaluation.predictions import INTERVAL, Predictions
+from wrinkle.evaluation.proportions import shares
 from wrinkle.evaluation.uncertainty import Estimate, compare, estimates
 
 CUMULATIVE = 5
@@ -43,7 +45,9 @@ class Score:
 def score(predictions: Predictions) -> list[Score]:
     """Scores over all faces, then by age decade, gender and group, with 95 % intervals.
 
-    The bootstrap draws people where they are known, else pictures.
+    Those of MAE and bias are from a bootstrap that draws people where they are known, else
+    pictures; those of CS(5) and coverage are Clopper and Pearson's. Parts of fewer than five faces
+    have none (NaN).
     """
     return _score(predictions, list(subsets(predictions)))
 
@@ -55,27 +59,30 @@ def score_all(predictions: Predictions) -> Score:
 
 def _score(predictions: Predictions, parts: list[tuple[str, str, np.ndarray]]) -> list[Score]:
     error = predictions.predicted - predictions.actual
-    quantities = [np.abs(error), error, np.abs(error) <= CUMULATIVE]
+    members = np.stack([inside for _, _, inside in parts], 1)
+    people, drawn = known_people(predictions), clusters(predictions)
+
+    def of_parts(values: np.ndarray) -> np.ndarray:
+        return np.repeat(values[:, None], len(parts), 1)
+
+    means = estimates(
+        np.hstack([of_parts(np.abs(error)), of_parts(error)]), np.tile(members, 2), drawn
+    )
+    cs5 = shares(of_parts(np.abs(error) <= CUMULATIVE), members, drawn)
+    coverage: Sequence[Estimate | None] = [None] * len(parts)
     if predictions.interval is not None:
         low, high = predictions.interval.T
-        quantities.append((low <= predictions.actual) & (predictions.actual <= high))
-    members = np.stack([inside for _, _, inside in parts], 1)
-    k = len(quantities)
-    people = known_people(predictions)
-    found = estimates(
-        np.tile(np.stack(quantities, 1).astype(np.float64), len(parts)),
-        np.repeat(members, k, 1),
-        clusters(predictions),
-    )
+        within = (low <= predictions.actual) & (predictions.actual <= high)
+        coverage = shares(of_parts(within), members, drawn)
     scores = []
     for number, (column, value, inside) in enumerate(parts):
         count = None
         if people is not None:
             here = [people[i] for i in np.flatnonzero(inside)]
             count = len(set(here) - {None}) + here.count(None)
-        mae, mean_bias, cs5, *rest = found[number * k : (number + 1) * k]
-        coverage = rest[0] if rest else None
-        scores.append(Score(column, value, int(inside.sum()), count, mae, mean_bias, cs5, coverage))
+        mae, mean_bias = means[number], means[len(parts) + number]
+        found = (mae, mean_bias, cs5[number], coverage[number])
+        scores.append(Score(column, value, int(inside.sum()), count, *found))
     return scores
 
 
@@ -139,7 +146,7 @@ def score_table(predictions: Predictions, rows: Sequence[Score] | None = None) -
         if row.column != column:
             column = row.column
             lines.append(column)
-        between = f"{row.mae.low:.2f}–{row.mae.high:.2f}"
+        between = ends(row.mae)
         line = (
             f"  {row.value:<12}{row.faces:>7,}{row.mae.value:>8.2f}{between:>16}"
             f"{row.bias.value:>+8.2f}{100 * row.cs5.value:>9.1f}"
@@ -152,19 +159,28 @@ def _headline(predictions: Predictions, row: Score) -> str:
     people = "" if row.people is None else f" of {count(row.people, 'person', 'people')}"
     text = (
         f"{count(row.faces, 'face')}{people}: MAE {row.mae.value:.2f} years "
-        f"(95 %: {row.mae.low:.2f}–{row.mae.high:.2f}), "
-        f"CS({CUMULATIVE}) {100 * row.cs5.value:.1f} % "
-        f"({100 * row.cs5.low:.1f}–{100 * row.cs5.high:.1f}), "
-        f"bias {row.bias.value:+.2f} years ({row.bias.low:+.2f} to {row.bias.high:+.2f})"
+        f"(95 %: {ends(row.mae)}), "
+        f"CS({CUMULATIVE}) {100 * row.cs5.value:.1f} % ({percent(row.cs5)}), "
+        f"bias {row.bias.value:+.2f} years ({ends(row.bias, '{:+.2f} to {:+.2f}')})"
     )
     if row.coverage is None or predictions.interval is None:
         return text
     width = float(np.diff(predictions.interval, axis=1).mean())
     return (
         f"{text}\n{100 * INTERVAL:.0f} % intervals contain {100 * row.coverage.value:.1f} % of the "
-        f"ages ({100 * row.coverage.low:.1f}–{100 * row.coverage.high:.1f}); mean width "
+        f"ages ({percent(row.coverage)}); mean width "
         f"{width:.1f} years"
     )
+
+
+def ends(estimate: Estimate, form: str = "{:.2f}–{:.2f}") -> str:
+    """Both ends of an interval; a dash where there is none."""
+    return "–" if math.isnan(estimate.low) else form.format(estimate.low, estimate.high)
+
+
+def percent(estimate: Estimate) -> str:
+    """Both ends of the interval of a share, in per cent; a dash where there is none."""
+    return ends(Estimate(*(100 * share for share in estimate)), "{:.1f}–{:.1f}")
 
 
 def comparison_table(systems: Sequence[Predictions]) -> str:
@@ -185,15 +201,15 @@ def comparison_table(systems: Sequence[Predictions]) -> str:
         row = score_all(system)
         line = (
             f"{system.system:<{width}}{row.mae.value:>8.2f}"
-            f"{f'{row.mae.low:.2f}–{row.mae.high:.2f}':>16}"
+            f"{ends(row.mae):>16}"
             f"{row.bias.value:>+8.2f}{100 * row.cs5.value:>9.1f}"
         )
         if system is not systems[0]:
             found = compare(system.predicted, systems[0].predicted, system.actual, clusters(system))
-            low, high = found.difference.low, found.difference.high
             line += (
-                f"{found.difference.value:>+12.2f}{f'{low:+.2f} to {high:+.2f}':>18}"
-                f"{found.p:>8.3g}{100 * found.wins:>10.1f}"
+                f"{found.difference.value:>+12.2f}"
+                f"{ends(found.difference, '{:+.2f} to {:+.2f}'):>18}"
+                f"{'–' if math.isnan(found.p) else f'{found.p:.3g}':>8}{100 * found.wins:>10.1f}"
             )
         lines.append(line)
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Uncertainty of scores by the bootstrap, with percentile intervals.
+"""Uncertainty of means by the bootstrap, with percentile intervals.
 
 Pictures of one person are similar, so people are drawn instead of pictures where they are known
 (the cluster bootstrap: Davison, Hinkley, "Bootstrap Methods and Their Application", 1997, section
@@ -14,12 +14,14 @@ from wrinkle.errors import WrinkleError
 
 SAMPLES = 2000
 LEVEL = 0.95
+FEWEST = 5
+"""Fewer faces have no interval: theirs would be far too narrow, and of zero width for one face."""
 BLOCK = 2**22
 """Draws in memory at a time."""
 
 
 class Estimate(NamedTuple):
-    """A value and its interval, which contains `LEVEL` of the bootstrap samples."""
+    """A value and its interval at `LEVEL`; NaN: there are too few faces for an interval."""
 
     value: float
     low: float
@@ -33,7 +35,8 @@ class Comparison(NamedTuple):
         difference: of their mean absolute errors, first − second, years. Negative: the first is
             better.
         p: two-sided p-value: twice the share of bootstrap samples on the other side of 0, at least
-            1 / number of samples.
+            1 / number of samples. NaN, like the interval, with fewer than `FEWEST` faces or one
+            person.
         wins: share of faces for which the first is closer to the age; ties count half.
     """
 
@@ -93,15 +96,22 @@ def estimates(
     samples: int = SAMPLES,
     seed: int = 0,
 ) -> list[Estimate]:
-    """Mean of each column of `values`, over its members, with its interval; see `bootstrap`."""
+    """Mean of each column of `values`, over its members, with its interval; see `bootstrap`.
+
+    Intervals are NaN with fewer than `FEWEST` members, or with one cluster. For shares, see
+    `wrinkle.evaluation.proportions`.
+    """
+    clusters = None if clusters is None else list(clusters)
     drawn = bootstrap(values, members, clusters, samples, seed)
+    numbers = np.arange(len(values)) if clusters is None else cluster_numbers(clusters)
     counted = np.ones(np.shape(values), bool) if members is None else np.asarray(members, bool)
     result = []
     for column, inside, replicates in zip(np.transpose(values), counted.T, drawn.T, strict=True):
-        if inside.any():
-            result.append(estimate(float(column[inside].mean()), replicates))
+        value = float(column[inside].mean()) if inside.any() else np.nan
+        if inside.sum() < FEWEST or np.ptp(numbers[inside]) == 0:
+            result.append(Estimate(value, np.nan, np.nan))
         else:
-            result.append(Estimate(np.nan, np.nan, np.nan))
+            result.append(estimate(value, replicates))
     return result
 
 
@@ -122,26 +132,32 @@ def compare(
     """Compare two systems' predicted ages for the same faces; all (N,) years."""
     errors = [np.abs(np.subtract(each, actual, dtype=np.float64)) for each in (first, second)]
     difference = errors[0] - errors[1]
+    clusters = None if clusters is None else list(clusters)
     drawn = bootstrap(difference[:, None], None, clusters, samples, seed)[:, 0]
+    numbers = np.arange(len(difference)) if clusters is None else cluster_numbers(clusters)
+    wins = float((difference < 0).mean() + (difference == 0).mean() / 2)
+    if len(difference) < FEWEST or np.ptp(numbers) == 0:
+        return Comparison(Estimate(float(difference.mean()), np.nan, np.nan), np.nan, wins)
     beyond = min((drawn <= 0).mean(), (drawn >= 0).mean())
-    return Comparison(
-        estimate(float(difference.mean()), drawn),
-        float(min(1.0, max(2 * beyond, 1 / samples))),
-        float((difference < 0).mean() + (difference == 0).mean() / 2),
-    )
+    p = float(min(1.0, max(2 * beyond, 1 / samples)))
+    return Comparison(estimate(float(difference.mean()), drawn), p, wins)
 
 
 def _sum_by(sums: np.ndarray, clusters: Iterable[Hashable]) -> np.ndarray:
     """Sums of the rows of each cluster."""
-    numbers: dict[Hashable, int] = {}
-    names = list(clusters)
-    if len(names) != len(sums):
-        raise WrinkleError(f"{len(names)} people for {len(sums)} faces")
-    alone = [object() if name is None else name for name in names]
-    code = np.array([numbers.setdefault(name, len(numbers)) for name in alone])
-    total = np.zeros((len(numbers), sums.shape[1]))
+    code = cluster_numbers(clusters)
+    if len(code) != len(sums):
+        raise WrinkleError(f"{len(code)} people for {len(sums)} faces")
+    total = np.zeros((code.max() + 1, sums.shape[1]))
     np.add.at(total, code, sums)
     return total
+
+
+def cluster_numbers(clusters: Iterable[Hashable]) -> np.ndarray:
+    """Numbers from 0 of the clusters of faces, (N,); None is a cluster of its own."""
+    numbers: dict[Hashable, int] = {}
+    alone = [object() if name is None else name for name in clusters]
+    return np.array([numbers.setdefault(name, len(numbers)) for name in alone])
 
 
 def _draws(count: int, samples: int, random: np.random.Generator) -> Iterator[np.ndarray]:

@@ -174,6 +174,7 @@ def face_input(
     """
     pixels = warp(crops.permute(0, 3, 1, 2), matrices, size)
     shift, scale = (
-        255 * torch.tensor(v, device=crops.device).view(1, 3, 1, 1) for v in (mean, std)
+        255 * torch.tensor(v, dtype=torch.float32, device=crops.device).view(1, 3, 1, 1)
+        for v in (mean, std)
     )
     return ((pixels - shift) / scale).contiguous(memory_format=torch.channels_last)

@@ -1,41 +1,69 @@
-"""Decode photographs of any common format to upright 8-bit RGB.
+"""Decode photographs of any common format to upright 8-bit sRGB.
 
-A picture that cannot be used raises `ImageError` with one line that names it. A truncated file is
-refused, because the grey that decoders fill in for the missing part would be read as skin.
+A picture that cannot be used raises `ImageError` with one line that names it. A file that is cut
+short, or about which a decoder warns, is refused: what decoders fill in would be read as skin.
 """
 
 import io
 import os
+import stat
 import threading
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
-import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError, features
+from PIL import Image, ImageFile, UnidentifiedImageError, features
 
 from wrinkle.errors import ImageError, install_command
+from wrinkle.faces import signatures
+from wrinkle.faces.colour import array_to_srgb
+from wrinkle.faces.jpeg import decode_jpeg
+from wrinkle.faces.pictures import (
+    ACCEPTED,
+    Picture,
+    describe,
+    is_open_file,
+    is_tensor,
+    is_url,
+    printable,
+    read_open_file,
+    tensor_to_array,
+)
+from wrinkle.faces.pillow import (
+    DecoderError,
+    eight_bit_rgb,
+    is_dark,
+    load,
+    lower_bytes,
+    orientation_of,
+    other_byte_order,
+    refuse_warnings,
+    tiff_bits,
+    upright,
+    without_limits,
+)
+from wrinkle.faces.samples import array_to_rgb
+from wrinkle.faces.tiff import check_strips
 
 # Formats of photographs only: Pillow would also hand PostScript files to an interpreter.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "PPM", "JPEG2000")
-_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-_AVIF_BRANDS = (b"avif", b"avis")
-_EXIF_ORIENTATION = 0x0112
-_PILLOW = threading.RLock()
+# For Pillow images: one that is given several times must not be read by two threads at once.
+_IMAGES = tuple(threading.RLock() for _ in range(16))
 
 
-def decode(
-    source: str | os.PathLike[str] | bytes | Image.Image | np.ndarray, max_pixels: int = 200_000_000
-) -> np.ndarray:
+def decode(source: Picture, max_pixels: int = 200_000_000) -> np.ndarray:
     """Decode one picture, the first frame where a file holds several.
 
+    Transparent pixels are blended with white, an embedded ICC profile is converted to sRGB, and
+    samples of other types and ranges are scaled to 8 bits (`samples.to_eight_bits`). The EXIF
+    orientation is applied to files, and to Pillow images as `Image.open` returns them. An image
+    that was made from such a one, by `transpose`, `convert`, `resize` or any other method, is
+    taken as it is: Pillow keeps the EXIF tag of an image that was turned.
+
     Args:
-        source: a file's path, a file's bytes, a Pillow image, or a uint8 array (H, W), (H, W, 1),
-            (H, W, 3) RGB or (H, W, 4) RGBA. 16-bit samples are scaled to 8 bits, transparent pixels
-            are blended with white, EXIF orientation is applied.
+        source: a file's path, a file's content (bytes, bytearray, memoryview), a binary file object
+            (read from its start where it can seek), a Pillow image, an array (H, W), (H, W, 1),
+            (H, W, 3) RGB or (H, W, 4) RGBA, or a tensor of such a shape or with channels first.
         max_pixels: largest width × height, checked before anything is decoded.
 
     Returns:
@@ -44,23 +72,39 @@ def decode(
     Raises:
         ImageError: the picture cannot be used; the line names it and says why.
     """
-    if isinstance(source, np.ndarray):
-        return _from_array(source, max_pixels)
+    if isinstance(source, np.ndarray) or is_tensor(source):
+        kind = "array" if isinstance(source, np.ndarray) else "tensor"
+        array = tensor_to_array(source)
+        if array.ndim in (2, 3):
+            _check_size(f"the {kind}", array.shape[1], array.shape[0], max_pixels)
+        return array_to_rgb(np.asarray(array), f"the {kind}")
     if isinstance(source, Image.Image):
         name = printable(str(getattr(source, "filename", "") or "the Pillow image"))
-        return _from_pillow(source, name, max_pixels)
-    if isinstance(source, bytes):
+        with _IMAGES[id(source) // 64 % len(_IMAGES)]:
+            return _from_image(source, name, max_pixels)
+    if isinstance(source, bytes | bytearray | memoryview):
         return _from_file(io.BytesIO(source), "the picture given as bytes", max_pixels)
+    if is_open_file(source):
+        content = read_open_file(source)
+        return _from_file(content, str(content.name), max_pixels)
     if not isinstance(source, str | os.PathLike):
+        raise ImageError(f"cannot read {describe(source)} as a picture: {ACCEPTED}")
+    if is_url(source):
         raise ImageError(
-            f"cannot decode {type(source).__name__}: "
-            "give a path, a file's bytes, a Pillow image or an array"
+            f"{printable(str(source)[:60])}: is a URL, and URLs are not fetched; "
+            "download the picture and give its path or its content"
         )
-    path = Path(os.fsdecode(source))
+    return _from_path(Path(os.fsdecode(source)), max_pixels)
+
+
+def _from_path(path: Path, max_pixels: int) -> np.ndarray:
     name = printable(str(path))
-    if os.path.isdir(path):
-        raise ImageError(f"{name}: is a folder, not a picture")
     try:
+        kind = path.stat().st_mode
+        if stat.S_ISDIR(kind):
+            raise ImageError(f"{name}: is a folder, not a picture")
+        if not stat.S_ISREG(kind):  # opening a pipe can wait for ever
+            raise ImageError(f"{name}: is not a regular file but a pipe, socket or device")
         with path.open("rb") as file:
             return _from_file(file, name, max_pixels)
     except FileNotFoundError:
@@ -70,16 +114,23 @@ def decode(
         raise ImageError(f"{name}: cannot be read ({reason})") from error
 
 
-def count_pixels(source: str | os.PathLike[str] | bytes | Image.Image | np.ndarray) -> int:
+def count_pixels(source: Picture) -> int:
     """Width × height by the picture's header, not decoded; 0 where `decode` would refuse it."""
-    if isinstance(source, np.ndarray):
-        return int(np.prod(source.shape[:2]))
     if isinstance(source, Image.Image):
         return source.width * source.height
     try:
-        with io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as file:
-            width, height = picture_size(file)
-            return width * height
+        if isinstance(source, np.ndarray) or is_tensor(source):
+            return int(np.prod(tensor_to_array(source).shape[:2]))
+        if isinstance(source, io.BytesIO):
+            width, height = picture_size(source)
+        elif isinstance(source, str | os.PathLike):
+            if not os.path.isfile(source):
+                return 0
+            with Path(source).open("rb") as file:
+                width, height = picture_size(file)
+        else:
+            width, height = picture_size(io.BytesIO(cast(bytes, source)))
+        return width * height
     except Exception:  # `decode` says what is wrong
         return 0
 
@@ -90,10 +141,11 @@ def picture_size(file: BinaryIO) -> tuple[int, int]:
     Raises:
         ImageError: not a picture, or one whose format needs an extra that is missing.
     """
+    file.seek(0)
     head = file.read(32)
     file.seek(0)
     try:
-        with _pillow_without_limits(), Image.open(file, formats=_formats(head, "")) as image:
+        with without_limits(), Image.open(file, formats=_formats(head, "")) as image:
             return image.width, image.height
     except ImageError:
         raise
@@ -106,39 +158,99 @@ def _from_file(file: BinaryIO, name: str, max_pixels: int) -> np.ndarray:
     if not head:
         raise ImageError(f"{name}: is empty")
     file.seek(0)
+    formats = _formats(head, name)
     try:
-        with _pillow_without_limits():
-            image = Image.open(file, formats=_formats(head, name))
+        with without_limits() as warned:
+            image = Image.open(file, formats=formats)
+        refuse_warnings(warned)
     except ImageError:
         raise
     except UnidentifiedImageError:
-        if head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n")):
-            raise ImageError(f"{name}: is cut short or damaged in its header") from None
-        raise ImageError(
-            f"{name}: is not a picture "
-            "(JPEG, PNG, WebP, GIF, TIFF, BMP, PPM, JPEG 2000, HEIC and AVIF can be read)"
-        ) from None
+        raise _unknown(file, head, name) from None
     except Exception as error:  # Pillow's readers raise nearly anything on malicious bytes
-        raise _refusal(name, error) from error
+        raise _refusal(name, error, file) from error
     with image:
-        if image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB"):
-            _check_size(name, *image.size, max_pixels)
-            orientation = _orientation(image)
-            file.seek(0)
-            return _upright(_jpeg(file.read(), name, image.size), orientation)
-        return _from_pillow(image, name, max_pixels)
+        _check_size(name, *image.size, max_pixels)
+        try:
+            return _decoded(image, file, name)
+        except ImageError:
+            raise
+        except Exception as error:  # Pillow's readers again
+            raise _refusal(name, error, file) from error
+
+
+def _decoded(opened: ImageFile.ImageFile, file: BinaryIO, name: str) -> np.ndarray:
+    """The pixels of a file, just opened by Pillow; may raise anything."""
+    image: Image.Image = opened
+    position = file.tell()
+    used_bits = None
+    if image.format in ("JPEG", "MPO"):
+        orientation = orientation_of(image)
+        file.seek(0)
+        pixels = decode_jpeg(file.read(), image, name)
+        if pixels is not None:
+            profile = image.info.get("icc_profile")
+            return upright(array_to_srgb(pixels, image.mode, profile), orientation)
+    elif image.format in ("PNG", "TIFF"):
+        try:
+            if image.format == "PNG":
+                used_bits = signatures.check_png(file)
+            else:
+                check_strips(image, file)
+                used_bits = tiff_bits(image)
+        except ValueError as error:
+            raise DecoderError(str(error)) from error
+    file.seek(position)
+    wide = other_byte_order(opened)
+    load(image)
+    # After loading: EXIF may follow the pixels of a PNG, and Pillow rotates a TIFF itself.
+    orientation = orientation_of(image)
+    if wide and is_dark(image):
+        image = lower_bytes(image, file, name, wide, used_bits)
+    return upright(eight_bit_rgb(image, name, used_bits), orientation)
+
+
+def _from_image(image: Image.Image, name: str, max_pixels: int) -> np.ndarray:
+    """Decode a Pillow image that the caller has made or opened."""
+    _check_size(name, *image.size, max_pixels)
+    try:
+        content = _unread_content(image, name)
+        if content is not None:
+            return _from_file(io.BytesIO(content), name, max_pixels)
+        load(image)
+        # Whatever Pillow makes from an opened image keeps its EXIF tag, also if it was turned.
+        orientation = orientation_of(image) if isinstance(image, ImageFile.ImageFile) else 1
+        return upright(eight_bit_rgb(image, name), orientation)
+    except ImageError:
+        raise
+    except Exception as error:  # Pillow's readers again
+        raise _refusal(name, error) from error
+
+
+def _unread_content(image: Image.Image, name: str) -> bytes | None:
+    """The content of the file of a Pillow image that is opened but not loaded, else None."""
+    if not isinstance(image, ImageFile.ImageFile) or not image.tile:
+        return None
+    file = image.fp
+    if file is None or getattr(file, "closed", False):
+        raise ImageError(f"{name}: its file was closed before it was read")
+    if image.format not in (*_FORMATS, "MPO") or image.tell() != 0:
+        return None
+    position = file.tell()
+    file.seek(0)
+    content = file.read()
+    file.seek(position)
+    return content
 
 
 def _formats(head: bytes, name: str) -> tuple[str, ...]:
     """The Pillow readers that may open a file that starts with `head`; registers the HEIC one."""
-    brands = [head[i : i + 4] for i in (8, *range(16, len(head) - 3, 4))]
-    if head[4:8] != b"ftyp":
-        return _FORMATS
-    if any(brand in _AVIF_BRANDS for brand in brands):
+    brands = signatures.brands(head)
+    if any(brand in signatures.AVIF_BRANDS for brand in brands):
         if not features.check("avif"):
             raise ImageError(f"{name}: reading AVIF needs an extra: {install_command('heic')}")
         return ("AVIF",)
-    if any(brand in _HEIF_BRANDS for brand in brands):
+    if any(brand in signatures.HEIF_BRANDS for brand in brands):
         try:
             from pillow_heif import register_heif_opener
         except ImportError:
@@ -148,117 +260,6 @@ def _formats(head: bytes, name: str) -> tuple[str, ...]:
         register_heif_opener()
         return ("HEIF",)
     return _FORMATS
-
-
-def _jpeg(data: bytes, name: str, size: tuple[int, int]) -> np.ndarray:
-    """Decode a grey or colour JPEG by OpenCV: the same pixels as Pillow's, in less time."""
-    if not _is_complete_jpeg(data):
-        raise ImageError(f"{name}: is cut short; get the complete file")
-    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-    try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error as error:
-        raise ImageError(f"{name}: is damaged") from error
-    if pixels is None or pixels.shape != (size[1], size[0], 3):
-        raise ImageError(f"{name}: is damaged")
-    return pixels
-
-
-def _is_complete_jpeg(data: bytes) -> bool:
-    """Whether an end-of-image marker follows the first scan.
-
-    The segments before that scan are skipped: they may contain a thumbnail with an end marker of
-    its own. Some versions of OpenCV fill the missing part with grey without an error.
-    """
-    at = 2
-    while at + 4 <= len(data):
-        if data[at] != 0xFF or data[at + 1] == 0xFF:
-            at += 1
-            continue
-        length = int.from_bytes(data[at + 2 : at + 4], "big")
-        if data[at + 1] == 0xDA:
-            return data.find(b"\xff\xd9", at + 2 + length) >= 0
-        at += 2 + length
-    return False
-
-
-def _from_pillow(image: Image.Image, name: str, max_pixels: int) -> np.ndarray:
-    _check_size(name, *image.size, max_pixels)
-    # Pillow also checks its limit, and the TIFF reader warns, while loading: only then lock.
-    large = image.width * image.height > (Image.MAX_IMAGE_PIXELS or max_pixels)
-    try:
-        with _pillow_without_limits() if large or image.format == "TIFF" else nullcontext():
-            image.load()
-        # After loading: EXIF may follow the pixels of a PNG, and Pillow rotates a TIFF itself.
-        orientation = _orientation(image)
-        return _upright(_eight_bit_rgb(image, name), orientation)
-    except ImageError:
-        raise
-    except Exception as error:  # Pillow's readers again
-        raise _refusal(name, error) from error
-
-
-def _eight_bit_rgb(image: Image.Image, name: str) -> np.ndarray:
-    if image.mode.startswith("I"):
-        wide = np.asarray(image)
-        if wide.min() < 0 or wide.max() > 65535:
-            raise ImageError(f"{name}: has 32-bit samples; save it with 8 or 16 bits")
-        return cv2.cvtColor((wide >> 8).astype(np.uint8), cv2.COLOR_GRAY2RGB)
-    if image.mode == "F":
-        raise ImageError(f"{name}: has floating-point samples; save it with 8 or 16 bits")
-    if image.has_transparency_data:
-        return _on_white(np.asarray(image.convert("RGBA")))
-    return np.array(image.convert("RGB"))
-
-
-def _from_array(array: np.ndarray, max_pixels: int) -> np.ndarray:
-    channels = array.shape[2] if array.ndim == 3 else 1
-    if array.dtype != np.uint8 or array.ndim not in (2, 3) or channels not in (1, 3, 4):
-        raise ImageError(
-            f"the array is {array.dtype} of shape {array.shape}: "
-            "give uint8 of shape (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA"
-        )
-    _check_size("the array", array.shape[1], array.shape[0], max_pixels)
-    if channels == 4:
-        return _on_white(array)
-    if channels == 1:
-        return np.repeat(array.reshape(*array.shape[:2], 1), 3, axis=2)
-    return np.ascontiguousarray(array)
-
-
-def _on_white(rgba: np.ndarray) -> np.ndarray:
-    colour, alpha = rgba[..., :3].astype(np.uint16), rgba[..., 3:].astype(np.uint16)
-    return ((colour * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-
-
-def _orientation(image: Image.Image) -> int:
-    """EXIF orientation, 1–8; 1 where the EXIF block is absent or damaged."""
-    try:
-        with _pillow_without_limits():
-            orientation: int = image.getexif().get(_EXIF_ORIENTATION, 1)
-            return orientation
-    except Exception:  # damaged metadata is no reason to refuse the picture
-        return 1
-
-
-def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Undo an EXIF orientation (Exif 2.32, tag 0x0112)."""
-    match orientation:
-        case 2:
-            return cv2.flip(pixels, 1)
-        case 3:
-            return cv2.rotate(pixels, cv2.ROTATE_180)
-        case 4:
-            return cv2.flip(pixels, 0)
-        case 5:
-            return cv2.transpose(pixels)
-        case 6:
-            return cv2.rotate(pixels, cv2.ROTATE_90_CLOCKWISE)
-        case 7:
-            return cv2.transpose(cv2.rotate(pixels, cv2.ROTATE_180))
-        case 8:
-            return cv2.rotate(pixels, cv2.ROTATE_90_COUNTERCLOCKWISE)
-    return pixels
 
 
 def _check_size(name: str, width: int, height: int, max_pixels: int) -> None:
@@ -271,31 +272,34 @@ def _check_size(name: str, width: int, height: int, max_pixels: int) -> None:
         )
 
 
-def _refusal(name: str, error: Exception) -> ImageError:
-    """One line for whatever a reader raised."""
-    reason = " ".join(str(error).split())
-    if isinstance(error, EOFError) or any(w in reason.lower() for w in ("truncated", "not enough")):
-        return ImageError(f"{name}: is cut short; get the complete file")
+def _unknown(file: BinaryIO, head: bytes, name: str) -> ImageError:
+    """Why Pillow does not know a file that starts with `head`."""
+    if signatures.is_video(head):
+        return ImageError(f"{name}: is a video, not a picture; save a frame of it as a picture")
+    if signatures.is_picture(head):
+        if signatures.is_cut_short(file):
+            return ImageError(f"{name}: is cut short; get the complete file")
+        return ImageError(f"{name}: is cut short or damaged in its header")
     return ImageError(
-        f"{name}: is damaged or of an unknown kind ({reason or type(error).__name__})"
+        f"{name}: is not a picture "
+        "(JPEG, PNG, WebP, GIF, TIFF, BMP, PPM, JPEG 2000, HEIC and AVIF can be read)"
     )
 
 
-def printable(name: str) -> str:
-    """A file's name as one line of text: quoted if it has unprintable characters."""
-    return name if name.isprintable() else ascii(name)
-
-
-@contextmanager
-def _pillow_without_limits() -> Iterator[None]:
-    """Pillow without its own pixel limit (`max_pixels` applies) and without warnings on metadata.
-
-    Both are settings of the process: they are changed under a lock and restored.
-    """
-    with _PILLOW, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
+def _refusal(name: str, error: Exception, file: BinaryIO | None = None) -> ImageError:
+    """One line for whatever a reader raised."""
+    reason = " ".join(str(error).split())
+    try:
+        short = file is not None and signatures.is_cut_short(file)
+    except Exception:  # damaged headers
+        short = False
+    said = isinstance(error, EOFError) or any(
+        words in reason.lower() for words in ("truncated", "not enough")
+    )
+    if short or (said and not isinstance(error, DecoderError)):
+        return ImageError(f"{name}: is cut short; get the complete file")
+    if isinstance(error, DecoderError):
+        return ImageError(f"{name}: is damaged: {reason}")
+    return ImageError(
+        f"{name}: is damaged or of an unknown kind ({reason or type(error).__name__})"
+    )

@@ -1,6 +1,7 @@
 """The rows of a store that a model was trained on, and those that it is tested on."""
 
-from collections.abc import Sequence
+import base64
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -14,12 +15,20 @@ from wrinkle.protocols.fold import limited
 Split = Literal["train", "validation", "test", "all"]
 
 
+def pack_digests(digests: Iterable[str]) -> str:
+    """The first 8 bytes of SHA-256 digests in hexadecimal, as base64: 11 characters a picture."""
+    return base64.b64encode(bytes.fromhex("".join(digest[:16] for digest in digests))).decode()
+
+
 def learned(
     provenance: dict[str, Any], store: Store, parts: Sequence[str] = ("train", "validation")
 ) -> np.ndarray:
     """Return the rows of a store that a model was trained or selected on, according to its file.
 
-    The data of models that it was initialised from is not included.
+    Pictures are known by the digests of their files, whatever dataset they are in. Files of
+    earlier versions have none; there they are known by their names in the list of the model's
+    protocol, or by the model's fold of the same dataset. The data of models that it was initialised
+    from is not included.
 
     Args:
         provenance: from the header of the model file.
@@ -27,13 +36,19 @@ def learned(
         parts: parts of the fold to include.
 
     Returns:
-        (N,) int64, ascending. Empty for a model of another dataset. The dataset "folder" can be any
-        data; for it the rows are empty unless the fingerprints are equal.
+        (N,) int64, ascending. Empty where the file says too little.
     """
+    if "digests" in provenance:
+        known = b"".join(base64.b64decode(provenance["digests"][part]) for part in parts)
+        packed = pack_digests(store.columns["digest"].to_pylist())
+        digests = np.frombuffer(base64.b64decode(packed), np.uint64)
+        return np.flatnonzero(np.isin(digests, np.frombuffer(known, np.uint64)))
     nothing = np.zeros(0, np.int64)
+    recipe = yaml.safe_load(provenance.get("recipe", "{}"))
+    limit = recipe.get("data", {}).get("limit")
     data = provenance.get("data")
     if data != store.info.get("dataset"):
-        return nothing
+        return nothing if limit else _listed(provenance, store, parts)
     if provenance.get("fingerprint", None if data == "folder" else store.fingerprint) != (
         store.fingerprint
     ):
@@ -42,11 +57,25 @@ def learned(
         folds = get_protocol(provenance["split"]).folds(store.columns)
     except WrinkleError:  # other pictures of the same dataset, which this protocol cannot split
         return nothing
-    recipe = yaml.safe_load(provenance.get("recipe", "{}"))
-    limit = recipe.get("data", {}).get("limit")
     seed = recipe.get("training", {}).get("seed", 0)
     own = [limited(fold, limit, seed) for fold in folds if fold.name == provenance["fold"]]
     return np.unique(np.concatenate([nothing, *(getattr(f, p) for f in own for p in parts)]))
+
+
+def _listed(provenance: dict[str, Any], store: Store, parts: Sequence[str]) -> np.ndarray:
+    """Rows whose file names the list of the model's protocol has in these parts."""
+    try:
+        protocol = get_protocol(provenance["split"])
+    except (WrinkleError, KeyError):  # of a plug-in, or a file that does not say
+        return np.zeros(0, np.int64)
+    folds = list(protocol.sizes)
+    if protocol.letters is None or provenance.get("fold") not in folds:
+        return np.zeros(0, np.int64)
+    fold, wanted = folds.index(provenance["fold"]), {part[0] for part in parts}
+    letters = [
+        protocol.letters(name.rpartition("/")[2]) for name in store.columns["name"].to_pylist()
+    ]
+    return np.flatnonzero([some is not None and some[fold] in wanted for some in letters])
 
 
 def split_rows(

@@ -27,8 +27,7 @@ def listed(
     A store that lacks some pictures keeps the split of the others.
 
     Args:
-        letters: name of a picture → a letter for each fold: t trains, v validates, e tests, "-" is
-            in no part; None for a name that is not the dataset's.
+        letters: as in `Protocol`.
     """
 
     def split(table: pa.Table) -> list[Fold]:
@@ -51,6 +50,7 @@ def listed(
         shares_people=shares_people,
         sizes=sizes,
         names=names,
+        letters=letters,
     )
 
 

@@ -1,5 +1,6 @@
 """What a protocol is, and the registry of all of them."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -9,6 +10,7 @@ from wrinkle.errors import WrinkleError
 from wrinkle.protocols.fold import Fold
 from wrinkle.registry import Registry
 
+_WHOLE = re.compile(r"-?\d+", re.ASCII)
 Sizes = tuple[int, int, int]
 """Numbers of pictures that train, validate and test."""
 
@@ -30,6 +32,8 @@ class Protocol:
             identities.
         sizes: fold → its sizes over the complete dataset; empty where they depend on the data.
         names: the pictures of all parts, where a list names them.
+        letters: name of a picture → a letter for each of `sizes`, where names decide: t trains, v
+            validates, e tests, "-" is in no part; None for a name that is not the dataset's.
 
     Example:
         >>> @PROTOCOLS.named("even-odd")
@@ -53,6 +57,7 @@ class Protocol:
     shares_people: bool | None = None
     sizes: Mapping[str, Sizes] = field(default_factory=dict)
     names: Callable[[], Iterable[str]] | None = None
+    letters: Callable[[str], str | None] | None = None
 
     @property
     def people(self) -> str:
@@ -78,15 +83,11 @@ def get_protocol(spec: str) -> Protocol:
     """
     name, *numbers = spec.split(":")
     fields = list(PROTOCOLS.schema(name).model_fields)
-    try:
-        values = [int(number) for number in numbers]
-    except ValueError:
-        values = None
-    if values is None or len(values) > len(fields):
+    if len(numbers) > len(fields) or not all(map(_WHOLE.fullmatch, numbers)):
         raise WrinkleError(
             f"protocol {spec!r} is not understood: write {usage(name)}, whole numbers"
         )
-    return PROTOCOLS.create(name, dict(zip(fields, values, strict=False)))
+    return PROTOCOLS.create(name, dict(zip(fields, map(int, numbers), strict=False)))
 
 
 def usage(name: str) -> str:

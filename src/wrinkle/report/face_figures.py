@@ -13,7 +13,7 @@ from sklearn.manifold import TSNE
 from wrinkle.models.base import Prediction
 from wrinkle.protocols import Fold
 from wrinkle.report.sources import System
-from wrinkle.report.style import canvas
+from wrinkle.report.style import WIDTH, canvas
 from wrinkle.serving.explain import store_inputs
 from wrinkle.serving.explainers import (
     explain_face,
@@ -23,7 +23,8 @@ from wrinkle.serving.explainers import (
 )
 
 GALLERY = 8
-WORST = 12
+WORST, ACROSS = 12, 4
+"""How many of the largest errors are shown, and how many in a row."""
 MAPPED = 1000
 """Most faces in the map of features."""
 ENOUGH = 200
@@ -94,12 +95,12 @@ def feature_map(system: System) -> Figure | None:
     small = PCA(min(50, *found.shape), random_state=0).fit_transform(found)
     perplexity = min(30.0, (len(rows) - 1) / 4)
     places = TSNE(2, init="pca", perplexity=perplexity, random_state=0).fit_transform(small)
-    figure, axes = canvas(4.6, 3.8)
+    figure, axes = canvas(WIDTH, 3.6)
     limits = {"cmap": "viridis", "vmin": float(ages.min()), "vmax": float(ages.max())}
     if few:
-        axes.scatter(*places[len(test) :].T, c=ages[train], s=5, lw=0, alpha=0.5, **limits)
-    edge = {"edgecolors": "black", "linewidths": 0.5} if few else {"lw": 0}
-    dots = axes.scatter(*places[: len(test)].T, c=ages[test], s=14, **edge, **limits)
+        axes.scatter(*places[len(test) :].T, c=ages[train], s=6, lw=0, alpha=0.6, **limits)
+    size = 30 if few else 14
+    dots = axes.scatter(*places[: len(test)].T, c=ages[test], s=size, lw=0, **limits)
     figure.colorbar(dots, label="true age, years")
     axes.set(xticks=[], yticks=[])
     axes.grid(visible=False)
@@ -114,7 +115,7 @@ def largest_errors(system: System) -> Figure | None:
     place = {name: row for row, name in enumerate(run.store.columns["name"].to_pylist())}
     error = np.abs(predictions.predicted - predictions.actual)
     worst = np.argsort(-error, kind="stable")[:WORST]
-    figure, axes = canvas(7.2, 4.4, 2, WORST // 2)
+    figure, axes = canvas(WIDTH, 4.6, WORST // ACROSS, ACROSS)
     for panel in axes.flat:
         panel.axis("off")
     for panel, index in zip(axes.flat, worst, strict=False):
@@ -122,7 +123,7 @@ def largest_errors(system: System) -> Figure | None:
         panel.imshow(run.store.image(place[name]))
         panel.set_title(
             f"true {predictions.actual[index]:.0f}\npredicted {predictions.predicted[index]:.0f}",
-            fontsize=8,
+            fontsize=9,
         )
     return figure
 

@@ -33,9 +33,7 @@ class ReportFigure:
 
 FACES = ("attention", "largest_errors")
 """Figures of a run that show faces."""
-INTERVALS = (
-    "Bars: 95 % intervals from 2,000 bootstrap samples, which draw people where they are known."
-)
+INTERVALS = "Lines: 95 % intervals; fewer than five faces have none."
 
 
 def of_all(systems: Sequence[System], scores: Sequence[Sequence[Score]]) -> Iterator[ReportFigure]:
@@ -63,7 +61,7 @@ def of_all(systems: Sequence[System], scores: Sequence[Sequence[Score]]) -> Iter
             yield ReportFigure(
                 f"errors_by_{column}",
                 f"Errors by {column}",
-                f"Below each label: the number of faces of {names[0]}. {INTERVALS}",
+                f"In brackets: the number of faces of {names[0]}. {INTERVALS}",
                 partial(figures.errors_by, scores, names, column),
             )
     having = [k for k, system in enumerate(systems) if system.predictions.interval is not None]
@@ -71,8 +69,8 @@ def of_all(systems: Sequence[System], scores: Sequence[Sequence[Score]]) -> Iter
         yield ReportFigure(
             "coverage",
             "Coverage of the intervals",
-            "The share of faces whose age is within the 90 % interval. Calibration promises 90 % "
-            f"over all faces, not for each group of them. {INTERVALS}",
+            "The share of faces whose age is within the 90 % interval. Dashed: 90 %. Calibration "
+            f"promises 90 % over all faces, not for each group of them. {INTERVALS}",
             partial(figures.coverage, [scores[k] for k in having], [names[k] for k in having]),
         )
     if any(system.run for system in systems):

@@ -1,6 +1,6 @@
 """Figures that compare systems, as Matplotlib figures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,8 +9,9 @@ from matplotlib.ticker import MaxNLocator
 
 from wrinkle.evaluation.predictions import INTERVAL
 from wrinkle.evaluation.scores import Score
+from wrinkle.evaluation.uncertainty import Estimate
 from wrinkle.report.sources import System
-from wrinkle.report.style import canvas, colour
+from wrinkle.report.style import LEGEND_LINE, WIDTH, canvas, colour, legend, wrapped
 from wrinkle.runs.reader import History, Run
 
 FURTHEST = 15
@@ -19,22 +20,23 @@ FURTHEST = 15
 
 def cumulative_scores(systems: Sequence[System]) -> Figure:
     """CS(v) of each system over v, in per cent."""
-    figure, axes = canvas(5.2, 3.6)
+    figure, axes = canvas(WIDTH, 3.3)
     years = np.arange(FURTHEST + 1)
     for number, system in enumerate(systems):
         error = np.abs(system.predictions.predicted - system.predictions.actual)
         shares = 100 * (error[:, None] <= years).mean(0)
         axes.plot(years, shares, marker="o", ms=3, color=colour(number), label=system.name)
     axes.set(xlabel="error v, years", ylabel="CS(v), %", xlim=(0, FURTHEST), ylim=(0, 100))
-    axes.legend(loc="lower right")
+    legend(figure, axes)
     return figure
 
 
 def predicted_against_true(systems: Sequence[System]) -> Figure:
     """One panel per system: each face as a dot, the mean at each true age, and the diagonal."""
-    columns = min(len(systems), 3)
+    columns = min(len(systems), 2)
     rows = -(-len(systems) // columns)
-    figure, panels = canvas(2.6 * columns, 2.7 * rows, rows, columns, squeeze=False)
+    height = (2.5 if columns == 2 else 4.2) * rows + 0.3
+    figure, panels = canvas(WIDTH, height, rows, columns, squeeze=False)
     oldest = max(float(s.predictions.actual.max()) for s in systems) + 2
     for number, (axes, system) in enumerate(zip(panels.flat, systems, strict=False)):
         actual, predicted = system.predictions.actual, system.predictions.predicted
@@ -47,8 +49,9 @@ def predicted_against_true(systems: Sequence[System]) -> Figure:
         axes.plot(ages, means, color="black", lw=1, label="mean")
         axes.plot([0, oldest], [0, oldest], color="grey", lw=1, ls="--", label="no error")
         axes.set(xlim=(0, oldest), ylim=(0, oldest), aspect="equal")
-        axes.set(xlabel="true age", ylabel="predicted age", title=system.name)
-    panels.flat[0].legend(loc="upper left")
+        axes.set(xlabel="true age", ylabel="predicted age")
+        axes.set_title(wrapped(system.name, LEGEND_LINE // 2))
+    legend(figure, panels.flat[0])
     for axes in panels.flat[len(systems) :]:
         axes.remove()
     return figure
@@ -61,18 +64,21 @@ def errors_by(scores: Sequence[Sequence[Score]], names: Sequence[str], column: s
         scores: `wrinkle.evaluation.scores.score` of each system.
     """
     values = present(scores, column)
-    figure, (above, below) = canvas(max(5.2, 0.62 * len(values) + 0.6), 4.2, 2, 1, sharex=True)
+    labels = [(column, value) for value in values]
+    height = row_height(len(values), len(scores))
+    figure, (left, right) = canvas(WIDTH, height, 1, 2, sharey=True)
     for number, (rows, name) in enumerate(zip(scores, names, strict=True)):
-        whiskers(above, rows, column, values, number, len(scores), "mae", name)
-        whiskers(below, rows, column, values, number, len(scores), "bias", name)
-    below.axhline(0, color="grey", lw=1)
-    above.set(ylabel="MAE, years")
-    above.set_ylim(bottom=0)
-    below.set(ylabel="bias, years", xlabel=column)
+        for axes, quantity in ((left, "mae"), (right, "bias")):
+            found = {(row.column, row.value): getattr(row, quantity) for row in rows}
+            whiskers(axes, found, labels, number, len(scores), name)
+    right.axvline(0, color="grey", lw=1)
+    left.set(xlabel="MAE, years", ylabel=column)
+    left.set_xlim(left=0)
+    right.set(xlabel="bias, years")
     faces = {row.value: row.faces for row in scores[0] if row.column == column}
-    labels = [f"{value}\n{faces.get(value, 0):,}" for value in values]
-    below.set_xticks(range(len(values)), labels)
-    above.legend(loc="best")
+    left.set_yticks(range(len(values)), [f"{v} ({faces.get(v, 0):,})" for v in values])
+    left.invert_yaxis()
+    legend(figure, left)
     return figure
 
 
@@ -80,19 +86,20 @@ def coverage(scores: Sequence[Sequence[Score]], names: Sequence[str]) -> Figure:
     """Share of ages within each system's 90 % intervals, over all faces and by each label."""
     values = [(row.column, row.value) for rows in scores for row in rows]
     values = sorted(dict.fromkeys(values), key=values.index)
-    figure, axes = canvas(max(5.2, 0.3 * len(values) + 1.2), 3.2)
+    figure, axes = canvas(WIDTH, row_height(len(values), len(scores)))
     for number, (rows, name) in enumerate(zip(scores, names, strict=True)):
-        found = {(row.column, row.value): row.coverage for row in rows}
-        known = [(place, found[v]) for place, v in enumerate(values) if found.get(v)]
-        at = np.array([place for place, _ in known]) + shift(number, len(scores))
-        shares = 100 * np.array([estimate for _, estimate in known], float).reshape(-1, 3)
-        spread = np.abs(shares[:, 1:] - shares[:, :1]).T
-        axes.errorbar(at, shares[:, 0], spread, fmt="o", ms=4, color=colour(number), label=name)
-    axes.axhline(100 * INTERVAL, color="grey", lw=1, ls="--")
-    axes.set(ylabel="ages within the interval, %")
-    axes.set_ylim(top=100.5)
-    axes.set_xticks(range(len(values)), [v for _, v in values], rotation=45, ha="right")
-    axes.legend(loc="lower left")
+        found = {
+            (row.column, row.value): Estimate(*(100 * share for share in row.coverage))
+            for row in rows
+            if row.coverage
+        }
+        whiskers(axes, found, values, number, len(scores), name)
+    axes.axvline(100 * INTERVAL, color="grey", lw=1, ls="--")
+    axes.set(xlabel="ages within the interval, %")
+    axes.set_xlim(right=102)
+    axes.set_yticks(range(len(values)), [v for _, v in values])
+    axes.invert_yaxis()
+    legend(figure, axes)
     return figure
 
 
@@ -102,14 +109,15 @@ def age_histograms(run: Run) -> Figure:
     ages = run.store.ages
     folds = [fold for fold in map(run.fold, (r.fold for r in run.results)) if fold]
     train, test = ages[folds[0].train], ages[np.concatenate([fold.test for fold in folds])]
-    figure, axes = canvas(5.2, 3.0)
+    figure, axes = canvas(WIDTH, 3.0)
     edges = np.arange(0, max(train.max(), test.max()) + 2)
     for part, name, number in ((train, "training", 0), (test, "test", 1)):
         label = f"{name}: {len(part):,} faces, mean {part.mean():.1f}"
         axes.hist(part, edges, histtype="stepfilled", color=colour(number), alpha=0.25)
         axes.hist(part, edges, histtype="step", color=colour(number), label=label)
     axes.set(xlabel="age, years", ylabel="faces", xlim=(0, edges[-1]))
-    axes.legend()
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    legend(figure, axes)
     return figure
 
 
@@ -120,13 +128,13 @@ def training_curves(systems: Sequence[System]) -> Figure:
     rows = [row for runs in histories for history in runs for row in history]
     labels = {"loss": "loss", "validation_mae": "validation MAE, years"}
     shown = [name for name in labels if any(row[name] is not None for row in rows)]
-    figure, panels = canvas(3.6 * len(shown), 3.0, 1, len(shown), squeeze=False)
+    figure, panels = canvas(WIDTH, 2.4 * len(shown) + 0.4, len(shown), 1, squeeze=False)
     for axes, quantity in zip(panels.flat, shown, strict=True):
         for number, system in enumerate(systems):
             curves(axes, histories[number], quantity, colour(number), system.name)
         axes.set(xlabel="epoch", ylabel=labels[quantity])
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    panels.flat[0].legend(loc="upper right")
+    legend(figure, panels.flat[0])
     return figure
 
 
@@ -156,7 +164,8 @@ def curves(
 def classifiers(systems: Sequence[System]) -> Figure:
     """MAE of each classifier of the networks that have several, with the deviation over folds."""
     having = [s for s in systems if s.run and s.run.results[0].classifiers]
-    figure, panels = canvas(3.6 * len(having), 3.4, 1, len(having), squeeze=False)
+    count = sum(len(s.run.results[0].classifiers) for s in having if s.run)
+    figure, panels = canvas(WIDTH, 0.24 * count + 0.9 * len(having), len(having), 1, squeeze=False)
     for axes, system in zip(panels.flat, having, strict=True):
         assert system.run is not None
         names = list(system.run.results[0].classifiers)
@@ -165,26 +174,29 @@ def classifiers(systems: Sequence[System]) -> Figure:
         shades = [colour(1), *[colour(0)] * (len(names) - 1)]
         axes.barh(names, every.mean(0), xerr=spread, color=shades, height=0.7)
         axes.invert_yaxis()
-        axes.set(xlabel="MAE, years", title=system.name)
+        axes.set(xlabel="MAE, years", title=wrapped(system.name, LEGEND_LINE))
     return figure
 
 
 def whiskers(
     axes: Axes,
-    rows: Sequence[Score],
-    column: str,
-    values: Sequence[str],
+    found: Mapping[tuple[str, str], Estimate],
+    labels: Sequence[tuple[str, str]],
     number: int,
     count: int,
-    quantity: str,
     name: str,
 ) -> None:
-    """A dot with its interval for each value of a label that a system has."""
-    found = {row.value: getattr(row, quantity) for row in rows if row.column == column}
-    at = [place + shift(number, count) for place, v in enumerate(values) if v in found]
-    numbers = np.array([found[v] for v in values if v in found], float).reshape(-1, 3)
+    """A row for each label: a dot, and its interval if it has one, of a system that has both."""
+    at = [place + shift(number, count) for place, label in enumerate(labels) if label in found]
+    numbers = np.array([found[label] for label in labels if label in found], float).reshape(-1, 3)
     spread = np.abs(numbers[:, 1:] - numbers[:, :1]).T
-    axes.errorbar(at, numbers[:, 0], spread, fmt="o", ms=4, color=colour(number), label=name)
+    shade = colour(number)
+    axes.errorbar(numbers[:, 0], at, xerr=spread, fmt="o", ms=4, color=shade, label=name)
+
+
+def row_height(rows: int, systems: int) -> float:
+    """Inches of a figure with a row for each label, and in it a dot for each system."""
+    return rows * (0.22 + 0.08 * systems) + 0.25 * systems + 0.8
 
 
 def present(scores: Sequence[Sequence[Score]], column: str) -> list[str]:
@@ -195,5 +207,5 @@ def present(scores: Sequence[Sequence[Score]], column: str) -> list[str]:
 
 
 def shift(number: int, count: int) -> float:
-    """Sideways shift of one of `count` dots, so that none hides another."""
-    return (number - (count - 1) / 2) * min(0.12, 0.6 / count)
+    """Shift of one of `count` dots of a row, so that none hides another."""
+    return (number - (count - 1) / 2) * min(0.24, 0.7 / count)

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from wrinkle import __version__
 from wrinkle.console import progress
 from wrinkle.datasets import DATASETS
+from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
 from wrinkle.evaluation.metrics import epsilon_error
 from wrinkle.evaluation.predictions import in_common
@@ -24,6 +25,7 @@ from wrinkle.models.cost import costs
 from wrinkle.report.figure_list import FACES, ReportFigure, of_all, of_run
 from wrinkle.report.sources import System
 from wrinkle.report.style import STYLE, saved
+from wrinkle.runs.folder import today
 from wrinkle.runs.reader import History, Run, start
 
 PAGE = "report.html"
@@ -60,6 +62,7 @@ def write_report(
     drawn = draw([*shared, *(figure for each in own.values() for figure in each)], folder)
     content = {
         "version": __version__,
+        "date": today(),
         "command": command,
         "summary": [summary(s, rows[0]) for s, rows in zip(systems, scores, strict=True)],
         "compared": compared(systems),
@@ -153,7 +156,10 @@ def compared(systems: Sequence[System]) -> dict[str, Any]:
 
 
 def about(system: System, run: Run, model: AgeModel) -> dict[str, Any]:
-    """A run's network and its cost, its data and their terms, its training time and command."""
+    """A run's network and its cost, its data and their terms, its training time and command.
+
+    The sizes are those of the run's store; the dataset's description has the published ones.
+    """
     provenance = system.header["provenance"]
     dataset = DATASETS.get(provenance["data"]) if provenance["data"] in DATASETS.names() else None
     return {
@@ -167,9 +173,34 @@ def about(system: System, run: Run, model: AgeModel) -> dict[str, Any]:
         "pictures": provenance["pictures"],
         "start": start(run.recipe),
         "device": provenance["device"],
-        "hours": sum(map(seconds, run.history.values(), pictures_of(run))) / 3600,
+        "held": None if run.store is None else held(run.store),
+        "tested": len(run.predictions.predicted),
+        "time": duration(sum(map(seconds, run.history.values(), pictures_of(run)))),
         "recipe": run.recipe.to_yaml(),
     }
+
+
+def held(store: Store) -> str:
+    """The content of a store in words: numbers of pictures and people, range of ages."""
+    columns = [store.columns[name].to_pylist() for name in ("source", "person")]
+    people = len({(source, person) for source, person in zip(*columns, strict=True) if person})
+    ages = store.ages
+    found = plural(len(ages), "picture", "pictures")
+    if people:
+        found += f" of {plural(people, 'person', 'people')}"
+    return f"{found}, ages {ages.min():.0f}–{ages.max():.0f}"
+
+
+def plural(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}"
+
+
+def duration(seconds: float) -> str:
+    """A time in words; empty for 0, which means unknown."""
+    for unit, length in (("hours", 3600), ("minutes", 60), ("seconds", 1)):
+        if seconds >= 1.5 * length:
+            return f"{seconds / length:.{int(unit == 'hours')}f} {unit}"
+    return "1 second" if seconds else ""
 
 
 def pictures_of(run: Run) -> Iterator[int]:
@@ -202,4 +233,5 @@ def percent(estimate: Estimate | None) -> Markup:
 
 
 def with_interval(value: str, interval: str) -> Markup:
-    return Markup("{}<br><small>{}</small>").format(value, interval)
+    shown = "–" if "nan" in interval else interval
+    return Markup("<span>{}</span><br><small>{}</small>").format(value, shown)

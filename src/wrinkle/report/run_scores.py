@@ -1,12 +1,12 @@
 """Scores of a run's finished folds: the row of a run in a table."""
 
-import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from wrinkle.evaluation.predictions import Predictions
+from wrinkle.evaluation.proportions import shares
 from wrinkle.evaluation.scores import CUMULATIVE, clusters, known_people
 from wrinkle.evaluation.uncertainty import Estimate, estimates
 from wrinkle.models import create_model
@@ -26,8 +26,8 @@ class RunScores:
 
     Attributes:
         run: the run.
-        mae: over all tested pictures, years. All estimates have 95 % intervals, NaN where there is
-            one person only.
+        mae: over all tested pictures, years. All estimates have 95 % intervals, NaN with fewer than
+            five pictures; for means also where there is one person only.
         mae_over_folds: years.
         cs5, cs5_over_folds: per cent.
         epsilon: ε-error in [0, 1]; None where no label has a deviation.
@@ -66,14 +66,13 @@ def _estimates(tested: Predictions) -> tuple[Estimate, Estimate, Estimate | None
     deviation = tested.rows["age_deviation"].to_numpy().astype(float)  # NaN: the label has none
     known = deviation > 0
     epsilon = -np.expm1(-0.5 * (error / np.where(known, deviation, 1)) ** 2)
-    values = np.stack([error, 100 * (error <= CUMULATIVE), epsilon], 1)
-    members = np.stack([np.ones(len(error), bool), np.ones(len(error), bool), known], 1)
+    members = np.stack([np.ones(len(error), bool), known], 1)
     # A picture that several folds test is drawn with all of its errors.
     drawn = clusters(tested)
-    found = estimates(values, members, drawn)
-    if len(set(drawn)) == 1:
-        found = [Estimate(each.value, math.nan, math.nan) for each in found]
-    return found[0], found[1], found[2] if known.any() else None
+    means = estimates(np.stack([error, epsilon], 1), members, drawn)
+    (share,) = shares((error <= CUMULATIVE)[:, None], None, drawn)
+    cs5 = Estimate(*(100 * each for each in share))
+    return means[0], cs5, means[1] if known.any() else None
 
 
 def _over_folds(values: list[float]) -> OverFolds:

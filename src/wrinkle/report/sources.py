@@ -56,7 +56,7 @@ def read_system(place: str | Path, store: Path | None = None, faces: Store | Non
     if path.suffix in SUFFIXES:
         if faces is None:
             raise WrinkleError(f"{path} needs a store: name a run before it, or give --store FILE")
-        predictions = read_predictions(path, faces.columns)
+        predictions = read_predictions(path, faces.columns, faces.dropped)
         return System(predictions.system, predictions, str(place))
     run = read_run(path, store)
     model, header = load_model(run.model_file)

@@ -66,8 +66,8 @@ def _of_runs(scores: list[RunScores]) -> list[str]:
     runs = [each.run for each in scores]
     drawn = _each((each.drawn, each.run.recipe.name) for each in scores)
     notes = [
-        "MAE (years) and CS(5) are over all pictures, with 95 % intervals in brackets from a "
-        f"bootstrap over {drawn}."
+        "MAE (years) and CS(5) are over all pictures, with 95 % intervals in brackets: Clopper "
+        f"and Pearson's for CS(5), else from a bootstrap over {drawn}."
     ]
     if any(len(run.results) > 1 for run in runs):
         notes.append("±: sample standard deviation over folds.")

@@ -1,7 +1,8 @@
 """The files in the folder of a run, `runs/<recipe name>/`.
 
 recipe.yaml       the recipe as it was run, with the command
-run.json          command, fingerprint of the data, and what training and test share, in one line
+run.json          command, fingerprint of the data, the date on which training started, and a line
+                  each on what training and test share and on labels above the model's last age
 integrity.csv     what training and test share, in full
 results.csv, .md  the finished folds
 FOLD/             one fold: model.safetensors, history.csv and tensorboard/; result.json and
@@ -9,7 +10,10 @@ FOLD/             one fold: model.safetensors, history.csv and tensorboard/; res
 """
 
 import json
+import os
+import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +66,22 @@ def read_note(root: Path) -> dict[str, Any]:
         root: folder of a run.
 
     Returns:
-        "command", "data" (fingerprint of the store) and "integrity".
+        "command", "data" (fingerprint of the store), "integrity", "labels" and, if it was recorded,
+        "date" (YYYY-MM-DD, UTC).
     """
     note: dict[str, Any] = json.loads((root / RUN_FILE).read_text(encoding="utf-8"))
     return {"integrity": "People and pictures in training and test were not compared.", **note}
+
+
+def today() -> str:
+    """Return the date in UTC, as YYYY-MM-DD.
+
+    The environment variable SOURCE_DATE_EPOCH (seconds since 1970) sets it, for files that must be
+    the same on every day.
+    """
+    return date_of(float(os.environ.get("SOURCE_DATE_EPOCH") or time.time()))
+
+
+def date_of(seconds: float) -> str:
+    """Return the date in UTC of a time in seconds since 1970, as YYYY-MM-DD."""
+    return datetime.fromtimestamp(seconds, UTC).date().isoformat()

@@ -23,9 +23,9 @@ here if the recipe is this file, and none if it is another file; `variant: null`
 becomes the model of that recipe's run, for the fold with its protocol's name (published splits with
 one fold).
 
-Paths of recipes and plug-ins (`base`, `first`, `recipe`, `plugins`) are relative to the file that
-contains them, on the command line to the current folder. Stores, weights and runs are relative to
-the current folder.
+Paths are relative to the file that they are in, on the command line to the current folder: `base`,
+`first`, `recipe` and `plugins`, which make up the recipe. Stores, weights and runs are relative to
+the current folder wherever they are written: recipes go from one machine to another, these do not.
 """
 
 import difflib

@@ -21,6 +21,7 @@ from wrinkle.runs.folder import (
     RESULT_FILE,
     STATE_FILE,
     Result,
+    date_of,
     read_note,
     read_result,
 )
@@ -39,6 +40,8 @@ class Run:
         recipe: as it was run, with overrides.
         protocol: that split its store.
         command: trains all of its folds.
+        date: YYYY-MM-DD in UTC, on which training started; where it was not recorded, the date of
+            the first fold's result file, marked as such.
         data: fingerprint of the pictures and labels that it was trained on.
         integrity: what training and test parts share, in one line.
         results: of the finished folds, in order.
@@ -52,6 +55,7 @@ class Run:
     recipe: Recipe
     protocol: Protocol
     command: str
+    date: str
     data: str
     integrity: str
     results: list[Result]
@@ -97,6 +101,7 @@ def read_run(folder: Path, store: Path | None = None) -> Run:
         if not results:
             raise WrinkleError(f"{folder}: no fold is finished yet ({_progress(folder, recipe)})")
         predictions = pooled([_predictions(folder / result.fold, result) for result in results])
+        date = note.get("date") or _date_of_file(folder / results[0].fold / RESULT_FILE)
         command, data, integrity = _command(note["command"]), note["data"], note["integrity"]
         history = {r.fold: _history(folder / r.fold / HISTORY_FILE) for r in results}
     except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
@@ -115,6 +120,7 @@ def read_run(folder: Path, store: Path | None = None) -> Run:
         recipe,
         protocol,
         command,
+        date,
         data,
         integrity,
         results,
@@ -162,6 +168,10 @@ def _matching_store(path: str | Path, tested: Predictions) -> Store | None:
     names, ages = (tested.rows[column].to_pylist() for column in ("name", "age"))
     same = all(held.get(name) == age for name, age in zip(names, ages, strict=True))
     return store if same else None
+
+
+def _date_of_file(file: Path) -> str:
+    return f"{date_of(file.stat().st_mtime)} (date of a file: none was recorded)"
 
 
 def _command(command: str) -> str:

@@ -1,5 +1,6 @@
 """Drawing of boxes and ages on photographs."""
 
+import os
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
@@ -107,6 +108,9 @@ def save_annotated(prediction: Prediction, folder: Path) -> Path:
     stem = (
         Path(str(prediction.source)).stem if isinstance(prediction.source, str | Path) else "face"
     )
+    # A file system's limit is 255 bytes; the rest is for the suffix and a number.
+    if len(os.fsencode(stem)) > 200:
+        stem = os.fsencode(stem)[:200].decode(errors="ignore")
     path = folder / f"{stem}.jpg"
     number = 2
     while path.exists():

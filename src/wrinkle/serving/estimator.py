@@ -2,21 +2,22 @@
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Any, Self, cast
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
+from wrinkle.cores import usable_cores
 from wrinkle.errors import ImageError, WrinkleError
 from wrinkle.faces.align import crop_face, transform
 from wrinkle.faces.decode import count_pixels, decode
 from wrinkle.faces.detectors import Detection, create_detector
 from wrinkle.faces.input import InputSpec
+from wrinkle.faces.pictures import Picture, each_picture, in_memory
 from wrinkle.inference.conformal import Calibration
 from wrinkle.inference.device import choose_device
 from wrinkle.inference.intervals import central_interval
@@ -24,11 +25,14 @@ from wrinkle.inference.prepared import prepare_for_inference
 from wrinkle.models.base import AgeModel
 from wrinkle.models.file import load_model
 from wrinkle.models.packaged import model_file
-from wrinkle.serving.prediction import Face, Picture, Prediction
+from wrinkle.serving.prediction import Face, Prediction
+from wrinkle.serving.process import ForkGate, building, own_settings, prepare_process
 
 MEMORY_PIXELS = 48_000_000
 """Largest number of pixels of the photographs in a group, about 150 MB, and of those that are read
 ahead. A single photograph may exceed it."""
+
+_GATE = ForkGate()
 
 
 class AgeEstimator:
@@ -49,13 +53,15 @@ class AgeEstimator:
     def __init__(
         self, model: AgeModel, header: dict[str, Any], device: str | torch.device, detector: str
     ) -> None:
-        self.device = torch.device(device)
+        prepare_process()
+        self.device, self._process = torch.device(device), os.getpid()
         self.model = prepare_for_inference(model, self.device)
         self.header = header
         self.spec = InputSpec.from_header(header["input"])
         self.ages = self.model.ages.cpu().numpy()
         self.calibration = Calibration.from_header(header)
-        self.detector = create_detector(detector, str(device))
+        with building():
+            self.detector = create_detector(detector, str(device))
 
     @classmethod
     def load(
@@ -77,39 +83,43 @@ class AgeEstimator:
         Raises:
             WrinkleError: there is no such model, detector or device, or a file is damaged.
         """
+        prepare_process()
         where = choose_device(device)
-        network, header = load_model(model_file(model))
+        with building():
+            network, header = load_model(model_file(model))
         return cls(network, header, where, detector)
 
-    def predict(self, images: Picture | Sequence[Picture], batch: int = 32) -> list[list[Face]]:
+    def predict(self, images: Picture | Iterable[Picture], batch: int = 32) -> list[list[Face]]:
         """Find the faces of one or several pictures and estimate their ages.
 
         Args:
-            images: a path, file content, PIL image or (H, W, 3) uint8 RGB array, or a list of
-                these, which may have different sizes.
+            images: one picture as `decode` takes it: a path, a file's content, an open file, a
+                Pillow image, an array or a tensor; or several, of any sizes: an array (N, H, W, 3)
+                or an iterable of such pictures.
             batch: pictures in a group.
 
         Returns:
             For each picture its faces, most prominent first; an empty list if there is none.
 
         Raises:
-            ImageError: a picture cannot be read. `stream` continues after such a picture.
+            ImageError: a picture cannot be read, or `images` is none. `stream` continues after
+                a picture that cannot be read.
             WrinkleError: `batch` is below 1.
         """
-        alone = isinstance(images, (str, os.PathLike, bytes, Image.Image, np.ndarray))
-        pictures = [cast(Picture, images)] if alone else cast(Sequence[Picture], images)
         result = []
-        for prediction in self.stream(pictures, batch):
+        for prediction in self.stream(images, batch):
             if prediction.error is not None:
                 raise ImageError(prediction.error)
             result.append(prediction.faces)
         return result
 
-    def stream(self, pictures: Iterable[Picture], batch: int = 32) -> Iterator[Prediction]:
+    def stream(
+        self, pictures: Picture | Iterable[Picture], batch: int = 32
+    ) -> Iterator[Prediction]:
         """Predict any number of pictures in order, in bounded memory.
 
         Args:
-            pictures: may be a generator; fewer than `batch` of them are read ahead.
+            pictures: as for `predict`; of a generator, fewer than `batch` are read ahead.
             batch: pictures in a group; with 1, each result is returned before the next picture is
                 read.
 
@@ -117,17 +127,25 @@ class AgeEstimator:
             The result for each picture; `error` is set for one that cannot be read.
 
         Raises:
-            WrinkleError: `batch` is below 1.
+            ImageError: `pictures` is neither a picture nor an iterable, or a dict or a set.
+            WrinkleError: `batch` is below 1, or the process was forked from one whose GPU the
+                estimator or whose stream this is.
         """
-        if batch < 1:
+        if not isinstance(batch, int) or batch < 1:
             raise WrinkleError(f"batch is {batch}: give 1 or more")
-        for group in _decoded(pictures, batch):
+        if self.device.type == "cuda" and os.getpid() != self._process:
+            raise WrinkleError(
+                "an estimator on a GPU cannot be used after a fork: load it in the child process, "
+                "or start processes by spawn or forkserver"
+            )
+        for group in _decoded(each_picture(pictures), batch):
             self._find_faces(group)
             yield from group
 
     def _find_faces(self, predictions: list[Prediction]) -> None:
         readable = [p for p in predictions if p.image is not None]
-        faces = self._faces([cast(np.ndarray, p.image) for p in readable])
+        with own_settings(self.device):
+            faces = self._faces([cast(np.ndarray, p.image) for p in readable])
         for prediction, found in zip(readable, faces, strict=True):
             prediction.faces = found
 
@@ -188,33 +206,38 @@ class AgeEstimator:
         return self.spec(crops, np.stack(points), self.device)
 
 
-def _read(source: Picture) -> Prediction:
+def _read(source: Picture, content: Picture) -> Prediction:
     try:
-        return Prediction(source, [], image=decode(source))
+        return Prediction(source, [], image=decode(content))
     except ImageError as error:
         return Prediction(source, [], error=str(error))
 
 
-def _decoded(pictures: Iterable[Picture], batch: int) -> Iterator[list[Prediction]]:
+def _decoded(source: Iterator[Picture], batch: int) -> Iterator[list[Prediction]]:
     """Groups of up to `batch` pictures and `MEMORY_PIXELS`; the next ones are read in threads.
 
     A group's list is emptied when the next group is requested.
     """
     waiting: deque[tuple[Future[Prediction], int]] = deque()
-    source = iter(pictures)
-    pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1))
+    process = os.getpid()
+    pool = ThreadPoolExecutor(min(4, usable_cores()))
     # Ctrl-C interrupts the main thread only, so files are opened and closed in another one.
     measure = ThreadPoolExecutor(1)
     group: list[Prediction] = []
     pixels = ahead = 0
     try:
         while True:
+            if os.getpid() != process:
+                raise WrinkleError(
+                    "a stream cannot go on in a process forked meanwhile: call stream there again"
+                )
             while len(waiting) < batch and ahead < MEMORY_PIXELS:
                 following = list(islice(source, 1))
                 if not following:
                     break
-                size = measure.submit(count_pixels, following[0]).result()
-                waiting.append((pool.submit(_read, following[0]), size))
+                content = in_memory(following[0])
+                size = measure.submit(_GATE.run, count_pixels, content).result()
+                waiting.append((pool.submit(_GATE.run, _read, following[0], content), size))
                 ahead += size
             if waiting:
                 future, size = waiting.popleft()
@@ -228,5 +251,6 @@ def _decoded(pictures: Iterable[Picture], batch: int) -> Iterator[list[Predictio
                 return
     finally:
         # When the caller stops early, pictures that were read ahead are not waited for.
-        for each in (pool, measure):
-            each.shutdown(cancel_futures=True)
+        if os.getpid() == process:
+            for each in (pool, measure):
+                each.shutdown(cancel_futures=True)

@@ -9,23 +9,25 @@ from torch import Tensor
 
 from wrinkle.datasets.store import Store
 from wrinkle.errors import ImageError, WrinkleError
-from wrinkle.faces.decode import decode, printable
+from wrinkle.faces.decode import decode
+from wrinkle.faces.detectors import Detection
 from wrinkle.faces.input import InputSpec
+from wrinkle.faces.pictures import Picture, printable
 from wrinkle.models.base import Prediction
 from wrinkle.serving.estimator import AgeEstimator
 from wrinkle.serving.explainers import explain_face, explain_many
-from wrinkle.serving.prediction import Picture
 
 
 @torch.inference_mode()
 def explain(estimator: AgeEstimator, picture: Picture) -> Figure:
     """Explain the prediction for the most prominent face of a picture.
 
-    Any model: the network's input with the key points, and the distribution over ages. DHAA: the
-    source points of each region on the face, the aligned region with its target points, and the
-    distribution of every classifier. ADPF: the ranked attention maps on the face, the patches that
-    they select in order, and the distribution. Distributions are averaged with the mirror image's,
-    as in prediction.
+    Any model: the network's input with the key points, what covering each part of the face changes,
+    and the distribution over ages. DHAA: the source points of each region on the face, the aligned
+    region with its target points, and the distribution of every classifier. ADPF: the ranked
+    attention maps on the face, the patches that they select in order, and the distribution. The
+    title has the age and its interval. Distributions are averaged with the mirror image's, as in
+    prediction.
 
     Args:
         estimator: with the model and the detector.
@@ -38,14 +40,18 @@ def explain(estimator: AgeEstimator, picture: Picture) -> Figure:
         ImageError: the picture cannot be read or has no face.
     """
     image = decode(picture)
-    faces = estimator.detector([image])[0]
+    faces = estimator.predict(image)[0]
     if not faces:
         name = printable(str(picture)) if isinstance(picture, str | PathLike) else "the picture"
         raise ImageError(f"{name}: no face found: nothing to explain")
-    pixels, key_points = estimator.inputs([(image, faces[0])])
+    face = Detection(faces[0].box, faces[0].score, faces[0].key_points)
+    pixels, key_points = estimator.inputs([(image, face)])
     found = estimator.model.predict_all(pixels, key_points)
     prediction = Prediction(*(part[0].float().cpu() for part in found))
-    return explain_face(estimator.model, pixels.cpu(), key_points.cpu(), prediction)
+    figure = explain_face(estimator.model, pixels.cpu(), key_points.cpu(), prediction)
+    low, high = faces[0].interval
+    figure.suptitle(f"{faces[0].age:.0f} years; 90 % interval: {low:.0f} to {high:.0f} years")
+    return figure
 
 
 @torch.inference_mode()

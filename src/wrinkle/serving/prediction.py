@@ -7,12 +7,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from wrinkle.faces.pictures import Picture
 from wrinkle.inference.conformal import Calibration
 from wrinkle.inference.intervals import probability_at_least
-
-Picture = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
 
 
 @dataclass(slots=True, eq=False)
@@ -153,10 +151,10 @@ def _equal(one: Any, other: Any) -> bool:
         return True
     if type(one) is not type(other):
         return bool(np.isscalar(one) and np.isscalar(other) and one == other)
-    if isinstance(one, np.ndarray):
-        return np.array_equal(one, other)
+    if hasattr(one, "shape"):  # an array, or a tensor on any device
+        return one.shape == other.shape and bool((one == other).all())
     if isinstance(one, list | tuple):
         return len(one) == len(other) and all(map(_equal, one, other))
     if isinstance(one, Face | Prediction | Calibration):
         return all(_equal(getattr(one, f.name), getattr(other, f.name)) for f in fields(one))
-    return bool(np.all(one == other))
+    return bool(one == other)

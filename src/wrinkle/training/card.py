@@ -6,9 +6,11 @@ import torch
 
 from wrinkle.datasets.store import Store
 from wrinkle.faces.input import InputSpec
+from wrinkle.inference.provenance import pack_digests
 from wrinkle.models import AgeModel
 from wrinkle.protocols import Fold
 from wrinkle.registry import plugin_entries
+from wrinkle.runs.folder import today
 from wrinkle.runs.recipe import Recipe
 
 
@@ -35,6 +37,7 @@ def model_card(
         validation_mae: years; None: not validated.
     """
     parts = {name: len(getattr(fold, name)) for name in ("train", "validation", "test")}
+    digests = store.columns["digest"]
     return {
         "model": {
             "name": recipe.model.name,
@@ -50,9 +53,14 @@ def model_card(
             "split": recipe.data.protocol,
             "fold": fold.name,
             "pictures": parts,
+            "digests": {
+                name: pack_digests(digests.take(getattr(fold, name)).to_pylist())
+                for name in ("train", "validation")
+            },
             "start": recipe.init,
             "seed": recipe.training.seed,
             "epochs": epochs,
+            "date": today(),
             "scores": {} if validation_mae is None else {"validation_mae": validation_mae},
             "device": device_name(device),
         },

@@ -25,7 +25,7 @@ from wrinkle.runs.folder import (
 )
 from wrinkle.runs.recipe import Recipe
 from wrinkle.training.extras import EXTRAS_FILE
-from wrinkle.training.integrity import check_integrity, check_start
+from wrinkle.training.integrity import check_integrity, check_labels, check_start
 from wrinkle.training.loop import Trainer
 from wrinkle.training.memory import keep_freed_memory
 from wrinkle.training.network import try_out
@@ -79,7 +79,8 @@ def train(
     if accelerator.is_main_process:
         parts = [limited(fold, recipe.data.limit, recipe.training.seed) for fold in every]
         integrity = check_integrity(root, store, protocol, parts, writer)
-        write_folder(root, recipe, store.fingerprint, command, integrity, writer)
+        labels = check_labels(root, recipe, store, parts)
+        write_folder(root, recipe, store.fingerprint, command, integrity, labels, writer)
     _train_first_stage(recipe, {n: root / every[n].name for n in numbers}, runs, command)
     for fold in chosen:
         if not (root / fold.name / RESULT_FILE).exists():

@@ -1,9 +1,11 @@
-"""Checks before a run that no test data was or will be trained on."""
+"""Checks before a run: that no test data was or will be trained on, that labels fit the ages."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from wrinkle.console import note
 from wrinkle.datasets.store import Store
@@ -14,6 +16,8 @@ from wrinkle.models.pretrained import start_file
 from wrinkle.protocols import Fold, Protocol
 from wrinkle.protocols.integrity import check_people, find_leaks, leaks_csv, summary
 from wrinkle.runs.folder import LEAKS_FILE, RUN_FILE, read_note
+from wrinkle.runs.recipe import Recipe
+from wrinkle.training.network import create_network
 
 
 def check_integrity(
@@ -71,3 +75,29 @@ def check_start(init: str, store: Store, folds: Sequence[Fold]) -> None:
                 f"of fold {fold.name}, such as {store.columns['name'][int(seen[0])]}: "
                 "start from a model of other data, or of this fold's training part"
             )
+
+
+def check_labels(root: Path, recipe: Recipe, store: Store, folds: Sequence[Fold]) -> str:
+    """One line on labels above the model's last age, which it cannot answer; "" without any.
+
+    What was looked for once is not looked for again.
+    """
+    if (root / RUN_FILE).exists() and "labels" in (known := read_note(root)):
+        return str(known["labels"])
+    with torch.random.fork_rng():
+        last = float(create_network(recipe).ages[-1])
+    above = np.flatnonzero(store.ages > last)
+    counts = {
+        part: np.isin(above, np.concatenate([getattr(fold, part) for fold in folds])).sum()
+        for part in ("train", "validation", "test")
+    }
+    if not any(counts.values()):
+        return ""
+    oldest = store.ages[above].max()
+    line = (
+        f"Labels above {last:g} years, the model's last age: {counts['train']:,} in training,"
+        f" {counts['validation']:,} in validation, {counts['test']:,} in test, up to {oldest:g}."
+        f" They are used as they are, but the model answers at most {last:g}."
+    )
+    note(f"{line} With model.max_age={math.ceil(oldest)} it can.")
+    return line

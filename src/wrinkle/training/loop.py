@@ -129,7 +129,8 @@ class Trainer:
                 del self.loader
                 raise Stopped(
                     f"stopped in epoch {progress.epoch + 1} of {epochs}, fold {self.fold.name}: "
-                    "run the same command again to continue"
+                    "run the same command again to continue",
+                    self.stop.signal,
                 ) from error.with_traceback(None)
 
     def _start(self) -> None:
@@ -202,15 +203,13 @@ class Trainer:
             progress.step += 1
             progress.seen += size
             self.log.bar.update(size)
-            if progress.step % SHOW_EVERY == 0:
+            if progress.step % SHOW_EVERY == 0 or progress.step == self.batches.steps:
                 self._show()
             if self._any_process(self.stop.requested):
                 self._save_state()
                 raise KeyboardInterrupt
             if progress.step % training.checkpoint_every_steps == 0:
                 self._save_state()
-        if progress.step % SHOW_EVERY:
-            self._show()  # runs of a few steps have a loss for each epoch as well
         self._save_state()
         self.speed = (progress.seen - seen_before) / (time.perf_counter() - started)
 

@@ -25,7 +25,8 @@ def write_table(root: Path, names: list[str], writer: str) -> None:
     rows = [[getattr(result, name) for name in fields] for result in results]
     replace_file(root / "results.csv", to_csv([fields, *rows]), writer)
     text = format_table(results, len(names)) + format_classifiers(results)
-    text += f"\n{read_note(root)['integrity']}\n"
+    note = read_note(root)
+    text += "".join(f"\n{line}\n" for line in (note["integrity"], note.get("labels")) if line)
     replace_file(root / "results.md", text.encode(), writer)
     if done != [name for name in names if (root / name / RESULT_FILE).exists()]:
         write_table(root, names, writer)  # other processes have finished folds meanwhile

@@ -6,7 +6,7 @@ from pathlib import Path
 from wrinkle.errors import WrinkleError
 from wrinkle.files import replace_file
 from wrinkle.models.file import PLUGINS_FOLDER
-from wrinkle.runs.folder import RECIPE_FILE, RUN_FILE, read_note
+from wrinkle.runs.folder import RECIPE_FILE, RUN_FILE, read_note, today
 from wrinkle.runs.recipe import Recipe, load_recipe
 
 
@@ -40,7 +40,13 @@ def check_folder(root: Path, recipe: Recipe, data: str) -> None:
 
 
 def write_folder(
-    root: Path, recipe: Recipe, data: str, command: str, integrity: str, writer: str
+    root: Path,
+    recipe: Recipe,
+    data: str,
+    command: str,
+    integrity: str,
+    labels: str,
+    writer: str,
 ) -> None:
     """Write run.json, the recipe, and copies of its plug-ins.
 
@@ -50,9 +56,13 @@ def write_folder(
         data: fingerprint of the store.
         command: that started the run.
         integrity: what training and test share, in one line.
+        labels: which labels the model cannot answer, in one line.
         writer: as for `wrinkle.files.replace_file`.
     """
-    note = {"command": command, "data": data, "integrity": integrity}
+    note = {"command": command, "data": data, "integrity": integrity, "labels": labels}
+    started = read_note(root).get("date") if (root / RUN_FILE).exists() else today()
+    if started is not None:  # not known for a run of an earlier version
+        note["date"] = started
     replace_file(root / RUN_FILE, json.dumps(note).encode(), writer)
     copies = tuple(f"{PLUGINS_FOLDER}/{Path(file).name}" for file in recipe.plugins)
     for file, copy in zip(recipe.plugins, copies, strict=True):

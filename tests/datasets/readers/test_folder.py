@@ -60,9 +60,9 @@ def test_the_csv_file_and_absolute_paths_are_accepted(album, tmp_path_factory):
         ("sub,5", "no such picture"),
         (",5", "no such picture"),
         (f"{'x' * 300}.jpg,5", "no such picture"),
-        ("a.jpg,5,-2", "impossible age deviation"),
-        ("a.jpg,5,many", "impossible age deviation"),
-        ("a.jpg,5,1,robot", "unknown gender"),
+        ("a.jpg,1_0", "impossible age"),
+        ("a.jpg,23 years", "impossible age"),
+        ("a.jpg,1990-05-01", "impossible age"),
     ],
 )
 def test_a_bad_line_is_dropped_and_named(album, line, reason):
@@ -71,6 +71,68 @@ def test_a_bad_line_is_dropped_and_named(album, line, reason):
     assert [row.name for row in rows] == ["b.png"]
     assert [entry.reason for entry in dropped] == [reason]
     assert "line 3" in dropped[0].detail
+
+
+@pytest.mark.parametrize(
+    ("cells", "reason"),
+    [
+        ("-2", "impossible age deviation"),
+        ("many", "impossible age deviation"),
+        ("1,robot", "unknown gender"),
+        ("1,0", "unknown gender"),  # 0 is male in UTKFace, female in CelebA
+        ("1,1", "unknown gender"),
+    ],
+)
+def test_an_unknown_optional_label_costs_that_label(album, cells, reason):
+    _write(album, f"path,age,age_deviation,gender\nb.png,6,1,male\na.jpg,5,{cells}\n")
+    rows, dropped = read_dataset("folder", album)
+    assert [row.name for row in rows] == ["b.png", "a.jpg"]
+    assert dropped == []
+    assert rows[0].unread == ()
+    ((name, found, detail),) = rows[1].unread
+    assert (name, found) == ("a.jpg", reason)
+    assert "line 3" in detail
+    assert rows[1].gender is None
+
+
+def test_genders_and_unknown_values(album):
+    _write(album, "path,age,Gender,person\na.jpg,5,M,NA\nb.png,6,Female,None\n")
+    rows, _ = read_dataset("folder", album)
+    assert [(row.gender, row.person, row.unread) for row in rows] == [
+        ("male", None, ()),
+        ("female", None, ()),
+    ]
+    _write(album, "path,age,gender\na.jpg,5,M\nb.png,6,H\n")  # mujer, hombre
+    rows, _ = read_dataset("folder", album)
+    assert [row.gender for row in rows] == [None, None]
+    assert [len(row.unread) for row in rows] == [1, 1]
+
+
+def test_names_in_both_of_unicodes_forms_and_windows_paths(album):
+    composed, decomposed = "\u00e9", "e\u0301"
+    for name in (f"{composed}1.jpg", f"{decomposed}2.jpg", f"sub/{decomposed}3.jpg"):
+        (album / name).write_bytes(name.encode())
+    text = f"path,age,person\n{decomposed}1.jpg,1,{composed}\n{composed}2.jpg,2,{decomposed}\n"
+    _write(album, text + f"sub\\{composed}3.jpg,3,x\n")
+    rows, dropped = read_dataset("folder", album)
+    assert dropped == []
+    assert [row.name for row in rows] == [
+        f"{composed}1.jpg",
+        f"{composed}2.jpg",
+        f"sub/{composed}3.jpg",
+    ]
+    assert rows[0].person == rows[1].person
+
+
+def test_a_name_is_the_same_however_the_path_is_written(album):
+    _write(album, "path,age\nsub/../a.jpg,5\na.jpg,5\nsub//../b.png,6\n")
+    rows, dropped = read_dataset("folder", album)
+    assert [row.name for row in rows] == ["a.jpg", "b.png"]
+    assert [entry.reason for entry in dropped] == ["duplicate"]
+    (album / "list").mkdir()
+    (album / "list" / "l.csv").write_text("path,age\n../a.jpg,5\n")
+    (row,), _ = read_dataset("folder", album / "list" / "l.csv")
+    assert row.name == "../a.jpg" or row.name == (album / "a.jpg").as_posix()
 
 
 def test_a_picture_listed_twice_is_kept_once_or_not_if_its_labels_conflict(album):
@@ -88,7 +150,11 @@ def test_a_picture_listed_twice_is_kept_once_or_not_if_its_labels_conflict(album
     ("text", "encoding", "message"),
     [
         ("path,years\na.jpg,5\n", "utf-8", r"lacks the column age.*found path, years"),
-        ("file;age\na.jpg;5\n", "utf-8", r"lacks the column path and age.*found file;age"),
+        ("file;age\na.jpg;5\n", "utf-8", r"lacks the column path.*found file, age"),
+        ("path,age,age\na.jpg,5,6\n", "utf-8", "line 1: the column age is named twice"),
+        ("path,age,person\na.jpg,23,5,anna\n", "utf-8", "line 2: 4 cells, more than 3 columns"),
+        ("path,age,\na.jpg,23,5\n", "utf-8", "line 2: '5' is in column 3, which has no name"),
+        ("path;age\na.jpg;23,5\nb.png;31.5\n", "utf-8", r"line 3: age is 23,5 in line 2"),
         ("", "utf-8", "lacks the column path and age.*found nothing"),
         ("path,age\nö.jpg,5\n", "latin-1", "not UTF-8"),
         ('path,age\n"a.jpg,5\n', "utf-8", "not a CSV file"),

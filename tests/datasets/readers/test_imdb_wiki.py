@@ -195,7 +195,7 @@ def test_nothing_is_unpickled(tmp_path):
 def test_a_missing_extra_is_named(tmp_path, monkeypatch):
     write(tmp_path, "imdb", entry())
     monkeypatch.setattr(errors, "missing_packages", lambda extra: ["scipy"])
-    assert "pip install 'wrinkle[matlab]'" in _refusal(tmp_path)
+    assert "pip install '.[matlab]'" in _refusal(tmp_path)
 
 
 def test_a_wrong_layout_is_one_line(tmp_path):

@@ -9,9 +9,9 @@ from wrinkle.curation.sources import SOURCES, SearchResult, Source
 from wrinkle.curation.web.fetch_result import Answer, FetchError, FetchResult, Status
 from wrinkle.curation.web.fetcher import Fetcher, Limits
 from wrinkle.curation.web.inspect_image import try_fetch
-from wrinkle.datasets.csv_files import read_table
 from wrinkle.errors import WrinkleError
 from wrinkle.faces.files import list_images
+from wrinkle.tables import read_table, read_text
 
 ABOUT = ("licence", "page", "title", "creator", "person")
 
@@ -27,7 +27,7 @@ class LocalSource(Source):
 
 @SOURCES.named("url_list")
 class UrlList(LocalSource):
-    """The URLs in a UTF-8 file: one a line, or a .csv with a column url.
+    """The URLs in a text file: one a line, or a .csv with a column url.
 
     A .csv may also have the columns licence, page, title, creator and person.
     """
@@ -38,18 +38,14 @@ class UrlList(LocalSource):
         """See `Source`."""
         file = Path(query)
         if file.suffix.lower() == ".csv":
-            for _, cells in read_table(file, ("url",)):
+            for number, cells in read_table(file, ("url",)).lines:
+                if not cells["url"]:
+                    raise WrinkleError(f"{file}, line {number}: no url")
                 about = {name: cells.get(name) or None for name in ABOUT}
                 yield SearchResult(cells["url"], query, "url_list", **about)
             return
-        try:
-            with file.open(encoding="utf-8-sig") as lines:
-                for line in filter(None, map(str.strip, lines)):
-                    yield SearchResult(line, query, "url_list")
-        except UnicodeDecodeError:
-            raise WrinkleError(f"{file} is not UTF-8 text: save it in UTF-8") from None
-        except OSError as error:
-            raise WrinkleError(f"cannot read {file}: {error.strerror}") from None
+        for line in filter(None, map(str.strip, read_text(file).splitlines())):
+            yield SearchResult(line, query, "url_list")
 
 
 @SOURCES.named("folder")

@@ -13,8 +13,8 @@ CVPR 2016.
 from collections.abc import Iterator
 from pathlib import Path
 
-from wrinkle.datasets.csv_files import jpegs
 from wrinkle.datasets.dataset import DATASETS, Dataset
+from wrinkle.datasets.folders import jpegs
 from wrinkle.datasets.rows import Dropped, Row, parse_age, separate
 from wrinkle.errors import WrinkleError
 

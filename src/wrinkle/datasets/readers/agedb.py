@@ -14,8 +14,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from wrinkle.datasets.csv_files import inner, jpegs
 from wrinkle.datasets.dataset import DATASETS, Dataset
+from wrinkle.datasets.folders import inner, jpegs
 from wrinkle.datasets.rows import Dropped, Row, parse_age, separate
 from wrinkle.errors import WrinkleError
 

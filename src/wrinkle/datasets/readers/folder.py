@@ -8,24 +8,30 @@ path           the picture, relative to the CSV file's own folder (or an absolut
 age            years, 0–120, fractions allowed
 age_deviation  optional: the label's standard deviation in years, where several people guessed
 person         optional: any name; by-person protocols keep a person's pictures together
-gender         optional: female or male
+gender         optional: female or male, also f or m; 0 and 1 mean different things in different
+               datasets and are not read
 group          optional: any word; evaluation reports the error for each
 
-The first line names the columns, in any order; others are ignored. UTF-8, commas. An empty cell of
-an optional column means unknown.
+The first line names the columns, in any order and any case; others are ignored. See
+`wrinkle.tables` for separators, encodings and decimal marks. An empty cell of an optional column
+means unknown, as do NA, NaN, NULL and None.
 """
 
 import os
 from collections import defaultdict
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
-from wrinkle.datasets.csv_files import read_table
 from wrinkle.datasets.dataset import DATASETS, Dataset
-from wrinkle.datasets.rows import MAX_AGE, Dropped, Row, parse_age, parse_deviation
+from wrinkle.datasets.rows import MAX_AGE, Dropped, Row, possible_age, possible_deviation
 from wrinkle.errors import WrinkleError
+from wrinkle.tables import Table, normal, read_table
 
 _REQUIRED = ("path", "age")
-_GENDERS = ("female", "male")
+_OPTIONAL = ("age_deviation", "person", "gender", "group")
+_UNKNOWN = {"", "NA", "N/A", "<NA>", "NaN", "nan", "NULL", "null", "None"}
+_GENDERS = {"female": "female", "f": "female", "male": "male", "m": "male"}
 
 
 @DATASETS.named("folder")
@@ -42,19 +48,18 @@ class Folder(Dataset):
     def read(self, root: Path) -> tuple[list[Row], list[Dropped]]:
         """Rows of the CSV file `root`, or of the one CSV file in the folder `root`.
 
-        Lines with an unknown picture, an impossible age, deviation or gender are dropped, each with
-        its line number. A picture that is listed twice is kept once if its ages agree, else not at
-        all.
+        Lines with an unknown picture or an impossible age are dropped, each with its line number.
+        An impossible deviation or gender is unknown and is among the row's `unread`. A picture that
+        is listed twice is kept once if its ages agree, else not at all.
 
         Raises:
-            WrinkleError: there is not exactly one CSV file, it lacks a column, or it is not UTF-8
-                text.
+            WrinkleError: there is not exactly one CSV file, or it cannot be read
+                (`wrinkle.tables.read_table`).
         """
-        file = _find_csv(root)
+        table = read_table(_find_csv(root), _REQUIRED)
         rows: dict[str, list[Row]] = defaultdict(list)
         dropped = []
-        for number, cells in read_table(file, _REQUIRED):
-            row = _parse(cells, number, file.parent)
+        for row in _rows(table):
             if isinstance(row, Row):
                 rows[row.name].append(row)
             else:
@@ -84,35 +89,90 @@ def _find_csv(root: Path) -> Path:
     return found[0]
 
 
-def _parse(cells: dict[str, str], number: int, base: Path) -> Row | Dropped:
-    """The row of one line, or why there is none."""
-    text = cells["path"]
-    path = base / text
-    name = path.relative_to(base).as_posix() if path.is_relative_to(base) else path.as_posix()
-    age = parse_age(cells["age"])
-    deviation_text = cells.get("age_deviation", "")
-    deviation = parse_deviation(deviation_text)
-    gender = cells.get("gender", "").lower()
-    where = f"line {number}"
-    if not text or not os.path.isfile(path):
-        return Dropped(name, "no such picture", where)
-    if age is None:
-        return Dropped(
-            name, "impossible age", f"{where}: {cells['age']!r} is not a number in 0..{MAX_AGE}"
+def _rows(table: Table) -> Iterator[Row | Dropped]:
+    """The row of each line, or why there is none."""
+    base = table.file.parent
+    find, genders = _finder(base), _genders(table)
+    ages, deviations = table.numbers("age"), table.numbers("age_deviation")
+    for (number, cells), age, deviation in zip(table.lines, ages, deviations, strict=True):
+        where, text = f"line {number}", cells["path"]
+        path, years = find(text) if text else None, possible_age(age)
+        if path is None:
+            yield Dropped(text, "no such picture", where)
+            continue
+        name = _name(path, base)
+        if years is None:
+            detail = f"{where}: {cells['age']!r} is not a number in 0..{MAX_AGE}"
+            yield Dropped(name, "impossible age", detail)
+            continue
+        optional = {column: normal(cells.get(column, "")) for column in _OPTIONAL}
+        known = {key: None if cell in _UNKNOWN else cell for key, cell in optional.items()}
+        spread, gender = possible_deviation(deviation), genders.get((known["gender"] or "").lower())
+        unread = []
+        if known["age_deviation"] and spread is None:
+            detail = f"{where}: {known['age_deviation']!r}"
+            unread.append(Dropped(name, "impossible age deviation", detail))
+        if known["gender"] and gender is None:
+            detail = f"{where}: {known['gender']!r}; write female, male or nothing"
+            unread.append(Dropped(name, "unknown gender", detail))
+        yield Row(
+            path=path,
+            name=name,
+            age=years,
+            source="folder",
+            age_deviation=spread,
+            person=known["person"],
+            gender=gender,
+            group=known["group"],
+            unread=tuple(unread),
         )
-    if deviation_text and deviation is None:
-        return Dropped(name, "impossible age deviation", f"{where}: {deviation_text!r}")
-    if gender and gender not in _GENDERS:
-        return Dropped(
-            name, "unknown gender", f"{where}: {gender!r}; write female, male or nothing"
-        )
-    return Row(
-        path=path,
-        name=name,
-        age=age,
-        source="folder",
-        age_deviation=deviation,
-        person=cells.get("person") or None,
-        gender=gender or None,
-        group=cells.get("group") or None,
-    )
+
+
+def _name(path: Path, base: Path) -> str:
+    """The picture's name in the store: its path below `base`, or from there, or absolute."""
+    if path.is_relative_to(base):
+        path = path.relative_to(base)
+    elif not path.is_absolute():
+        path = Path(os.path.relpath(path, base))
+    return normal(path.as_posix())
+
+
+def _genders(table: Table) -> dict[str, str]:
+    """Word → gender. M beside H is mujer beside hombre, so it is not read there."""
+    words = {cells.get("gender", "").lower() for _, cells in table.lines}
+    return {word: gender for word, gender in _GENDERS.items() if word != "m" or "h" not in words}
+
+
+def _finder(base: Path) -> Callable[[str], Path | None]:
+    """A function from the text of a path to the picture, None where there is none.
+
+    A name is found in whichever of Unicode's forms (composed or decomposed) it is on the disk, and
+    with `\\` between folders as on Windows.
+    """
+
+    @cache
+    def entries(folder: Path) -> dict[str, str]:
+        try:
+            return {normal(entry): entry for entry in os.listdir(folder)}
+        except OSError:
+            return {}
+
+    def in_any_form(path: Path) -> Path:
+        found = Path(path.anchor)
+        for part in path.relative_to(path.anchor).parts if path.anchor else path.parts:
+            if part == ".." or os.path.lexists(found / part):
+                found /= part
+            else:
+                found /= entries(found).get(normal(part), part)
+        return found
+
+    def find(text: str) -> Path | None:
+        for spelling in (text, text.replace("\\", "/")):
+            for path in (base / spelling, in_any_form(base / spelling)):
+                if os.path.isfile(path):
+                    plain = Path(os.path.normpath(path))  # not the same behind a link to a folder
+                    same = os.path.isfile(plain) and os.path.samefile(plain, path)
+                    return plain if same else path
+        return None
+
+    return find

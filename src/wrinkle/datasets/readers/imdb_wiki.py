@@ -21,8 +21,8 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
-from wrinkle.datasets.csv_files import inner
 from wrinkle.datasets.dataset import DATASETS, Dataset
+from wrinkle.datasets.folders import inner
 from wrinkle.datasets.matlab import read_struct
 from wrinkle.datasets.rows import MAX_AGE, Dropped, Row, separate
 from wrinkle.errors import WrinkleError, install_command

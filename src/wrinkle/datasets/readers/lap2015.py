@@ -24,10 +24,10 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from wrinkle.datasets.csv_files import read_lines
 from wrinkle.datasets.dataset import DATASETS, Dataset
 from wrinkle.datasets.rows import Dropped, Row, parse_age, parse_deviation, separate
 from wrinkle.errors import WrinkleError
+from wrinkle.tables import read_lines
 
 _PARTS = {"train": ("train",), "validation": ("validation", "valid", "val"), "test": ("test",)}
 """Part, as in rows' names → what folders and files call it, in lower case."""
@@ -110,7 +110,7 @@ def _labels(table: Path) -> Iterator[tuple[int, str, str, str]]:
     """Line number, file name, mean and deviation, as text."""
     lines = read_lines(table, ";")  # as in 2015; commas later
     if lines and len(lines[0][1]) == 1:
-        lines = read_lines(table)
+        lines = read_lines(table, ",")
     first = lines[0][1] if lines else []
     places = next(([first.index(n) for n in c] for c in _COLUMNS if set(c) <= set(first)), None)
     if places:

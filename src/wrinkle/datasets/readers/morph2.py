@@ -18,10 +18,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from wrinkle.datasets.csv_files import inner, jpegs, read_table
 from wrinkle.datasets.dataset import DATASETS, Dataset
+from wrinkle.datasets.folders import inner, jpegs
 from wrinkle.datasets.rows import Dropped, Row, parse_age, separate
 from wrinkle.errors import WrinkleError
+from wrinkle.tables import read_table
 
 GENDERS = {"M": "male", "F": "female"}
 GROUPS = {"W": "White", "B": "Black", "A": "Asian", "H": "Hispanic", "O": "Other"}
@@ -71,7 +72,7 @@ class Morph2(Dataset):
 
 
 def _listed(table: Path) -> Iterator[Row | Dropped]:
-    for number, cells in read_table(table, _COLUMNS):
+    for number, cells in read_table(table, _COLUMNS).lines:
         path = table.parent / cells["photo"]
         if os.path.isfile(path):
             group = GROUPS.get(cells["race"])

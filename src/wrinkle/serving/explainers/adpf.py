@@ -18,6 +18,11 @@ from wrinkle.serving.explainers.drawing import (
 )
 from wrinkle.serving.explainers.plain import explain_face, explain_many
 
+CAPTION = (
+    "Above: where the network looks (bright), most important first; a is the weight of each map. "
+    "Below: the patches cut out there, from which the age is estimated."
+)
+FIXED = "The patches, at fixed places of the face, from which the age is estimated."
 PATCH = 64
 """Side in pixels of drawn patches, for networks without a patch size."""
 
@@ -79,6 +84,7 @@ def explain_adpf(
     draw_distributions(ages, model, prediction, {"age": 0})
     ages.set_ylabel("probability")
     ages.set_ylim(bottom=0)
+    figure.supxlabel(CAPTION if maps is not None else FIXED, fontsize=9)
     return figure
 
 

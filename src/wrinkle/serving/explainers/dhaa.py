@@ -19,6 +19,10 @@ from wrinkle.serving.explainers.drawing import (
 )
 from wrinkle.serving.explainers.plain import explain_face
 
+CAPTION = (
+    "Above: the parts of the face that the network uses, and the same parts moved into place. "
+    "Below: the age by all parts together, then by each part on its own."
+)
 TITLES = {
     "g2": "G-2 face",
     "g3": "G-3 larger",
@@ -43,6 +47,7 @@ def explain_dhaa(model: DHAA, pixels: Tensor, key_points: Tensor, prediction: Pr
     face = visible(pixels, model)
     draw_regions(figure.add_subfigure(rows[0]), model, face, key_points)
     draw_branches(figure.add_subfigure(rows[1]), model, prediction)
+    figure.supxlabel(CAPTION, fontsize=9)
     return figure
 
 

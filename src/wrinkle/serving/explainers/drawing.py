@@ -38,7 +38,7 @@ def draw_distributions(
         axes.axvline(age, color=colour, lw=1, ls="--")
     axes.set_xlabel("age, years")
     axes.set_xlim(float(ages[0]), float(ages[-1]))
-    axes.legend(frameon=False, fontsize=9)
+    axes.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)
     axes.spines[["top", "right"]].set_visible(False)
 
 

@@ -2,19 +2,27 @@
 
 from functools import singledispatch
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from wrinkle.errors import WrinkleError
 from wrinkle.models.base import AgeModel, Prediction
 from wrinkle.serving.explainers.drawing import SOURCE, draw_distributions, mark, show, visible
+from wrinkle.serving.explainers.occlusion import occlusion_map
+
+CAPTION = (
+    "Red parts make the face look older, blue ones younger: the change of the estimate when a "
+    "square there is covered with plain colour."
+)
 
 
 @singledispatch
 def explain_face(
     model: AgeModel, pixels: Tensor, key_points: Tensor, prediction: Prediction
 ) -> Figure:
-    """Draw the face with its key points, and the distribution over ages.
+    """Draw the face with its key points, what covering each part of it changes, and the
+    distribution over ages.
 
     A network can register another function: `@explain_face.register`.
 
@@ -24,13 +32,35 @@ def explain_face(
         key_points: (1, 5, 2) in [−1, 1].
         prediction: distributions (K, A) and ages (K,) of all classifiers.
     """
-    figure = Figure((9, 3.6), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(1, 1.7))
-    show(left, visible(pixels, model)[0], "network input")
+    figure = Figure((12, 4), layout="constrained")
+    left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1.2, 1.5))
+    face = visible(pixels, model)[0]
+    show(left, face, "the face as the network sees it")
     mark(left, key_points[0], pixels.shape[-1], SOURCE)
+    show(middle, face.mean(0, keepdim=True).expand(3, -1, -1), "what raises or lowers the estimate")
+    draw_occlusion(middle, occlusion_map(model, pixels, key_points), pixels.shape[-1])
     draw_distributions(right, model, prediction, {"age": 0})
+    right.set_title("how likely the network finds each age", fontsize=10)
+    right.set_ylabel("probability")
     right.set_ylim(bottom=0)
+    figure.supxlabel(CAPTION, fontsize=9)
     return figure
+
+
+def draw_occlusion(axes: Axes, change: Tensor, size: int) -> None:
+    """Draw an `occlusion_map` over a picture of `size` pixels, with a bar of colours in years."""
+    limit = max(float(change.abs().max()), 0.1)
+    image = axes.imshow(
+        change.numpy(),
+        extent=(0, size, size, 0),
+        cmap="RdBu_r",
+        vmin=-limit,
+        vmax=limit,
+        alpha=0.6,
+        interpolation="bilinear",
+    )
+    bar = axes.figure.colorbar(image, ax=axes, shrink=0.85)
+    bar.set_label("years added (+) or taken off (−)", fontsize=9)
 
 
 @singledispatch
