@@ -15,7 +15,7 @@ def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     from wrinkle.curation.cluster import join
 
     monkeypatch.setattr("wrinkle.errors._installed", lambda package: False)
-    with pytest.raises(WrinkleError, match=r"ray is missing: pip install 'wrinkle\[ray\]'"):
+    with pytest.raises(WrinkleError, match=r"ray is missing: pip install '.\[ray\]'"):
         join(Workspace(tmp_path), "auto")
 
 

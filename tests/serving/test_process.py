@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from tests.conftest import EXAMPLES
+from wrinkle.cores import WAITING
 
 PORTRAIT = EXAMPLES / "joe_biden_2010.jpg"
 USES = """
@@ -25,7 +26,8 @@ def load_and_use(path):
 
 def output(code: str) -> list[str]:
     """Lines that a program prints; it is stopped, children included, if it hangs."""
-    environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+    chosen = ("OMP_NUM_THREADS", *WAITING)  # which commands run in this process may have set
+    environment = {k: v for k, v in os.environ.items() if k not in chosen}
     process = subprocess.Popen(
         [sys.executable, "-c", USES + code, PORTRAIT],
         stdout=subprocess.PIPE,

@@ -58,5 +58,5 @@ def test_tiny_photographs_have_no_face(detector, shape):
 
 def test_missing_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "dlib", None)
-    with pytest.raises(WrinkleError, match=r"pip install 'wrinkle\[dlib\]'"):
+    with pytest.raises(WrinkleError, match=r"pip install '.\[dlib\]'"):
         Dlib68()

@@ -77,5 +77,5 @@ def test_unknown_networks_are_one_line(name: str, line: str) -> None:
 
 def test_without_timm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(errors, "missing_packages", lambda extra: ["timm"])
-    with pytest.raises(WrinkleError, match=r"timm is missing.*wrinkle\[timm\]"):
+    with pytest.raises(WrinkleError, match=r"timm is missing.*pip install .*timm"):
         create_model("timm:small")

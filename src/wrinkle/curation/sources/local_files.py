@@ -10,7 +10,7 @@ from wrinkle.curation.web.fetch_result import Answer, FetchError, FetchResult, S
 from wrinkle.curation.web.fetcher import Fetcher, Limits
 from wrinkle.curation.web.inspect_image import try_fetch
 from wrinkle.errors import WrinkleError
-from wrinkle.faces.files import list_images
+from wrinkle.faces.files import SUFFIXES
 from wrinkle.tables import read_table, read_text
 
 ABOUT = ("licence", "page", "title", "creator", "person")
@@ -59,8 +59,20 @@ class Folder(LocalSource):
         """See `Source`."""
         if not os.path.isdir(query):
             raise WrinkleError(f"{query} is not a folder: give one with pictures")
-        for path in list_images([query]):
+        paths = sorted(_picture_names(query))
+        if not paths:
+            raise WrinkleError(f"no picture found in {query!r} (looked for {' '.join(SUFFIXES)})")
+        for path in paths:
             yield SearchResult(Path(os.path.abspath(path)).as_uri(), query, "folder")
+
+
+def _picture_names(folder: str) -> Iterator[Path]:
+    """Every file named like a picture, links and pipes too: `read_file` gives each a status."""
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES:
+                yield Path(parent, name)
 
 
 def read_file(result: SearchResult, limits: Limits) -> FetchResult:
