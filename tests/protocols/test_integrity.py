@@ -91,7 +91,7 @@ LEAKS = [
 
 
 def test_shared_people_are_an_error_unless_allowed() -> None:
-    with pytest.raises(WrinkleError, match=r"fold 1 .*1 people.*p \(a, b\)"):
+    with pytest.raises(WrinkleError, match=r"fold 1 .*1 person .*p \(a, b\)"):
         check_people(get_protocol("by-person:5"), LEAKS)
     with pytest.raises(WrinkleError, match="fold 1 of utkface tests"):
         check_people(get_protocol("utkface"), LEAKS)
@@ -102,7 +102,7 @@ def test_shared_people_are_an_error_unless_allowed() -> None:
 def test_findings_are_a_line_and_a_list() -> None:
     line = summary(get_protocol("random:5"), LEAKS, 5)
     assert line.startswith("People: shared (some both train and test). ")
-    assert line.endswith("3 people, 1 near-identical pictures (over 5 folds).")
+    assert line.endswith("3 people, 1 near-identical picture (over 5 folds).")
     assert summary(get_protocol("utkface"), [], 1).endswith("nothing found.")
     rows = list(csv.reader(leaks_csv(LEAKS).decode().splitlines()))
     assert rows[0] == ["fold", "kind", "test", "train", "detail"]
