@@ -93,7 +93,7 @@ LEAKS = [
 def test_shared_people_are_an_error_unless_allowed() -> None:
     with pytest.raises(WrinkleError, match=r"fold 1 .*1 person .*p \(a, b\)"):
         check_people(get_protocol("by-person:5"), LEAKS)
-    with pytest.raises(WrinkleError, match="fold 1 of utkface tests"):
+    with pytest.raises(WrinkleError, match="fold 1 of utkface has 1 person"):
         check_people(get_protocol("utkface"), LEAKS)
     check_people(get_protocol("by-person:5"), LEAKS[3:])
     check_people(get_protocol("random:5"), LEAKS)
