@@ -80,7 +80,7 @@ def test_each_part_of_a_fold_has_its_own_scores(
         seen |= part
     assert seen.keys() == KNOWN_AGES.keys()
     other = "--protocol", "random:5", "--fold", "5", "--split", "test"
-    assert wrinkle("evaluate", small_model, example_store, *other).out.startswith("1 faces: MAE")
+    assert wrinkle("evaluate", small_model, example_store, *other).out.startswith("1 face: MAE")
 
 
 @pytest.mark.parametrize(
@@ -89,6 +89,7 @@ def test_each_part_of_a_fold_has_its_own_scores(
         (["--split", "test", "--fold", "9"], "no fold '9'; choices: 1, 2, 3, 4"),
         (["--split", "test", "--protocol", "luck"], "unknown protocol 'luck'"),
         (["--split", "test", "--protocol", "utkface"], "0 of the store's 5 names are"),
+        (["--fold", "1"], "add --split test"),
         (["--device", "gpu"], "device 'gpu' is not available"),
         (["--predictions", "x.txt"], ".csv or .parquet"),
     ],
@@ -114,7 +115,7 @@ def test_files_that_are_not_stores_are_one_line(
         done = wrinkle("evaluate", small_model, path)
         assert done.code == 2
         (line,) = done.err
-        assert re.search("x.arrow .*prepare it again", line)
+        assert re.search("x.arrow .*wrinkle prepare", line)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -170,7 +171,7 @@ def test_predictions_of_other_systems_are_compared_with_a_model(
     assert first.startswith(str(small_model))
     assert second.split()[:2] == ["theirs", "1.00"]
     part = wrinkle("evaluate", theirs, example_store, "--split", "test", "--protocol", "random:5:0")
-    assert part.out.startswith("1 faces") or part.err == [
+    assert part.out.startswith("1 face: ") or part.err == [
         f"wrinkle: {theirs} holds no picture of the test part"
     ]
 
@@ -197,7 +198,7 @@ def test_predictions_are_written_in_full_into_a_new_folder(
 ) -> None:
     path = tmp_path / "new" / "full.parquet"
     shown = wrinkle("evaluate", dhaa_model, example_store, "--predictions", path)
-    assert (shown.code, shown.err) == (0, [])
+    assert (shown.code, shown.err) == (0, [f"wrote {path}: 5 predictions"])
     full = read_predictions(path)
     assert full.distribution is not None
     assert full.distribution.shape == (5, 101)

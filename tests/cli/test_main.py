@@ -143,6 +143,7 @@ def test_a_command_may_have_subcommands(wrinkle: Command, monkeypatch: pytest.Mo
         ([""], r"unknown command ''; choices: .*"),
         (["--jsn"], r"unrecognized arguments: --jsn; see `wrinkle --help`"),
         (["--", "predict"], r"unknown command '--'; choices: .*"),
+        (["train"], r"the following arguments are required: recipe; see .*"),
         (["predict"], r".*required: pictures; see `wrinkle predict --help`"),
         (["predict", "x", "--jsn"], r"unrecognized arguments: --jsn; see `wrinkle predict .*"),
         (["predict", "x", "--json", "--csv"], r".*not allowed with.*"),

@@ -57,14 +57,58 @@ def test_json_has_every_field(predict: Command, blank: Path) -> None:
     assert first["path"] == str(PORTRAIT)
     assert first["error"] is None
     (face,) = first["faces"]
-    assert set(face) == {"age", "low", "high", "score", "box", "key_points", "distribution"}
+    assert list(face) == ["age", "low", "high", "score", "box", "key_points"]
+    assert (first["width"], first["height"]) == (512, 600)
     assert face["low"] < face["high"]
     assert np.shape(face["box"]) == (4,)
     assert np.shape(face["key_points"]) == (5, 2)
+    size = {"width": None, "height": None}
+    assert missing == {"path": "none.jpg", **size, "faces": [], "error": "none.jpg: no such file"}
+    size = {"width": 320, "height": 240}
+    assert empty == {"path": str(blank), **size, "faces": [], "error": None}
+
+
+def test_json_has_distributions_on_request(predict: Command) -> None:
+    (face,) = json.loads(predict("--json", "--distribution", PORTRAIT).out)["faces"]
     assert sum(face["distribution"]) == pytest.approx(1, abs=1e-3)
-    assert np.dot(face["distribution"], range(101)) == pytest.approx(face["age"], abs=0.05)
-    assert missing == {"path": "none.jpg", "faces": [], "error": "none.jpg: no such file"}
-    assert empty == {"path": str(blank), "faces": [], "error": None}
+    assert np.dot(face["distribution"], face["ages"]) == pytest.approx(face["age"], abs=0.05)
+    done = predict("--csv", "--distribution", PORTRAIT)
+    assert done == (2, "", ["wrinkle: --distribution is for --json: give both"])
+
+
+def test_the_last_line_says_what_was_done(
+    predict: Command, blank: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    assert predict(PORTRAIT).err == []
+    assert predict(PORTRAIT, PORTRAIT).err == ["2 pictures, 2 faces"]
+    assert len(predict("none.jpg").err) == 1
+    done = predict(PORTRAIT, blank, "none.jpg", "empty", "--annotate", "out", "--json")
+    assert done.err[-1] == (
+        "3 pictures, 1 face, 1 picture without a face, 1 picture could not be used, "
+        "1 argument without a picture, 1 annotated picture in out"
+    )
+    assert len(done.out.splitlines()) == 3
+    assert predict(PORTRAIT, "--annotate", "out").err == [
+        "1 picture, 1 face, 1 annotated picture in out"
+    ]
+
+
+def test_names_that_begin_with_a_dash_follow_two_dashes(
+    predict: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(PORTRAIT, "-dash.jpg")
+    shutil.copy(PORTRAIT, "--csv")
+    for arguments in (["--", "-dash.jpg"], ["--", "--csv"], ["./-dash.jpg"]):
+        done = predict(*arguments)
+        assert (done.code, done.err) == (0, [])
+        assert done.out.startswith(f"{Path(arguments[-1])}: ")
+    mixed = predict(PORTRAIT, "--", "-dash.jpg", PORTRAIT, "--csv")
+    assert [line.split(":")[0] for line in mixed.out.splitlines()] == [
+        *(str(PORTRAIT), "-dash.jpg", str(PORTRAIT), "--csv"),
+    ]
 
 
 def test_csv_has_a_row_per_face_and_one_for_a_picture_without_faces(
@@ -163,10 +207,12 @@ def test_files_folders_globs_and_lists_are_accepted(
     def named(*arguments: str, error: str | None = None) -> list[str]:
         done = predict(*arguments)
         assert done.code == 0
-        assert done.err == ([] if error is None else [error])
+        *notes, last = done.err or [""]
+        assert notes == ([] if error is None else [error])
+        assert last.endswith(("pictures, 2 faces", "picture, 1 face", ""))
         return [line.split(":")[0] for line in done.out.splitlines()]
 
-    passed_over = "wrinkle: passed over 1 file (1 .txt)"
+    passed_over = "note: passed over 1 file (1 .txt)"
     assert named("holiday", error=passed_over) == ["holiday/a.JPG", "holiday/deep/b.jpg"]
     assert named("holiday/*.JPG") == ["holiday/a.JPG"]
     assert named("holiday/**/b*") == ["holiday/deep/b.jpg"]
@@ -234,7 +280,7 @@ def test_names_that_are_not_utf8_or_have_a_line_break_are_one_line(
     process.stdin.buffer.write(odd + b"\n" + odd + b".none\n")
     out, err = process.communicate(timeout=600)
     assert process.returncode == 1
-    no_face, missing = err.splitlines()
+    no_face, missing, _ = err.splitlines()
     assert r"two\nlines.png" in no_face
     assert r"caf\udce9.jpg.none" in missing
     assert r"caf\udce9.jpg" in out
@@ -264,15 +310,15 @@ def test_each_bad_picture_is_one_line(
     assert done.code == 1
     assert len(set(done.out.splitlines())) == 1
     assert len(done.out.splitlines()) == 3
-    assert len(done.err) == len(bad) + 1
+    assert len(done.err) == len(bad) + 2
     for line, (name, path) in zip(done.err, hostile.items(), strict=False):
         assert line.startswith(f"wrinkle: {path}: ")
         assert reasons[name] in line
-    assert done.err[-1] == f"wrinkle: {blank}: no face found"
+    assert done.err[-2] == f"note: {blank}: no face found"
 
 
 def test_a_picture_without_a_face_is_not_an_error(predict: Command, blank: Path) -> None:
-    assert predict(blank) == (0, "", [f"wrinkle: {blank}: no face found"])
+    assert predict(blank) == (0, "", [f"note: {blank}: no face found"])
 
 
 def test_a_folder_without_pictures_does_not_affect_other_arguments(
@@ -282,8 +328,10 @@ def test_a_folder_without_pictures_does_not_affect_other_arguments(
     done = predict(tmp_path / "empty", PORTRAIT, tmp_path / "*.tif")
     assert done.code == 1
     assert len(done.out.splitlines()) == 1
-    assert len(done.err) == 2
-    assert all(line.startswith("wrinkle: no picture found in ") for line in done.err)
+    *errors, last = done.err
+    assert len(errors) == 2
+    assert all(line.startswith("wrinkle: no picture found in ") for line in errors)
+    assert last == "1 picture, 1 face, 2 arguments without a picture"
     assert predict(tmp_path / "empty").code == 1
 
 
@@ -403,7 +451,14 @@ def test_an_adpf_model_file_predicts(wrinkle: Command, tmp_path: Path, name: str
 
 
 def test_a_dhaa_model_file_predicts(wrinkle: Command, dhaa_model: Path) -> None:
-    done = wrinkle("predict", EXAMPLES / "joe_biden_2010.jpg", "--model", dhaa_model, "--json")
+    done = wrinkle(
+        "predict",
+        EXAMPLES / "joe_biden_2010.jpg",
+        "--model",
+        dhaa_model,
+        "--json",
+        "--distribution",
+    )
     assert done.code == 0
     assert done.err == []
     (face,) = json.loads(done.out)["faces"]

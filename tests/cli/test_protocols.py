@@ -168,6 +168,7 @@ def test_leaks_between_training_and_test_are_written(
     done = wrinkle("protocols", "show", "random:5", example_store, "--leaks", leaks)
     assert done.code == 0
     assert done.out.splitlines()[-1].endswith("Both in training and test: nothing found.")
+    assert done.err == [f"wrote {leaks}: 0 rows"]
     assert leaks.read_text() == "fold,kind,test,train,detail\n"
     nowhere = leaks / "leaks.csv"
     done = wrinkle("protocols", "show", "random:5", example_store, "--leaks", nowhere)

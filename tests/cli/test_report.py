@@ -9,7 +9,9 @@ def test_a_run_and_a_file_are_reported(wrinkle: Command, runs: Path, tmp_path: P
     theirs = tmp_path / "theirs.csv"
     theirs.write_text("name,predicted\n0003.jpg,30\n0001.jpg,40\n")
     done = wrinkle("report", runs / "a", theirs, "--out", tmp_path / "out", "--no-pictures")
-    assert (done.code, done.err) == (0, [])
+    assert done.code == 0
+    (line,) = done.err
+    assert line.startswith(f"wrote {tmp_path / 'out' / 'report.html'}: 2 systems")
     assert done.out == f"{tmp_path / 'out' / 'report.html'}\n"
     assert "drawn/a" in (tmp_path / "out" / "report.html").read_text()
 
@@ -19,7 +21,8 @@ def test_bad_runs_are_left_out(wrinkle: Command, runs: Path, tmp_path: Path) -> 
     shutil.copytree(runs / "b", going)
     (going / "1" / "result.json").unlink()
     done = wrinkle("report", going, runs / "b", "--out", tmp_path / "out", "--no-pictures")
-    assert (done.code, len(done.err)) == (1, 1)
+    assert (done.code, len(done.err)) == (1, 2)
+    assert done.err[1].startswith("wrote ")
     assert done.err[0].startswith(f"wrinkle: left out: {going}: no fold is finished yet")
     assert (tmp_path / "out" / "report.html").exists()
     done = wrinkle("report", going, "--out", tmp_path / "none")

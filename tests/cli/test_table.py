@@ -42,7 +42,7 @@ def test_another_runs_folder_and_an_output_file(
     options = "--runs", "elsewhere", "--format", "csv"
     shown = wrinkle("table", "drawn.yaml", *options)
     done = wrinkle("table", "drawn.yaml", *options, "--output", "table.csv")
-    assert (done.code, done.out) == (0, "")
+    assert done == (0, "", ["wrote table.csv"])
     assert Path("table.csv").read_text(encoding="utf-8") == shown.out
     (row,) = csv.DictReader(io.StringIO(shown.out))
     assert (row["method"], row["mae"], row["run"]) == ("drawn", "4.4000", "elsewhere/drawn")

@@ -36,7 +36,7 @@ def test_a_trained_model_is_evaluated_from_the_command_line(
     assert card["provenance"]["seed"] == 3
     done = wrinkle("evaluate", model, example_store, "--split", "test")
     assert done.code == 0
-    assert done.out.startswith("1 faces: MAE ")
+    assert done.out.startswith("1 face: MAE ")
 
 
 @pytest.mark.parametrize(

@@ -425,3 +425,25 @@ def test_fgnet_is_prepared_completely(data_root: Path, tmp_path: Path) -> None:
     between = np.linalg.norm(placed[:, 1] - placed[:, 0], axis=1)
     eyes = np.linalg.norm(store.key_points[:, :2] - placed[:, :2], axis=2).mean(1)
     assert np.median(eyes / between) < 0.06
+
+
+def test_the_main_process_sees_how_many_photographs_are_done(tmp_path: Path) -> None:
+    rows, _ = read_dataset("folder", folder_of(tmp_path / "in", 1))
+    counts: dict[int, int] = {}
+    seen: list[int] = []
+
+    class Counts(dict[int, int]):
+        def __setitem__(self, start: int, number: int) -> None:
+            seen.append(number)
+            counts[start] = number
+
+    pack.share_counts(Counts())
+    try:
+        parts = tmp_path / "parts"
+        parts.mkdir()
+        pack.make_part(pack.Job(parts, 64, "mtcnn", None), 0, rows)
+    finally:
+        pack.share_counts({})
+    assert seen == sorted(seen)
+    assert len(set(seen)) > 1
+    assert counts == {0: len(rows)}

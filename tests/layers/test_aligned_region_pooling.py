@@ -226,8 +226,8 @@ def test_bf16_and_autocast_keep_the_geometry_exact() -> None:
     [
         ((1, 1, 4, 4), (1, 4, 2), r"key points are \(B, 5, 2\) here, not \(1, 4, 2\)"),
         ((1, 1, 4, 4), (5, 2), r"key points are \(B, 5, 2\) here, not \(5, 2\)"),
-        ((2, 1, 4, 4), (1, 5, 2), r"features are \(B, C, H, W\) for 1 faces, not \(2, 1, 4, 4\)"),
-        ((1, 4, 4), (1, 5, 2), r"features are \(B, C, H, W\) for 1 faces, not \(1, 4, 4\)"),
+        ((2, 1, 4, 4), (1, 5, 2), r"features are \(B, C, H, W\) for 1 face, not \(2, 1, 4, 4\)"),
+        ((1, 4, 4), (1, 5, 2), r"features are \(B, C, H, W\) for 1 face, not \(1, 4, 4\)"),
     ],
 )
 def test_wrong_shapes_are_one_line(

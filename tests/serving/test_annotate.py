@@ -8,7 +8,7 @@ from tests.conftest import EXAMPLES
 from wrinkle import AgeEstimator, Face, WrinkleError
 from wrinkle.serving import annotate as module
 from wrinkle.serving.annotate import BOX, annotate, save_annotated
-from wrinkle.serving.estimator import Prediction
+from wrinkle.serving.prediction import Prediction
 
 GREY = (128, 128, 128)
 

@@ -186,7 +186,9 @@ def test_shared_people_where_nobody_expects_them(
 ) -> None:
     protocol = replace(get_protocol("random:4"), shares_people=None)
     monkeypatch.setattr("wrinkle.training.folds.get_protocol", lambda spec: protocol)
-    with pytest.raises(WrinkleError, match=r"tests \d+ people who train as well, such as p"):
+    with pytest.raises(
+        WrinkleError, match=r"has \d+ (person|people) in both training and test, such as p"
+    ):
         train(load_recipe(drawn_recipe), "1", tmp_path)
     assert not (tmp_path / "drawn").exists()
 

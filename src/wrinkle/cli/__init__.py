@@ -18,12 +18,16 @@ import textwrap
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
 from wrinkle import __version__
 from wrinkle.cores import configure_openmp
 from wrinkle.errors import WrinkleError
+
+MARK = "\0"
+"""Precedes a name that begins with a dash while argparse parses it; no name can contain it."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -36,6 +40,8 @@ class Parser(argparse.ArgumentParser):
     def parse(self, given: Sequence[str]) -> argparse.Namespace:
         """Parse a command line; options may be between files unless there are subcommands.
 
+        What follows `--` is never an option.
+
         Args:
             given: arguments after the command's name.
 
@@ -44,17 +50,11 @@ class Parser(argparse.ArgumentParser):
         """
         if self._subparsers is not None:  # not supported by `parse_intermixed_args`
             return self.parse_args(given)
-        if "--" not in given:
-            return self.parse_intermixed_args(given)
-        # Which takes a file "-a.jpg" for an option even after "--": hide its dash meanwhile.
-        end = list(given).index("--")
-        hidden = [f"\0{each}" for each in given[end + 1 :]]
-        parsed = self.parse_intermixed_args([*given[:end], *hidden])
-        for name, value in vars(parsed).items():
-            if isinstance(value, list):
-                value = [v.removeprefix("\0") if isinstance(v, str) else v for v in value]
-            setattr(parsed, name, value.removeprefix("\0") if isinstance(value, str) else value)
-        return parsed
+        # `parse_intermixed_args` forgets `--`, so names such as -a.jpg are marked instead.
+        end = given.index("--") if "--" in given else len(given)
+        names = [f"{MARK}{name}" if name.startswith("-") else name for name in given[end + 1 :]]
+        found = self.parse_intermixed_args([*given[:end], *names])
+        return argparse.Namespace(**{key: _unmarked(value) for key, value in vars(found).items()})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -77,17 +77,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except WrinkleError as error:
-        print(f"wrinkle: {_one_line(error)}", file=sys.stderr)
+        _complain(_one_line(error))
         return 2
     except KeyboardInterrupt as stop:
-        print(f"wrinkle: {str(stop) or 'stopped'}", file=sys.stderr)
+        _complain(str(stop) or "stopped")
         return 128 + getattr(stop, "signal", signal.SIGINT)
     except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
         _flush_or_drop()
         return 0
     except OSError as error:  # such as a full disk: `> ages.csv`
         _flush_or_drop()
-        print(f"wrinkle: {error}", file=sys.stderr)
+        _complain(str(error))
         return 2
 
 
@@ -104,6 +104,20 @@ def _open_standard_streams() -> None:
                 os.close(null)
             stream = os.fdopen(number, "w" if number else "r", encoding="utf-8")
             setattr(sys, name, stream)
+
+
+def _unmarked(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_unmarked(each) for each in value]
+    if isinstance(value, str | Path) and str(value).startswith(MARK):
+        return type(value)(str(value).removeprefix(MARK))
+    return value
+
+
+def _complain(text: str) -> None:
+    from wrinkle.console import complain  # tqdm takes 20 ms to import
+
+    complain(text)
 
 
 def _run(given: Sequence[str]) -> int:

@@ -68,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
     require("curate")
     from daft.exceptions import DaftCoreException
 
+    from wrinkle.console import complain
     from wrinkle.curation.config import load_config
 
     config = load_config(args.config)
@@ -85,13 +86,16 @@ def run(args: argparse.Namespace) -> int:
             " the command again"
         ) from None
     for line in problems:
-        print(f"wrinkle: {line}", file=sys.stderr)
+        complain(line)
     return 1 if problems else 0
 
 
 def _act(args: argparse.Namespace, config: "Config") -> list[str]:
     """Run the action, print the status, and return the problems."""
+    from wrinkle.console import say
+    from wrinkle.curation import export
     from wrinkle.curation.people.refine import summary
+    from wrinkle.curation.stages.card import PAGE
     from wrinkle.curation.stages.context import StageContext
     from wrinkle.curation.status import table
     from wrinkle.curation.workspace import Workspace
@@ -104,6 +108,9 @@ def _act(args: argparse.Namespace, config: "Config") -> list[str]:
     print(table(context.workspace, refined))
     if refined and args.action in ("run", "pull"):
         print(summary(context.workspace))
+    exported = context.workspace.root / export.FOLDER
+    if args.action in ("run", "card") and not context.problems and exported.exists():
+        say(f"the dataset is in {exported}; {exported / PAGE} describes it")
     return context.problems
 
 

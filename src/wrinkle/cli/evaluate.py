@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from wrinkle.console import count, say
     from wrinkle.datasets.store import Store
     from wrinkle.evaluation import evaluate, write_predictions
     from wrinkle.evaluation.assurance import challenge_table
@@ -39,6 +40,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.predictions is not None and len(args.systems) > 1:
         raise WrinkleError("--predictions writes the predictions of one system: name only one")
+    if args.split == "all" and (args.protocol or args.fold):
+        raise WrinkleError("--protocol and --fold choose faces with --split: add --split test")
     store = Store(args.store)
     options = ("split", "protocol", "fold", "device", "batch", "workers")
     found = [
@@ -70,4 +73,7 @@ def run(args: argparse.Namespace) -> int:
             print("\n" + challenge_table(predictions, CHALLENGES))
     if len(found) > 1:
         print("\n" + comparison_table(in_common([each.predictions for each in found])))
+    if args.predictions is not None:
+        written = len(found[0].predictions.predicted)
+        say(f"wrote {args.predictions}: {count(written, 'prediction')}")
     return 0

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("picture", type=Path, help="a photograph, or a packed dataset (.arrow)")
     add("--model", default="default", help="a packaged model's name or a model file")
     add("--out", type=Path, metavar="FILE", help=".png, .svg or .pdf (default: PICTURE-MODEL.png)")
-    add("--faces", type=int, metavar="N", help="faces of a packed dataset (default: 8)")
+    add("--faces", type=int, metavar="N", help="faces of a packed dataset (default: 8 or all)")
     add("--device", help="cpu, cuda, cuda:1 …; the GPU if there is one by default")
     add("--detector", default="mtcnn", help="mtcnn, dlib or yunet:FILE.onnx (default: mtcnn)")
 
@@ -38,7 +38,9 @@ def run(args: argparse.Namespace) -> int:
         raise WrinkleError(f"--faces is for a packed dataset; {args.picture} is a picture")
     estimator = AgeEstimator.load(args.model, args.device, args.detector)
     if packed:
-        figure = gallery(estimator, Store(args.picture), 8 if args.faces is None else args.faces)
+        store = Store(args.picture)
+        count = min(8, len(store)) if args.faces is None else args.faces
+        figure = gallery(estimator, store, count)
     else:
         figure = explain(estimator, args.picture)
     try:

@@ -1,28 +1,30 @@
 """Estimate the age of every face in photographs.
 
-Prints a line per face: file, age in years, the 90 % interval, and the position of the face. For a
-picture that cannot be read it prints a line on standard error, and continues.
+Prints a line per face: file, age in years, the 90 % interval, and the width, height, left and top
+of its box in pixels of the upright picture. For a picture that cannot be read it prints a line on
+standard error, and continues.
 """
 
 import argparse
 import codecs
 import csv
-import json
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from wrinkle.cli.options import at_least
 from wrinkle.errors import WrinkleError
 
 if TYPE_CHECKING:
     from wrinkle.faces.files import Found
-    from wrinkle.serving.estimator import Face, Prediction
+    from wrinkle.serving.prediction import Face, Prediction
 
 COLUMNS = ["path", "face", "age", "low", "high", "x1", "y1", "x2", "y2", "score", "error"]
+"""Of --csv: years, then the box in pixels of the upright picture, from its upper left corner."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--model", default="default", help="a packaged model's name or a model file")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="a JSON object per picture and line")
-    form.add_argument("--csv", action="store_true", help="CSV, a row per face")
+    form.add_argument(
+        "--csv",
+        action="store_true",
+        help="CSV, a row per face",
+    )
+    add("--distribution", action="store_true", help="with --json: the probability of each age")
     add(
         "--at-least",
         type=at_least(0),
@@ -45,14 +52,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from tqdm import tqdm
-
+    from wrinkle.console import complain, note, progress
     from wrinkle.faces.pictures import printable
     from wrinkle.serving.annotate import save_annotated
     from wrinkle.serving.estimator import AgeEstimator
 
+    if args.distribution and not args.json:
+        raise WrinkleError("--distribution is for --json: give both")
     found = _find(args.pictures)
-    pictures, bad = found.files, len(found.faults)
+    pictures = found.files
     if not pictures:
         _say_what_was_passed_over(found)
         return 1
@@ -60,30 +68,57 @@ def run(args: argparse.Namespace) -> int:
         _make_folder(args.annotate)
     estimator = AgeEstimator.load(args.model, args.device, args.detector)
     write = _writer(args)
-    progress = tqdm(pictures, unit="picture", disable=not _shows_progress(len(pictures)))
-    for prediction in estimator.stream(progress, args.batch):
+    done = Counter[str](nothing=len(found.faults))
+    # In a terminal the printed results show the progress.
+    shown = len(pictures) > 1 and not sys.stdout.isatty()
+    bar = progress(pictures, "predict", "picture", shown=shown)
+    for prediction in estimator.stream(bar, args.batch):
+        done["pictures"] += 1
+        done["faces"] += len(prediction.faces)
         if prediction.error is not None:
-            bad += 1
-            progress.write(f"wrinkle: {prediction.error}", file=sys.stderr)
+            done["bad"] += 1
+            complain(prediction.error)
         elif not prediction.faces:
-            name = printable(str(prediction.source))
-            progress.write(f"wrinkle: {name}: no face found", file=sys.stderr)
+            done["empty"] += 1
+            note(f"{printable(str(prediction.source))}: no face found")
         write(prediction)
         sys.stdout.flush()
         if args.annotate is not None and prediction.faces:
             save_annotated(prediction, args.annotate)
+            done["annotated"] += 1
     _say_what_was_passed_over(found)
-    return 1 if bad or found.unreadable else 0
+    _summarise(done, args.annotate)
+    return 1 if done["bad"] or done["nothing"] or found.unreadable else 0
 
 
 def _say_what_was_passed_over(found: "Found") -> None:
+    from wrinkle.console import note
+
     summary = found.summary()
     if summary is not None:
-        print(f"wrinkle: {summary}", file=sys.stderr)
+        note(summary)
+
+
+def _summarise(done: Counter[str], annotated: Path | None) -> None:
+    """Write what was done as the last line on standard error."""
+    from wrinkle.console import count, say
+
+    parts = [count(done["pictures"], "picture"), count(done["faces"], "face")]
+    if done["empty"]:
+        parts.append(f"{count(done['empty'], 'picture')} without a face")
+    if done["bad"]:
+        parts.append(f"{count(done['bad'], 'picture')} could not be used")
+    if done["nothing"]:
+        parts.append(f"{count(done['nothing'], 'argument')} without a picture")
+    if done["annotated"]:
+        parts.append(f"{count(done['annotated'], 'annotated picture')} in {annotated}")
+    if done["pictures"] + done["nothing"] > 1 or done["annotated"]:
+        say(", ".join(parts))
 
 
 def _find(names: list[str]) -> "Found":
-    """The pictures named; a line on standard error for each name that stands for none."""
+    """The named pictures; an error is printed for each name without one."""
+    from wrinkle.console import complain
     from wrinkle.faces.files import find_images
 
     listed = [name for name in names if name != "-"]
@@ -93,7 +128,7 @@ def _find(names: list[str]) -> "Found":
         raise WrinkleError("standard input names no picture: give one path per line")
     found = find_images(listed)
     for fault in found.faults:
-        print(f"wrinkle: {fault}", file=sys.stderr)
+        complain(fault)
     return found
 
 
@@ -108,21 +143,18 @@ def _standard_input() -> list[str]:
 
 
 def _make_folder(folder: Path) -> None:
+    if folder.is_file():
+        raise WrinkleError(f"cannot write to {folder}: it is a file, give a folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WrinkleError(f"cannot write to {folder}: {error.strerror}") from error
 
 
-def _shows_progress(pictures: int) -> bool:
-    # In a terminal the printed results show the progress.
-    return pictures > 1 and sys.stderr.isatty() and not sys.stdout.isatty()
-
-
 def _writer(args: argparse.Namespace) -> Callable[["Prediction"], None]:
     age = args.at_least
     if args.json:
-        return lambda p: print(json.dumps(as_dict(p, age)))
+        return lambda p: print(p.to_json(age, args.distribution))
     if args.csv:
         columns = COLUMNS if age is None else [*COLUMNS[:5], f"at_least_{age}", *COLUMNS[5:]]
         table = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
@@ -154,34 +186,7 @@ def _rows(prediction: "Prediction", at_least: int | None) -> Iterator[dict[str, 
     if not prediction.faces:
         yield {"path": path, "error": prediction.error or "no face found"}
     for number, face in enumerate(prediction.faces, 1):
-        flat = _flat(face, at_least)
+        flat = face.to_dict(at_least)
         box = dict(zip(("x1", "y1", "x2", "y2"), flat.pop("box"), strict=True))
-        flat.pop("key_points")
+        del flat["key_points"]
         yield {"path": path, "face": number, **flat, **box}
-
-
-def as_dict(prediction: "Prediction", at_least: int | None = None) -> dict[str, Any]:
-    """Return what `--json` prints for a picture.
-
-    Args:
-        prediction: for the picture.
-        at_least: age whose probability is added; None: none.
-    """
-    faces = [
-        {**_flat(face, at_least), "distribution": [round(float(p), 5) for p in face.distribution]}
-        for face in prediction.faces
-    ]
-    return {"path": str(prediction.source), "faces": faces, "error": prediction.error}
-
-
-def _flat(face: "Face", at_least: int | None) -> dict[str, Any]:
-    chance = {} if at_least is None else {f"at_least_{at_least}": round(face.at_least(at_least), 4)}
-    return {
-        "age": round(face.age, 2),
-        "low": round(face.interval[0], 1),
-        "high": round(face.interval[1], 1),
-        **chance,
-        "score": round(face.score, 4),
-        "box": [round(float(v), 1) for v in face.box],
-        "key_points": [[round(float(v), 1) for v in point] for point in face.key_points],
-    }

@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from wrinkle.console import say
     from wrinkle.datasets.prepare import prepare
 
     try:
@@ -42,4 +43,5 @@ def run(args: argparse.Namespace) -> int:
     print(done.table())
     if args.dropped is not None:
         done.write_dropped(args.dropped)
+        say(f"wrote {args.dropped}: every dropped picture and its reason")
     return 0

@@ -112,9 +112,11 @@ def _print_store(protocol: "Protocol", store: "Store", folds: "list[Fold]") -> N
 
 
 def _write_leaks(protocol: "Protocol", store: "Store", folds: "list[Fold]", path: Path) -> None:
+    from wrinkle.console import count, say
     from wrinkle.files import replace_file
     from wrinkle.protocols.integrity import find_leaks, leaks_csv, summary
 
     leaks = find_leaks(store, folds)
     replace_file(path, leaks_csv(leaks))
     print(summary(protocol, leaks, len(folds)))
+    say(f"wrote {path}: {count(len(leaks), 'row')}")

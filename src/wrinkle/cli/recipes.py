@@ -15,7 +15,9 @@ from wrinkle.errors import WrinkleError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("name", nargs="?", help="print this recipe: a listed name, or a file")
-    add("choices", nargs="*", metavar="KIND=NAME", help="size=…, dataset=… or variant=…")
+    add(
+        "choices", nargs="*", default=[], metavar="KIND=NAME", help="size=…, dataset=… or variant=…"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     require("report")
+    from wrinkle.console import complain, count, progress, say
     from wrinkle.datasets.store import Store
     from wrinkle.report.page import write_report
     from wrinkle.report.sources import System, read_system, renamed
@@ -33,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     store = Store(args.store) if args.store else None
     systems: list[System] = []
     failed: list[WrinkleError] = []
-    for path in args.systems:
+    for path in progress(args.systems, "read", "system"):
         stores = [s.run.store for s in systems if s.run and s.run.store is not None]
         faces = store if store is not None else next(iter(stores), None)
         try:
@@ -43,7 +44,9 @@ def run(args: argparse.Namespace) -> int:
     if not systems:
         raise failed[0]
     for reason in failed:
-        print(f"wrinkle: left out: {reason}", file=sys.stderr)
+        complain(f"left out: {reason}")
     command = shlex.join(["wrinkle", *sys.argv[1:]])
-    print(write_report(renamed(systems), args.out, command, not args.no_pictures))
+    page = write_report(renamed(systems), args.out, command, not args.no_pictures)
+    print(page)
+    say(f"wrote {page}: {count(len(systems), 'system')}; the figures are in {args.out / 'figures'}")
     return 1 if failed else 0

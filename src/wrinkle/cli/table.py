@@ -8,7 +8,6 @@ The run of a recipe is read from its folder in `runs`. The table states how many
 """
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +21,13 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("recipes", nargs="*", metavar="recipe", help="a YAML file, a listed name, a run's folder")
+    add(
+        "recipes",
+        nargs="*",
+        default=[],
+        metavar="recipe",
+        help="a YAML file, a listed name, a run's folder",
+    )
     add("--published", action="store_true", help="published figures only, of the protocols named")
     add("--format", choices=["markdown", "latex", "csv"], default="markdown")
     add("--runs", type=Path, default=Path("runs"), help="folder of the runs (default: runs)")
@@ -30,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from wrinkle.console import say
     from wrinkle.report import table_formats
     from wrinkle.report.published import published_by_protocol
     from wrinkle.report.table import published_table, tables
@@ -46,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
         print(text, end="")
     else:
         replace_file(args.output, text.encode())
+        say(f"wrote {args.output}")
     return 1 if bad else 0
 
 
@@ -55,12 +62,13 @@ def _runs(names: list[str], root: Path) -> "tuple[list[Run], list[WrinkleError]]
     Raises:
         WrinkleError: there is no run at all.
     """
+    from wrinkle.console import complain, progress
     from wrinkle.runs.reader import read_run
 
     if not names:
         raise WrinkleError("name recipes or folders of runs, or give --published")
     found, bad = {}, []
-    for name in names:
+    for name in progress(names, "read", "run"):
         try:
             folder = _folder(name, root)
             found[folder.resolve()] = read_run(folder)
@@ -69,7 +77,7 @@ def _runs(names: list[str], root: Path) -> "tuple[list[Run], list[WrinkleError]]
     if not found and len(bad) == 1:
         raise bad[0]
     for each in bad:
-        print(f"wrinkle: {each}", file=sys.stderr)
+        complain(each)
     if not found:
         raise WrinkleError(f"none of the {len(names)} recipes has a finished fold in {root}")
     return list(found.values()), bad
@@ -83,6 +91,6 @@ def _folder(name: str, root: Path) -> Path:
     folder = Path(name) if Path(name).is_dir() else root / load_recipe(recipe_file(name)).name
     if not (folder / RECIPE_FILE).is_file():
         if Path(name).is_dir():
-            raise WrinkleError(f"{folder} holds no run")
+            raise WrinkleError(f"{folder} holds no run: give a folder that `wrinkle train` made")
         raise WrinkleError(f"no run in {folder}: train it with `wrinkle train {name}`")
     return folder

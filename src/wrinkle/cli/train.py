@@ -13,7 +13,13 @@ from wrinkle.errors import require
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("recipe", help="a YAML file, or a name that `wrinkle recipes` lists")
-    add("overrides", nargs="*", metavar="NAME=VALUE", help="e.g. size=small training.epochs=2")
+    add(
+        "overrides",
+        nargs="*",
+        default=[],
+        metavar="NAME=VALUE",
+        help="e.g. size=small training.epochs=2",
+    )
     add("--folds", help="folds to train, counted from 1: 3, 1-10 or 1,4-6 (default: all)")
 
 

@@ -23,13 +23,13 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("DO_NOT_TRACK", "1")  # before Daft, which otherwise reports its import
-os.environ.setdefault("DAFT_PROGRESS_BAR", "0")  # tqdm shows progress here
+os.environ.setdefault("DAFT_PROGRESS_BAR", "0")  # `progress` shows it here
 import daft
 import pyarrow as pa
 from daft.exceptions import DaftCoreException
 from filelock import FileLock, Timeout
-from tqdm import tqdm
 
+from wrinkle.console import progress
 from wrinkle.errors import WrinkleError
 from wrinkle.files import replace_file, replacing
 
@@ -162,7 +162,7 @@ class Workspace:
         keys = todo[key].to_pylist()
         rows = [row for row, name in enumerate(keys) if name not in done]
         at_once *= self.machines
-        with tqdm(total=len(keys), initial=len(keys) - len(rows), desc=stage, disable=None) as bar:
+        with progress(what=stage, total=len(keys), initial=len(keys) - len(rows)) as bar:
             for start in range(0, len(rows), at_once):
                 part = todo.take(rows[start : start + at_once])
                 frame = daft.from_arrow(part)
@@ -195,9 +195,7 @@ class Workspace:
             done.update(row[key] for row in journal.rows)
             left = todo.filter(pa.array([name not in done for name in keys], pa.bool_()))
             try:
-                with tqdm(
-                    total=len(keys), initial=len(keys) - len(left), desc=stage, disable=None
-                ) as bar:
+                with progress(what=stage, total=len(keys), initial=len(keys) - len(left)) as bar:
                     for row in work(left) if len(left) else ():
                         journal.add(row)
                         bar.update()

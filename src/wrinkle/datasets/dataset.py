@@ -87,5 +87,7 @@ def read_dataset(name: str, root: str | os.PathLike[str]) -> tuple[list[Row], li
     dataset = DATASETS.create(name)
     path = Path(root)
     if not path.exists():
-        raise WrinkleError(f"{path} does not exist: give the folder that holds {name}")
+        own = "a folder of pictures, or its CSV file"
+        what = own if name == "folder" else f"the folder that holds {name}"
+        raise WrinkleError(f"{path} does not exist: give {what}")
     return dataset.read(path)

@@ -28,6 +28,8 @@ BATCH = 16
 BATCH_BYTES = 150_000_000
 """A batch ends with the photograph whose decoded pixels exceed this sum."""
 JPEG_QUALITY = 93
+_counts: Any = {}
+"""See `share_counts`."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,16 @@ class Photograph:
     digest: str
 
 
+def share_counts(counts: Any) -> None:
+    """Let `make_part` count its photographs where the main process sees them.
+
+    Args:
+        counts: first row of a part → number of its photographs that are done.
+    """
+    global _counts
+    _counts = counts
+
+
 def part_path(parts: Path, start: int) -> Path:
     """The file of the part that begins with row `start`."""
     return parts / f"{start:08d}.arrow"
@@ -72,6 +84,8 @@ def make_part(job: Job, start: int, rows: Sequence[Row]) -> None:
                 packed.append(pack(job, photograph, choose(job, photograph, faces)))
             except ImageError as error:
                 dropped.append(Dropped(photograph.row.name, "no face", str(error)))
+            _counts[start] = len(packed) + len(dropped)
+    _counts[start] = len(rows)
     table = pa.Table.from_pylist(packed, SCHEMA)
     write_table(part_path(job.parts, start), table, dropped)
 

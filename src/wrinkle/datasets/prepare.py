@@ -14,7 +14,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,12 +23,13 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pyarrow as pa
-from tqdm import tqdm
 
+from wrinkle.console import progress
 from wrinkle.cores import usable_cores
 from wrinkle.datasets.dataset import DATASETS, read_dataset
-from wrinkle.datasets.pack import Job, make_part, part_path, read_part
+from wrinkle.datasets.pack import Job, make_part, part_path, read_part, share_counts
 from wrinkle.datasets.rows import Dropped, Row
 from wrinkle.datasets.same_files import find_duplicates
 from wrinkle.datasets.store import FORMAT, SCHEMA, write_table
@@ -178,18 +179,21 @@ def _make_parts(job: Job, rows: Sequence[Row], workers: int, plugins: Sequence[s
     if not todo:
         return
     context = get_context("spawn")  # the detector's threads do not survive a fork
+    counts = context.RawArray("q", len(rows))  # photographs done, at each part's first row
     workers = min(workers, len(todo))
     done = len(rows) - sum(len(rows[s : s + PART]) for s in todo)
     with (
-        ProcessPoolExecutor(workers, context, _start_worker, (plugins,)) as pool,
-        tqdm(total=len(rows), initial=done, unit="face", desc="prepare") as progress,
+        ProcessPoolExecutor(workers, context, _start_worker, (plugins, counts)) as pool,
+        progress(what="prepare", unit="picture", total=len(rows), initial=done) as bar,
     ):
         try:
             with _ctrl_c_blocked():
-                futures = {pool.submit(make_part, job, s, rows[s : s + PART]): s for s in todo}
-            for future in as_completed(futures):
-                future.result()
-                progress.update(len(rows[futures[future] : futures[future] + PART]))
+                running = {pool.submit(make_part, job, s, rows[s : s + PART]) for s in todo}
+            while running:
+                finished, running = wait(running, 0.2, FIRST_COMPLETED)
+                for future in finished:
+                    future.result()
+                bar.update(done + int(np.frombuffer(counts, np.int64).sum()) - bar.n)
         except BrokenProcessPool as error:
             raise WrinkleError(
                 "a worker process died, perhaps for lack of memory; finished parts are kept: "
@@ -213,9 +217,10 @@ def _ctrl_c_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _start_worker(plugins: Sequence[str | Path]) -> None:
+def _start_worker(plugins: Sequence[str | Path], counts: Any) -> None:
     import torch
 
+    share_counts(counts)
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()

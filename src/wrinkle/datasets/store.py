@@ -116,7 +116,7 @@ class Store:
             raise WrinkleError(f"no store at {path}: make one with `wrinkle prepare`") from None
         except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
             raise WrinkleError(
-                f"{path} is not a complete wrinkle store: prepare it again"
+                f"{path} is not a complete wrinkle store: make it with `wrinkle prepare`"
             ) from error
         self._images = table["image"]
         self.columns = table.select(LABELS)

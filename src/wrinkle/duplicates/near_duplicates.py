@@ -14,8 +14,8 @@ from itertools import combinations
 import cv2
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
+from wrinkle.console import progress
 from wrinkle.datasets.store import Store
 
 NEAR = 6
@@ -98,7 +98,7 @@ def store_hashes(store: Store) -> np.ndarray:
     hashes = [np.zeros(0, np.uint64)]
     with (
         ThreadPoolExecutor(cv2.getNumberOfCPUs()) as pool,
-        tqdm(total=len(store), desc="hashes", leave=False, unit="face", disable=None) as bar,
+        progress(what="hashes", unit="face", total=len(store)) as bar,
     ):
         for batch in pool.map(hash_batch, range(0, len(store), _BATCH)):
             hashes.append(batch)

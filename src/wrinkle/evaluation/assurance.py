@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wrinkle.console import count
 from wrinkle.errors import WrinkleError
 from wrinkle.evaluation.predictions import Predictions
 from wrinkle.evaluation.proportions import shares
@@ -82,8 +83,9 @@ def challenge_table(
         int(((low <= years) & (years <= high)).sum()) for low, high in (too_young, old_enough)
     ]
     lines = [
-        f"estimated at T or older: {counts[0]:,} faces of {too_young[0]} to {too_young[1]} years "
-        f"(false positives), {counts[1]:,} of {old_enough[0]} to {old_enough[1]} (true positives)",
+        f"estimated at T or older: {count(counts[0], 'face')} of {too_young[0]} to {too_young[1]} "
+        f"years (false positives), {counts[1]:,} of {old_enough[0]} to {old_enough[1]} "
+        "(true positives)",
         "",
         f"{'Challenge T':<14}{'FPR %':>8}{'95 %':>14}{'TPR %':>9}{'95 %':>14}",
     ]

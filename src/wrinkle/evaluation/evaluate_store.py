@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from wrinkle.console import progress
 from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
 from wrinkle.evaluation.prediction_files import SUFFIXES, read_predictions
@@ -125,16 +126,18 @@ def predict(
         device, batch, workers: as for `evaluate`.
     """
     where = choose_device(device)
-    distributions, every = predict_store(
-        model.to(where),
-        InputSpec.from_header(header["input"]),
-        store,
-        rows,
-        where,
-        batch,
-        workers=workers,
-        every_classifier=True,
-    )
+    with progress(what=name, unit="face", total=len(rows)) as bar:
+        distributions, every = predict_store(
+            model.to(where),
+            InputSpec.from_header(header["input"]),
+            store,
+            rows,
+            where,
+            batch,
+            workers=workers,
+            every_classifier=True,
+            between=lambda: bar.update(min(batch, len(rows) - bar.n)),
+        )
     ages = model.ages.cpu().numpy().astype(np.float64)
     own = distributions[:, 0]
     calibration = Calibration.from_header(header)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wrinkle.console import count
 from wrinkle.evaluation.metrics import age_decades, bias, epsilon_error, mean_absolute_error
 from wrinkle.evaluation.predictions import INTERVAL, Predictions
 from wrinkle.evaluation.proportions import shares
@@ -155,9 +156,9 @@ def score_table(predictions: Predictions, rows: Sequence[Score] | None = None) -
 
 
 def _headline(predictions: Predictions, row: Score) -> str:
-    people = "" if row.people is None else f" of {row.people:,} people"
+    people = "" if row.people is None else f" of {count(row.people, 'person', 'people')}"
     text = (
-        f"{row.faces:,} faces{people}: MAE {row.mae.value:.2f} years "
+        f"{count(row.faces, 'face')}{people}: MAE {row.mae.value:.2f} years "
         f"(95 %: {ends(row.mae)}), "
         f"CS({CUMULATIVE}) {100 * row.cs5.value:.1f} % ({percent(row.cs5)}), "
         f"bias {row.bias.value:+.2f} years ({ends(row.bias, '{:+.2f} to {:+.2f}')})"
@@ -189,7 +190,8 @@ def comparison_table(systems: Sequence[Predictions]) -> str:
         systems: as from `in_common`.
     """
     faces = len(systems[0].predicted)
-    lines = [f"{faces:,} faces that all systems have; differences to {systems[0].system}", ""]
+    shared = f"{count(faces, 'face')} that all systems have"
+    lines = [f"{shared}; differences to {systems[0].system}", ""]
     width = max(len(each.system) for each in systems) + 2
     lines.append(
         f"{'':<{width}}{'MAE':>8}{'95 %':>16}{'bias':>8}{'CS(5) %':>9}"

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from wrinkle.console import count
 from wrinkle.errors import WrinkleError
 
 KNOTS = 1001
@@ -150,7 +151,8 @@ def calibrate(
         WrinkleError: fewer than `LEAST_FACES` faces, or shapes differ.
     """
     if len(actual) < LEAST_FACES:
-        raise WrinkleError(f"{len(actual)} faces are too few to calibrate: give {LEAST_FACES}")
+        given = f"{count(len(actual), 'face')} {'is' if len(actual) == 1 else 'are'}"
+        raise WrinkleError(f"{given} too few to calibrate: give {LEAST_FACES} or more")
     mean, deviation = moments(distributions, ages)
     centre = mean if predicted is None else _predicted(predicted, mean)
     residuals = np.sort((np.asarray(actual, np.float64) - centre) / deviation)

@@ -35,7 +35,7 @@ def predict_store(
     mirror_average: bool = True,
     workers: int = 0,
     every_classifier: bool = False,
-    between: Callable[[], None] = lambda: None,
+    between: Callable[[], object] = lambda: None,
     extras: dict[str, np.ndarray] | None = None,
 ) -> StorePrediction:
     """Predict for rows of a store.

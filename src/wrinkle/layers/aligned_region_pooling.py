@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from wrinkle.console import count
 from wrinkle.errors import WrinkleError
 
 Fit = Literal["affine", "similarity"]
@@ -178,7 +179,7 @@ def check_features(features: Tensor, faces: int) -> None:
     """
     if features.ndim != 4 or len(features) != faces:
         raise WrinkleError(
-            f"features are (B, C, H, W) for {faces} faces, not {tuple(features.shape)}"
+            f"features are (B, C, H, W) for {count(faces, 'face')}, not {tuple(features.shape)}"
         )
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wrinkle.console import count
 from wrinkle.errors import WrinkleError
 from wrinkle.protocols.fold import Fold
 from wrinkle.protocols.protocol import Protocol
@@ -22,7 +23,12 @@ from wrinkle.protocols.protocol import Protocol
 if TYPE_CHECKING:
     from wrinkle.datasets.store import Store
 
-KINDS = {"person": "people", "file": "identical files", "near": "near-identical pictures"}
+KINDS = {
+    "person": ("person", "people"),
+    "file": ("identical file", "identical files"),
+    "near": ("near-identical picture", "near-identical pictures"),
+}
+"""Kind of leak → its singular and plural."""
 
 
 @dataclass(frozen=True)
@@ -114,9 +120,9 @@ def check_people(protocol: Protocol, leaks: Sequence[Leak]) -> None:
     if protocol.shares_people or not shared:
         return
     leak = shared[0]
-    count = sum(each.fold == leak.fold for each in shared)
+    people = count(sum(each.fold == leak.fold for each in shared), "person", "people")
     raise WrinkleError(
-        f"fold {leak.fold} of {protocol.name} tests {count:,} people who train as well, such as "
+        f"fold {leak.fold} of {protocol.name} has {people} in both training and test, such as "
         f"{leak.detail} ({leak.test}, {leak.train}): use a protocol that keeps people apart, "
         "such as by-person:5"
     )
@@ -125,7 +131,7 @@ def check_people(protocol: Protocol, leaks: Sequence[Leak]) -> None:
 def summary(protocol: Protocol, leaks: Sequence[Leak], folds: int) -> str:
     """One line for a table: which people and files are in training and test."""
     counts = Counter(leak.kind for leak in leaks)
-    here = [f"{counts[kind]:,} {name}" for kind, name in KINDS.items() if counts[kind]]
+    here = [count(counts[kind], *nouns) for kind, nouns in KINDS.items() if counts[kind]]
     found = ", ".join(here) or "nothing found"
     over = f" (over {folds} folds)" if folds > 1 and here else ""
     return f"People: {protocol.people}. Both in training and test: {found}{over}."

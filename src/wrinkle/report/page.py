@@ -9,9 +9,9 @@ import matplotlib
 import numpy as np
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
-from tqdm import tqdm
 
 from wrinkle import __version__
+from wrinkle.console import progress
 from wrinkle.datasets import DATASETS
 from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
@@ -55,7 +55,7 @@ def write_report(
     for name in names:
         if names.count(name) > 1:
             raise WrinkleError(f"two systems are called {name}: give one of them another name")
-    scores = [score(system.predictions) for system in systems]
+    scores = [score(system.predictions) for system in progress(systems, "scores", "system")]
     shared = list(of_all(systems, scores))
     own = {system.name: list(of_run(system, pictures)) for system in systems if system.run}
     clear(folder)
@@ -101,7 +101,7 @@ def clear(folder: Path) -> None:
 def draw(figures: Iterable[ReportFigure], folder: Path) -> dict[str, dict[str, Any]]:
     """Draw and write every figure; name → title, caption and the picture as a data URL."""
     drawn = {}
-    for each in tqdm(list(figures), "figures", unit="figure", disable=None):
+    for each in progress(list(figures), "figures", "figure"):
         with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
             figure = each.make()
             if figure is None:

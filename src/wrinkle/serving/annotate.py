@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from wrinkle.errors import WrinkleError
-from wrinkle.serving.estimator import Face, Prediction
+from wrinkle.serving.prediction import Face, Prediction
 
 BOX = (255, 196, 0)
 INK = (20, 20, 20)

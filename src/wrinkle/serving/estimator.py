@@ -4,7 +4,6 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Self, cast
 
@@ -21,11 +20,12 @@ from wrinkle.faces.input import InputSpec
 from wrinkle.faces.pictures import Picture, each_picture, in_memory
 from wrinkle.inference.conformal import Calibration
 from wrinkle.inference.device import choose_device
-from wrinkle.inference.intervals import central_interval, probability_at_least
+from wrinkle.inference.intervals import central_interval
 from wrinkle.inference.prepared import prepare_for_inference
 from wrinkle.models.base import AgeModel
 from wrinkle.models.file import load_model
 from wrinkle.models.packaged import model_file
+from wrinkle.serving.prediction import Face, Prediction
 from wrinkle.serving.process import ForkGate, building, own_settings, prepare_process
 
 MEMORY_PIXELS = 48_000_000
@@ -33,54 +33,6 @@ MEMORY_PIXELS = 48_000_000
 ahead. A single photograph may exceed it."""
 
 _GATE = ForkGate()
-
-
-@dataclass(slots=True)
-class Face:
-    """A face and its estimated age. Coordinates are pixels of the photograph, as in `Detection`."""
-
-    box: np.ndarray
-    """(4,) float32: x1, y1, x2, y2."""
-    score: float
-    """The detector's confidence in [0, 1]."""
-    key_points: np.ndarray
-    """(5, 2) float32: image-left eye, image-right eye, nose tip, left and right mouth corner."""
-    age: float
-    """Years, as the model's head decodes them: with most heads the mean of the distribution."""
-    interval: tuple[float, float]
-    """Years: the 90 % interval, calibrated if the model is (`calibration`), else the central
-    interval of the distribution."""
-    distribution: np.ndarray = field(repr=False)
-    """(A,) float32, sums to 1: the predicted probability of each of `ages`."""
-    ages: np.ndarray = field(repr=False)
-    """(A,) float32, years, ascending; with all packaged models 0, 1, …, 100."""
-    calibration: Calibration | None = field(default=None, repr=False)
-    """The model's calibration on faces that it was not trained on; None: not calibrated."""
-
-    def at_least(self, age: float) -> float:
-        """Return P(the person is `age` or older), in [0, 1]; calibrated if the model is.
-
-        Args:
-            age: years.
-        """
-        if self.calibration is None:
-            return probability_at_least(self.distribution, self.ages, age)
-        own = np.array([self.age])
-        return float(self.calibration.at_least(self.distribution[None], self.ages, age, own)[0])
-
-
-@dataclass(slots=True)
-class Prediction:
-    """The result for one picture."""
-
-    source: Picture
-    """The picture as it was given."""
-    faces: list[Face]
-    """Its faces, most prominent first."""
-    error: str | None = None
-    """Why the picture could not be read."""
-    image: np.ndarray | None = field(default=None, repr=False)
-    """(H, W, 3) uint8 RGB, upright; None if it could not be read."""
 
 
 class AgeEstimator:

@@ -1,14 +1,13 @@
 """Row extras: tensors that a network computes once for each row, stored in the fold's folder."""
 
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
+from wrinkle.console import progress
 from wrinkle.datasets.loader import Draw, Faces, create_loader, read_batches
 from wrinkle.datasets.store import Store
 from wrinkle.faces.input import InputSpec
@@ -46,8 +45,7 @@ def plain_views(
     starts = range(0, len(rows), batch)
     draws = [[Draw(0, int(row), 0) for row in rows[start : start + batch]] for start in starts]
     loader = create_loader(Faces(store, spec), draws, workers, device)
-    interval = 0.5 if sys.stderr.isatty() else 30
-    with tqdm(total=len(rows), desc=what, unit="img", mininterval=interval) as bar:
+    with progress(what=what, unit="img", total=len(rows)) as bar:
         for item in read_batches(loader, device):
             yield spec.pixels(item.crop, item.matrix)
             bar.update(len(item.crop))

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
+from wrinkle.console import say
 from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
 from wrinkle.files import replace_file
@@ -93,7 +94,14 @@ def train(
         accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         print((root / "results.md").read_text(encoding="utf-8"), end="")
+        _say_where(root, chosen)
     return [read_result(root / fold.name) for fold in chosen]
+
+
+def _say_where(root: Path, folds: list[Fold]) -> None:
+    name = folds[0].name if len(folds) == 1 else "FOLD"
+    models = "the model is" if len(folds) == 1 else f"the models of {len(folds)} folds are"
+    say(f"{models} {root / name / MODEL_FILE}, the scores are in {root / 'results.md'}")
 
 
 def _train_first_stage(

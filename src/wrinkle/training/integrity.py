@@ -1,13 +1,13 @@
 """Checks before a run: that no test data was or will be trained on, that labels fit the ages."""
 
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from wrinkle.console import note
 from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
 from wrinkle.files import read_tensors, replace_file
@@ -47,7 +47,7 @@ def check_integrity(
     line = summary(protocol, leaks, len(folds))
     replace_file(root / LEAKS_FILE, leaks_csv(leaks), writer)
     if leaks:
-        print(f"wrinkle: {line} They are listed in {root / LEAKS_FILE}", file=sys.stderr)
+        note(f"{line} They are listed in {root / LEAKS_FILE}")
     return line
 
 
@@ -99,5 +99,5 @@ def check_labels(root: Path, recipe: Recipe, store: Store, folds: Sequence[Fold]
         f" {counts['validation']:,} in validation, {counts['test']:,} in test, up to {oldest:g}."
         f" They are used as they are, but the model answers at most {last:g}."
     )
-    print(f"wrinkle: {line} With model.max_age={math.ceil(oldest)} it can.", file=sys.stderr)
+    note(f"{line} With model.max_age={math.ceil(oldest)} it can.")
     return line

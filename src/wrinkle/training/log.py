@@ -2,13 +2,12 @@
 
 import csv
 import io
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
-from tqdm import tqdm
 
+from wrinkle.console import progress
 from wrinkle.files import replace_file
 from wrinkle.runs.folder import HISTORY_FILE
 
@@ -43,13 +42,8 @@ class Log:
         self.writer: SummaryWriter | None = None
         if active:
             self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step)
-        self.bar = tqdm(
-            total=pictures * epochs,
-            initial=done,
-            unit="img",
-            disable=not active,
-            mininterval=0.5 if sys.stderr.isatty() else 30,
-            dynamic_ncols=True,
+        self.bar = progress(
+            unit="img", total=pictures * epochs, initial=done, shown=active, keep=True
         )
 
     def __enter__(self) -> "Log":

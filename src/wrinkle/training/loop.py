@@ -210,6 +210,8 @@ class Trainer:
                 raise KeyboardInterrupt
             if progress.step % training.checkpoint_every_steps == 0:
                 self._save_state()
+        if progress.step % SHOW_EVERY:
+            self._show()  # runs of a few steps have a loss for each epoch as well
         self._save_state()
         self.speed = (progress.seen - seen_before) / (time.perf_counter() - started)
 

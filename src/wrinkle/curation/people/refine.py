@@ -11,8 +11,8 @@ import daft
 import pyarrow as pa
 import pyarrow.compute as pc
 from daft import col
-from tqdm import tqdm
 
+from wrinkle.console import count, progress
 from wrinkle.curation.config import Refine
 from wrinkle.curation.people.label_studio import KEY, LabelStudio, field
 from wrinkle.curation.people.tasks import LABEL_CONFIG, Tasks, new_task
@@ -69,7 +69,7 @@ def push(workspace: Workspace, settings: Refine) -> int:
     todo = [(asked.round(face) + 1, face) for face in ages if _due(refined[face], asked, settings)]
     todo.sort(key=lambda job: job[0])  # stable: the most uncertain first
     pictures = _pictures(workspace, [face for _, face in todo])
-    with tqdm(total=len(todo), desc="push", disable=None) as bar:
+    with progress(what="push", unit="face", total=len(todo)) as bar:
         for start in range(0, len(todo), AT_ONCE):
             some = todo[start : start + AT_ONCE]
             server.add(project, [new_task(f, r, ages[f], next(pictures)) for r, f in some])
@@ -137,14 +137,15 @@ def summary(workspace: Workspace) -> str:
     alpha = agreement(careful)
     faces = pc.count_distinct(votes["face"]).as_py()
     lines = [
-        f"answers: {votes.num_rows} of {len(persons)} people to {faces} faces",
+        f"answers: {votes.num_rows} of {count(len(persons), 'person', 'people')}"
+        f" to {count(faces, 'face')}",
         "agreement: " + ("undefined" if alpha is None else f"Krippendorff's alpha {alpha:.3f}"),
     ]
     for p in persons:
         figures = [("bias", p["bias"], "+.1f"), ("spread", p["spread"], ".1f")]
         texts = [f"{name} {value:{form}}" for name, value, form in figures if value is not None]
         texts += [f"does not count: {p['careless']}"] if p["careless"] else []
-        lines.append(", ".join([f"person {p['person']}: {p['answers']} answers", *texts]))
+        lines.append(", ".join([f"person {p['person']}: {count(p['answers'], 'answer')}", *texts]))
     dropped = workspace.table(STAGE, "dropped")["dropped"].to_pylist()
     again, apart = dropped.count("asked again"), dropped.count("disagreement")
     return "\n".join([*lines, f"disagreements: {apart}, and {again} to be asked about again"])

@@ -10,8 +10,8 @@ from typing import Any
 import daft
 import pyarrow as pa
 from daft import col, lit
-from tqdm import tqdm
 
+from wrinkle.console import progress
 from wrinkle.curation.config import SourceSection
 from wrinkle.curation.sources import SearchResult, find, source_class
 from wrinkle.curation.sources.local_files import read_file
@@ -91,7 +91,7 @@ def search(workspace: Workspace, sources: Iterable[SourceSection], fetcher: Fetc
     todo = [(source, query) for source in sources for query in source.queries]
     todo = [each for each in todo if _name(*each) not in done]
     problems = []
-    for source, query in tqdm(todo, "search", leave=False, disable=None):
+    for source, query in progress(todo, "search", "query"):
         try:
             found = list(find(source.source, fetcher, query, source.limit, source.fields))
         except WrinkleError as error:

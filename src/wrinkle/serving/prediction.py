@@ -1,0 +1,160 @@
+"""The result for a picture, as dataclasses and as JSON."""
+
+import json
+import math
+import os
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+
+from wrinkle.faces.pictures import Picture
+from wrinkle.inference.conformal import Calibration
+from wrinkle.inference.intervals import probability_at_least
+
+
+@dataclass(slots=True, eq=False)
+class Face:
+    """A face and its estimated age.
+
+    Coordinates are pixels of the upright picture, that is after its EXIF orientation is applied:
+    x to the right, y down, from the upper left corner; pixel i covers [i, i + 1).
+    """
+
+    box: np.ndarray
+    """(4,) float32: x1, y1, x2, y2. May reach beyond the picture's border."""
+    score: float
+    """The detector's confidence in [0, 1]."""
+    key_points: np.ndarray
+    """(5, 2) float32: image-left eye, image-right eye, nose tip, left and right mouth corner."""
+    age: float
+    """Years, as the model's head decodes them: with most heads the mean of the distribution."""
+    interval: tuple[float, float]
+    """Years: the 90 % interval, calibrated if the model is (`calibration`), else the central
+    interval of the distribution."""
+    distribution: np.ndarray = field(repr=False)
+    """(A,) float32, sums to 1: the predicted probability of each of `ages`."""
+    ages: np.ndarray = field(repr=False)
+    """(A,) float32, years, ascending; with all packaged models 0, 1, …, 100."""
+    calibration: Calibration | None = field(default=None, repr=False)
+    """The model's calibration on faces that it was not trained on; None: not calibrated."""
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all fields are equal, arrays in every element."""
+        return _equal(self, other) if isinstance(other, Face) else NotImplemented
+
+    def at_least(self, age: float) -> float:
+        """Return P(the person is `age` or older), in [0, 1]; calibrated if the model is.
+
+        Args:
+            age: years.
+        """
+        if self.calibration is None:
+            return probability_at_least(self.distribution, self.ages, age)
+        own = np.array([self.age])
+        return float(self.calibration.at_least(self.distribution[None], self.ages, age, own)[0])
+
+    def to_dict(self, at_least: float | None = None, distribution: bool = False) -> dict[str, Any]:
+        """Return the face as numbers, strings and lists; docs/predict.md describes the keys.
+
+        Args:
+            at_least: years; adds the probability of this age or more as `at_least_AGE`.
+            distribution: whether to add `ages` and `distribution`.
+
+        Returns:
+            Rounded values; None for a number that is not finite.
+        """
+        low, high = self.interval
+        found: dict[str, Any] = {
+            "age": _rounded(self.age, 2),
+            "low": _rounded(low, 1),
+            "high": _rounded(high, 1),
+        }
+        if at_least is not None:
+            found[f"at_least_{at_least:g}"] = _rounded(self.at_least(at_least), 4)
+        found |= {
+            "score": _rounded(self.score, 4),
+            "box": _rounded(self.box, 1),
+            "key_points": _rounded(self.key_points, 1),
+        }
+        if distribution:
+            found["ages"] = [int(age) if age % 1 == 0 else float(age) for age in self.ages]
+            found["distribution"] = _rounded(self.distribution, 5)
+        return found
+
+    def to_json(self, at_least: float | None = None, distribution: bool = False) -> str:
+        """Return `to_dict` as one line of JSON."""
+        return json.dumps(self.to_dict(at_least, distribution), allow_nan=False)
+
+
+@dataclass(slots=True, eq=False)
+class Prediction:
+    """The result for one picture."""
+
+    source: Picture
+    """The picture as it was given."""
+    faces: list[Face]
+    """Its faces, most prominent first."""
+    error: str | None = None
+    """Why the picture could not be read."""
+    image: np.ndarray | None = field(default=None, repr=False)
+    """(H, W, 3) uint8 RGB, upright; None if it could not be read."""
+    width: int | None = None
+    """Of the upright picture, in pixels; None if it could not be read."""
+    height: int | None = None
+    """Of the upright picture, in pixels; None if it could not be read."""
+
+    def __post_init__(self) -> None:
+        """Take width and height from the picture."""
+        if self.image is not None:
+            self.height, self.width = self.image.shape[:2]
+
+    def __eq__(self, other: object) -> bool:
+        """Whether all fields are equal, arrays in every element."""
+        return _equal(self, other) if isinstance(other, Prediction) else NotImplemented
+
+    def to_dict(self, at_least: float | None = None, distribution: bool = False) -> dict[str, Any]:
+        """Return the prediction as `wrinkle predict --json` prints it; see docs/predict.md.
+
+        Args:
+            at_least: years; adds the probability of this age or more to each face.
+            distribution: whether to add each face's `ages` and `distribution`.
+
+        Returns:
+            `path` (None if the source is not a path), `width`, `height`, `faces` and `error`.
+        """
+        named = isinstance(self.source, str | os.PathLike)
+        return {
+            "path": os.fsdecode(self.source) if named else None,  # type: ignore[arg-type]
+            "width": self.width,
+            "height": self.height,
+            "faces": [face.to_dict(at_least, distribution) for face in self.faces],
+            "error": self.error,
+        }
+
+    def to_json(self, at_least: float | None = None, distribution: bool = False) -> str:
+        """Return `to_dict` as one line of JSON."""
+        return json.dumps(self.to_dict(at_least, distribution), allow_nan=False)
+
+
+def _rounded(value: Any, digits: int) -> Any:
+    """Numbers, or lists of numbers, rounded; None for NaN and infinity, which JSON lacks."""
+    if isinstance(value, np.ndarray | list | tuple):
+        return [_rounded(each, digits) for each in value]
+    number = float(value)
+    return round(number, digits) + 0.0 if math.isfinite(number) else None  # no "-0.0"
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Whether values are equal; dataclasses, lists and arrays are compared element by element."""
+    if one is other:
+        return True
+    if type(one) is not type(other):
+        return bool(np.isscalar(one) and np.isscalar(other) and one == other)
+    if isinstance(one, np.ndarray):
+        return np.array_equal(one, other)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(_equal, one, other))
+    if isinstance(one, Face | Prediction | Calibration):
+        return all(_equal(getattr(one, f.name), getattr(other, f.name)) for f in fields(one))
+    return bool(np.all(one == other))
