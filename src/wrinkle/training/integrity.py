@@ -82,8 +82,8 @@ def check_labels(root: Path, recipe: Recipe, store: Store, folds: Sequence[Fold]
 
     What was looked for once is not looked for again.
     """
-    if (root / RUN_FILE).exists() and "labels" in (note := read_note(root)):
-        return str(note["labels"])
+    if (root / RUN_FILE).exists() and "labels" in (known := read_note(root)):
+        return str(known["labels"])
     with torch.random.fork_rng():
         last = float(create_network(recipe).ages[-1])
     above = np.flatnonzero(store.ages > last)
