@@ -7,7 +7,13 @@ from typing import Literal
 import pytest
 
 from wrinkle.errors import WrinkleError
-from wrinkle.registry import Registry, load_plugins
+from wrinkle.registry import (
+    Registry,
+    find_plugins,
+    load_plugins,
+    plugin_content,
+    plugin_entries,
+)
 
 
 def shapes() -> Registry[dict[str, object]]:
@@ -148,3 +154,39 @@ def test_plugin_that_cannot_be_imported_is_one_line(
         load_plugins([file])
     assert "broken.py" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+HEAD = """
+from wrinkle.models.heads import HEADS
+from wrinkle.models.heads.softmax import Softmax
+
+
+@HEADS.named("versioned")
+class Versioned(Softmax):
+    number = {number}
+"""
+
+
+def test_of_two_versions_of_a_plugin_the_last_loaded_is_used(tmp_path: Path) -> None:
+    from wrinkle.models.heads import HEADS
+
+    (tmp_path / "old").mkdir()
+    new, old = tmp_path / "versions.py", tmp_path / "old" / "versions.py"
+    old.write_text(HEAD.format(number=1))
+    load_plugins([old])
+    entries = plugin_entries([old])
+    new.write_text(HEAD.format(number=2))
+    load_plugins([new])
+    assert HEADS.get("versioned").number == 2  # type: ignore[attr-defined]
+    assert find_plugins(entries, []) == {"versions.py": old.read_bytes()}
+    assert HEADS.get("versioned").number == 1  # type: ignore[attr-defined]
+
+
+def test_an_edit_after_the_import_does_not_count(tmp_path: Path) -> None:
+    file = tmp_path / "edited.py"
+    file.write_text("number = 1\n")
+    load_plugins([file])
+    entries = plugin_entries([file])
+    file.write_text("number = 2\n")
+    assert plugin_entries([file]) == entries
+    assert plugin_content(file) == b"number = 1\n"

@@ -8,7 +8,6 @@ single Python files that a recipe names.
 
 import hashlib
 import importlib
-import importlib.util
 import inspect
 import json
 import pkgutil
@@ -26,6 +25,10 @@ from wrinkle.settings import Part, explain
 
 T = TypeVar("T")
 Factory = TypeVar("Factory", bound=Callable[..., Any])
+
+
+PLUGIN = "wrinkle_plugin_"
+"""Start of the names of plug-ins' modules."""
 
 
 class Fields(Part):
@@ -72,7 +75,16 @@ class Registry(Generic[T]):
         """
         name = name or factory.__name__
         known = self._factories.get(name)
-        if known is not None and _place(known) != _place(factory):
+        module = factory.__module__
+        if module.startswith(PLUGIN):
+            noted = _REGISTERED.setdefault(module, [])
+            if (self, name, factory) not in noted:
+                noted.append((self, name, factory))
+        if (
+            known is not None
+            and _place(known) != _place(factory)
+            and not _is_version(known, factory)
+        ):
             raise WrinkleError(
                 f"two {self.kind}s are called {name!r}: {_place(known)} and {_place(factory)}"
             )
@@ -172,7 +184,10 @@ class Registry(Generic[T]):
 
 
 def load_plugins(files: Iterable[str | Path]) -> list[ModuleType]:
-    """Import Python files, each once, so that what they register can be used by name.
+    """Import Python files, so that what they register can be used by name.
+
+    A file with the same content is imported once. Of two versions of one file, which register the
+    same names, the one loaded last is used.
 
     Raises:
         WrinkleError: a file is missing or cannot be imported; one line.
@@ -180,67 +195,115 @@ def load_plugins(files: Iterable[str | Path]) -> list[ModuleType]:
     return [_load_plugin(Path(file)) for file in files]
 
 
-def plugin_digest(file: str | Path) -> str:
-    """SHA-256 of a plug-in's file.
+def plugin_content(file: str | Path) -> bytes:
+    """Content of a plug-in as it was imported, or as it is if it was not imported.
 
     Raises:
         WrinkleError: there is no such file.
     """
-    try:
-        return hashlib.sha256(Path(file).read_bytes()).hexdigest()
-    except OSError as error:
-        raise WrinkleError(f"plug-in {file}: {error.strerror}") from None
+    place = str(Path(file).resolve())
+    return _IMPORTED[place] if place in _IMPORTED else _read_plugin(Path(file))
 
 
 def plugin_entries(files: Iterable[str | Path]) -> list[dict[str, str]]:
     """Name and digest of each plug-in, as headers of model files keep them."""
-    return [{"file": Path(file).name, "sha256": plugin_digest(file)} for file in files]
+    return [
+        {"file": Path(file).name, "sha256": hashlib.sha256(plugin_content(file)).hexdigest()}
+        for file in files
+    ]
 
 
-def find_plugins(entries: Iterable[Mapping[str, str]], folders: Iterable[Path]) -> None:
+def find_plugins(entries: Iterable[Mapping[str, str]], folders: Iterable[Path]) -> dict[str, bytes]:
     """Load the plug-ins that a header lists, from a run's own copies.
 
     Args:
         entries: as `plugin_entries` gives them.
         folders: where the files may be; one with another content does not count.
 
+    Returns:
+        The content of each file by its name.
+
     Raises:
         WrinkleError: a plug-in is not loaded yet and in none of the folders.
     """
-    places = list(folders)
+    places, found = list(folders), {}
     for entry in entries:
-        if f"wrinkle_plugin_{Path(entry['file']).stem}_{entry['sha256'][:16]}" in sys.modules:
-            continue
-        files = [place / entry["file"] for place in places]
-        same = [f for f in files if f.is_file() and plugin_digest(f) == entry["sha256"]]
-        if not same:
-            raise WrinkleError(
-                f"made with the plug-in {entry['file']}, which is neither beside it nor in its "
-                "run's folder plugins/, or has changed: put the file there"
-            )
-        load_plugins(same[:1])
+        name = _module_name(entry["file"], entry["sha256"])
+        if name in _CONTENTS:
+            _activate(name)
+        else:
+            files = [place / entry["file"] for place in places]
+            same = [f for f in files if f.is_file() and _digest(f) == entry["sha256"]]
+            if not same:
+                raise WrinkleError(
+                    f"made with the plug-in {entry['file']}, which is neither beside it nor in its "
+                    "run's folder plugins/, or has changed: put the file there"
+                )
+            load_plugins(same[:1])
+        found[entry["file"]] = _CONTENTS[name]
+    return found
+
+
+_IMPORTED: dict[str, bytes] = {}
+"""Content of each imported plug-in by its path."""
+_CONTENTS: dict[str, bytes] = {}
+"""Content of each imported plug-in by the name of its module."""
+_REGISTERED: dict[str, list[tuple["Registry[Any]", str, Callable[..., Any]]]] = {}
+"""What each plug-in's module registered."""
 
 
 def _load_plugin(file: Path) -> ModuleType:
+    content = _read_plugin(file)
     # By content: the copy that a run keeps of a plug-in is the same plug-in.
-    name = f"wrinkle_plugin_{file.stem}_{plugin_digest(file)[:16]}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, file.resolve())
-    if spec is None or spec.loader is None:
-        raise WrinkleError(f"plug-in {file} is no Python file: its name must end in .py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
+    name = _module_name(file.name, hashlib.sha256(content).hexdigest())
+    if name in _CONTENTS:
+        _activate(name)
+    else:
+        if file.suffix != ".py":
+            raise WrinkleError(f"plug-in {file} is no Python file: its name must end in .py")
+        module = ModuleType(name)
+        module.__file__ = str(file.resolve())
+        sys.modules[name] = module
+        try:
+            exec(compile(content, str(file), "exec"), module.__dict__)
+        except (Exception, SystemExit) as error:
+            del sys.modules[name]
+            if isinstance(error, WrinkleError):
+                raise WrinkleError(f"plug-in {file}: {error}") from error
+            raise WrinkleError(
+                f"plug-in {file} cannot be imported: {type(error).__name__}: {error}"
+            ) from error
+        _CONTENTS[name] = content
+    _IMPORTED[str(file.resolve())] = content
+    return sys.modules[name]
+
+
+def _activate(name: str) -> None:
+    """Make the registrations of an imported plug-in those in use."""
+    for registry, entry, factory in _REGISTERED.get(name, []):
+        registry.register(factory, entry)
+
+
+def _module_name(file: str, digest: str) -> str:
+    return f"{PLUGIN}{Path(file).stem}_{digest[:16]}"
+
+
+def _is_version(known: Callable[..., Any], factory: Callable[..., Any]) -> bool:
+    """Whether two factories come from versions of one plug-in."""
+    modules = [each.__module__ for each in (known, factory)]
+    same = len({module.rpartition("_")[0] for module in modules}) == 1
+    return same and all(module.startswith(PLUGIN) for module in modules)
+
+
+def _read_plugin(file: Path) -> bytes:
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
-        if isinstance(error, WrinkleError):
-            raise WrinkleError(f"plug-in {file}: {error}") from error
-        raise WrinkleError(
-            f"plug-in {file} cannot be imported: {type(error).__name__}: {error}"
-        ) from error
-    return module
+        return file.read_bytes()
+    except OSError as error:
+        raise WrinkleError(f"plug-in {file}: {error.strerror}") from None
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(_read_plugin(file)).hexdigest()
 
 
 def _place(factory: Callable[..., Any]) -> str:

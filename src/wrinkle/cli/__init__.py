@@ -91,20 +91,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _unmarked(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_unmarked(each) for each in value]
-    if isinstance(value, str | Path) and str(value).startswith(MARK):
-        return type(value)(str(value).removeprefix(MARK))
-    return value
-
-
-def _complain(text: str) -> None:
-    from wrinkle.console import complain  # tqdm takes 20 ms to import
-
-    complain(text)
-
-
 def _open_standard_streams() -> None:
     """Connect those that the caller closed (`>&-`) to the null device.
 
@@ -118,6 +104,20 @@ def _open_standard_streams() -> None:
                 os.close(null)
             stream = os.fdopen(number, "w" if number else "r", encoding="utf-8")
             setattr(sys, name, stream)
+
+
+def _unmarked(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_unmarked(each) for each in value]
+    if isinstance(value, str | Path) and str(value).startswith(MARK):
+        return type(value)(str(value).removeprefix(MARK))
+    return value
+
+
+def _complain(text: str) -> None:
+    from wrinkle.console import complain  # tqdm takes 20 ms to import
+
+    complain(text)
 
 
 def _run(given: Sequence[str]) -> int:

@@ -91,6 +91,14 @@ def run(args: argparse.Namespace) -> int:
     return 1 if done["bad"] or done["nothing"] or found.unreadable else 0
 
 
+def _say_what_was_passed_over(found: "Found") -> None:
+    from wrinkle.console import complain, note
+
+    summary = found.summary()
+    if summary is not None:
+        (complain if found.unreadable else note)(summary)
+
+
 def _summarise(done: Counter[str], annotated: Path | None) -> None:
     """Write what was done as the last line on standard error."""
     from wrinkle.console import count, say
@@ -108,16 +116,8 @@ def _summarise(done: Counter[str], annotated: Path | None) -> None:
         say(", ".join(parts))
 
 
-def _say_what_was_passed_over(found: "Found") -> None:
-    from wrinkle.console import complain, note
-
-    summary = found.summary()
-    if summary is not None:
-        (complain if found.unreadable else note)(summary)
-
-
 def _find(names: list[str]) -> "Found":
-    """The pictures named; a line on standard error for each name that stands for none."""
+    """The named pictures; an error is printed for each name without one."""
     from wrinkle.console import complain
     from wrinkle.faces.files import find_images
 

@@ -28,6 +28,8 @@ from wrinkle.errors import WrinkleError
 from wrinkle.faces.align import MIRRORED, compose, invert, transform
 from wrinkle.faces.input import InputSpec
 
+GRACE = 5
+"""Seconds that a worker lives on after SIGTERM, in which the main process stops in order."""
 STILL = np.eye(2, 3)
 
 
@@ -240,9 +242,9 @@ def read_batches(loader: DataLoader[Item], device: torch.device) -> Iterator[Ite
 
 def _start_worker(worker: int) -> None:
     # Ctrl-C and SIGTERM may reach the whole process group; only the main process knows how to stop
-    # in order. Workers end when it does.
+    # in order. Workers end when it does, or some seconds after a SIGTERM.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE))
     # Workers are the parallelism; threads of theirs would take the network's cores.
     cv2.setNumThreads(0)
     torch.set_num_threads(1)

@@ -49,12 +49,13 @@ class Loss:
         """
         kind = model.head.trained_as
         for name, term in self.terms.items():
-            if term.fits and kind not in term.fits:
-                raise WrinkleError(
-                    f"loss {name} trains heads of the kind {' or '.join(term.fits)}, and this "
-                    f"model's head {type(model.head).__name__} is of the kind {kind}; choices: "
-                    f"{', '.join(terms_for(kind))}"
-                )
+            for head in model.classifiers.values() if term.fits else ():
+                if head.trained_as not in term.fits:
+                    raise WrinkleError(
+                        f"loss {name} trains heads of the kind {' or '.join(term.fits)}, and this "
+                        f"model's head {type(head).__name__} is of the kind {head.trained_as}; "
+                        f"choices: {', '.join(terms_for(head.trained_as))}"
+                    )
             missing = [extra for extra in term.needs if extra not in model.extra_names]
             if missing:
                 raise WrinkleError(
@@ -85,10 +86,10 @@ class Loss:
 
     def _term(self, term: Term, output: Output, target: Target, model: AgeModel) -> Tensor:
         extra = {name: at_least_float32(output.extra[name]) for name in term.needs}
-        raws = [output.raw, *(output.sub.values() if term.fits else ())]
+        raws = model.raw_outputs(output) if term.fits else {model.final_name: output.raw}
         values = [
-            term(Output(at_least_float32(raw), {}, extra), target, head)
-            for raw, head in zip(raws, model.classifiers.values(), strict=False)
+            term(Output(at_least_float32(raw), {}, extra), target, model.classifiers[name])
+            for name, raw in raws.items()
         ]
         return sum(values[1:], values[0])
 

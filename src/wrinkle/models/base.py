@@ -154,6 +154,19 @@ class AgeModel(nn.Module):
             raw: Tensor = self.head(features.to(next(self.head.parameters()).dtype))
         return raw
 
+    def raw_outputs(self, output: Output) -> dict[str, Tensor]:
+        """Raw output of each of the `classifiers`, by name and in their order.
+
+        Raises:
+            WrinkleError: `output.sub` has other names than `sub_heads`.
+        """
+        if output.sub.keys() != self.sub_heads.keys():
+            raise WrinkleError(
+                f"{type(self).__name__} has the heads {', '.join(self.sub_heads) or 'none'} beside "
+                f"the final one and gives outputs for {', '.join(output.sub) or 'none'}"
+            )
+        return {self.final_name: output.raw} | {n: output.sub[n] for n in self.sub_heads}
+
     @staticmethod
     def own_name(name: str) -> str:
         """Name in the published state dict of this network → name in this class's state dict."""
@@ -259,11 +272,10 @@ class AgeModel(nn.Module):
         return Prediction(*(torch.stack(each.chunk(2)).mean(0) for each in found))
 
     def _decode(self, output: Output) -> Prediction:
-        raws = [output.raw, *output.sub.values()]
-        heads = list(self.classifiers.values())
+        raws = self.raw_outputs(output)
         return Prediction(
-            torch.stack([h.distribution(raw) for h, raw in zip(heads, raws, strict=True)], 1),
-            torch.stack([h.age(raw) for h, raw in zip(heads, raws, strict=True)], 1),
+            torch.stack([h.distribution(raws[n]) for n, h in self.classifiers.items()], 1),
+            torch.stack([h.age(raws[n]) for n, h in self.classifiers.items()], 1),
         )
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from wrinkle.errors import WrinkleError
 from wrinkle.faces.input import InputSpec
-from wrinkle.files import read_tensors, write_tensors
+from wrinkle.files import read_tensors, replace_file, write_tensors
 from wrinkle.models.base import AgeModel
 from wrinkle.models.registry import create_model
 from wrinkle.registry import find_plugins
@@ -66,8 +66,7 @@ def load_model(
     tensors, header = read_model(path)
     try:
         InputSpec.from_header(header["input"])
-        folder = Path(path).resolve().parent
-        find_plugins(header.get("plugins", []), [folder, folder.parent / PLUGINS_FOLDER])
+        find_plugins(header.get("plugins", []), _plugin_folders(path))
         model = create_model(header["model"]["name"], **header["model"]["fields"])
     except WrinkleError as error:
         raise WrinkleError(f"{path}: {error}") from None
@@ -130,7 +129,7 @@ def _check_fit(path: str | Path, model: nn.Module, tensors: dict[str, Tensor]) -
 
 
 def amend(path: str | Path, out: str | Path, **fields: Any) -> None:
-    """Copy a model file with some fields of its header replaced.
+    """Copy a model file, and its plug-ins, with some fields of its header replaced.
 
     Args:
         path: the model file.
@@ -141,4 +140,14 @@ def amend(path: str | Path, out: str | Path, **fields: Any) -> None:
         WrinkleError: `path` cannot be read, or `out` cannot be written.
     """
     tensors, header = read_model(path)
+    if set(_plugin_folders(out)).isdisjoint(_plugin_folders(path)):
+        plugins = find_plugins(header.get("plugins", []), _plugin_folders(path))
+        for name, content in plugins.items():
+            replace_file(Path(out).resolve().parent / name, content)
     write_tensors(out, tensors, {**header, **fields})
+
+
+def _plugin_folders(path: str | Path) -> list[Path]:
+    """Where the plug-ins of a model file are: beside it, or in its run's folder."""
+    folder = Path(path).resolve().parent
+    return [folder, folder.parent / PLUGINS_FOLDER]

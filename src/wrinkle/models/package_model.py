@@ -42,6 +42,8 @@ def pack(
         WrinkleError: a file cannot be read or written, or `average` is of another network.
     """
     model, header = load_model(source)
+    if header.get("plugins"):
+        raise WrinkleError(f"{source} needs a plug-in, which is not a part of the package")
     card = {key: header[key] for key in ("model", "input", "ages", "provenance")}
     if average is None and "calibration" in header:
         card["calibration"] = header["calibration"]

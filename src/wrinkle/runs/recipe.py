@@ -217,12 +217,13 @@ def load_recipe(path: str | Path, overrides: list[str] | None = None) -> Recipe:
     content = read_recipe(path)
     chosen = choose(content, asked, path)
     fields = overlaid(content, chosen)
-    load_plugins(fields.get("plugins") or ())
     fields.setdefault("loss", [{"name": "dldl_v2"}])
+    _from_earlier(fields)
     fields["name"] = run_name(path, fields.get("name"), chosen)
     for change in changes:
         if not change.startswith("first."):
             _override(fields, change)
+    _load_plugins(fields.get("plugins") or [], path)
     if is_reference(fields.get("init")):
         fields["init"] = _model_of(*follow(fields["init"], path, chosen))
     fields["first"] = _first(fields.get("first"), path, chosen, changes)
@@ -232,6 +233,31 @@ def load_recipe(path: str | Path, overrides: list[str] | None = None) -> Recipe:
         raise WrinkleError(f"{path}: {explain(error, Recipe)}") from None
     except WrinkleError as error:
         raise WrinkleError(f"{path}: {error}") from None
+
+
+def _from_earlier(fields: dict[str, Any]) -> None:
+    """Convert the loss and head of a recipe of version 0.1, as run folders keep them, in place."""
+    loss, model = fields.get("loss"), fields.get("model")
+    if isinstance(loss, dict) and loss.get("name") in ("distribution", "attention_net"):
+        terms = [{"name": "dldl_v2", "sigma": loss.get("sigma", 2.0)}]
+        if loss["name"] == "attention_net":
+            weight, form = loss.get("diversity_weight", 0.01), loss.get("diversity", "literal")
+            terms.append({"name": "diversity", "form": form, "weight": weight})
+        fields["loss"] = terms
+    elif isinstance(loss, dict) and loss.get("name") in ("cross_entropy", "dhaa"):
+        fields["loss"] = [{"name": "cross_entropy"}]
+    if isinstance(model, dict) and model.get("distribution") in ("softmax", "rectified"):
+        fields["model"] = {n: v for n, v in model.items() if n != "distribution"}
+        fields["model"]["head"] = model["distribution"]
+
+
+def _load_plugins(files: object, path: Path) -> None:
+    if not isinstance(files, list) or not all(isinstance(file, str) for file in files):
+        raise WrinkleError(f"{path}: plugins is {files!r}: give a list of Python files")
+    names = [Path(file).name for file in files]
+    if len(set(names)) < len(names):
+        raise WrinkleError(f"{path}: two plug-ins have the same file name: rename one")
+    load_plugins(files)
 
 
 def _first(first: Any, path: Path, chosen: Mapping[str, str | None], changes: list[str]) -> Any:

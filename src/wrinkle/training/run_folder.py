@@ -6,6 +6,7 @@ from pathlib import Path
 from wrinkle.errors import WrinkleError
 from wrinkle.files import replace_file
 from wrinkle.models.file import PLUGINS_FOLDER
+from wrinkle.registry import plugin_content
 from wrinkle.runs.folder import RECIPE_FILE, RUN_FILE, read_note, today
 from wrinkle.runs.recipe import Recipe, load_recipe
 
@@ -66,6 +67,6 @@ def write_folder(
     replace_file(root / RUN_FILE, json.dumps(note).encode(), writer)
     copies = tuple(f"{PLUGINS_FOLDER}/{Path(file).name}" for file in recipe.plugins)
     for file, copy in zip(recipe.plugins, copies, strict=True):
-        replace_file(root / copy, Path(file).read_bytes(), writer)
+        replace_file(root / copy, plugin_content(file), writer)
     recipe = recipe.model_copy(update={"plugins": copies})
     replace_file(root / RECIPE_FILE, f"# {command}\n{recipe.to_yaml()}".encode(), writer)
