@@ -150,9 +150,8 @@ class Trainer:
         self.model, self.stepper = self.accelerator.prepare(self.network, self.optimizer)
         if self.average is not None and self.world > 1 and not self.state:
             self.average.load_state_dict(self.network.state_dict())
-        self.task = Task(
-            self.network, create_loss(self.recipe), self.spec, training.precision == "bf16"
-        )
+        loss, bf16 = create_loss(self.recipe), training.precision == "bf16"
+        self.task = Task(self.network, loss, self.spec, bf16)
         # Raw outputs and labels of this epoch so far, for `after_epoch`.
         self.keeps_raw = has_after_epoch(self.network)
         if self.keeps_raw and self.world > 1:
