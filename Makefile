@@ -11,6 +11,7 @@ demo: $(VENV)/.installed
 	rm -rf demo-output
 	$(BIN)/wrinkle predict examples --annotate demo-output
 	@echo "pictures with boxes and ages: demo-output/"
+	@echo "for the command wrinkle in this shell: . $(BIN)/activate"
 
 # A dataset from the photographs in examples/
 demo-curation: $(VENV)/.installed
