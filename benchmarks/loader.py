@@ -24,7 +24,7 @@ from wrinkle.datasets.store import Store
 from wrinkle.faces.input import InputSpec
 from wrinkle.protocols import get_protocol
 from wrinkle.runs.recipe import Recipe, load_recipe
-from wrinkle.training.network import create_loss, create_network
+from wrinkle.training.network import create_network
 from wrinkle.training.optim import create_optimizer
 from wrinkle.training.task import Task
 
@@ -40,7 +40,7 @@ def main() -> None:
     size, zoom = recipe.input.size, recipe.input.zoom
     spec = InputSpec(size, zoom, store.size, network.mean, network.std)
     batches, loaded = time_loader(recipe, store, spec, 4 * args.steps)
-    task = Task(network, create_loss(recipe), spec, bf16=False)
+    task = Task(network, recipe.create_loss(), spec, bf16=False)
     trained = time_network(recipe, task, batches, args.steps)
     print(f"loader, 1 worker   {loaded:8.0f} pictures/s")
     print(f"training step      {trained:8.0f} pictures/s, {torch.get_num_threads()} threads")

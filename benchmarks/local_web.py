@@ -91,12 +91,19 @@ class Server:
 
     @contextmanager
     def running(self) -> Iterator["Server"]:
-        threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
-        try:
+        with serving(self._http):
             yield self
-        finally:
-            self._http.shutdown()
-            self._http.server_close()
+
+
+@contextmanager
+def serving(http: ThreadingHTTPServer) -> Iterator[None]:
+    """Answer requests in a thread while the block runs."""
+    threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True).start()
+    try:
+        yield
+    finally:
+        http.shutdown()
+        http.server_close()
 
 
 def resolve_to_loopback(host: str, port: int) -> list[str]:

@@ -4,6 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Literal
 
+import numpy as np
 import pytest
 
 from wrinkle.errors import WrinkleError
@@ -62,6 +63,12 @@ def test_wrong_fields_and_types_are_refused(fields: dict[str, object], words: li
         shapes().create("square", fields, 1.0)
     assert all(word in str(error.value) for word in words)
     assert "\n" not in str(error.value)
+
+
+def test_takes_numbers_of_numpy() -> None:
+    fields = {"side": np.int64(3), "border": np.float32(0.5)}
+    checked = shapes().check("square", fields)
+    assert (checked["side"], checked["border"]) == (3, 0.5)
 
 
 @pytest.mark.parametrize("fields", [{"border": 1}, {"border": None}, {"colour": "blue"}])

@@ -11,7 +11,7 @@ class WrinkleError(Exception):
 
 
 class ImageError(WrinkleError):
-    """A picture that cannot be used. It costs itself, never the batch it came in."""
+    """A picture that cannot be used; the other pictures of its batch are not affected."""
 
 
 def require(extra: str) -> None:

@@ -24,7 +24,7 @@ KEY = "wrinkle"
 def replacing(
     path: str | Path, writer: str = "", kept: str = "its earlier content", flush: bool = True
 ) -> Iterator[Path]:
-    """A temporary path beside `path`; the file or folder that the block writes replaces `path`.
+    """Give a temporary path; the file or folder that the block writes there replaces `path`.
 
     Whatever happens, either the old or the new content is at `path`; but an old folder is replaced
     in two steps, and a process that is killed between them leaves it at `path`.old. What was
@@ -83,13 +83,12 @@ def _remove(path: Path) -> None:
 
 
 def cannot_write(path: str | Path, error: OSError, kept: str = "its earlier content") -> str:
-    """Why `path` could not be written, and that `kept` is not lost, as one line."""
+    """Say in one line why `path` could not be written, and that `kept` is not lost."""
     reason = os.strerror(error.errno) if error.errno else str(error)
+    advice = "check the folder and run the same command again"
     if error.errno == errno.ENOSPC:
-        reason = "the disk is full"
-    return (
-        f"cannot write {path}: {reason}; {kept} is kept: make room and run the same command again"
-    )
+        reason, advice = "the disk is full", "free some space and run the same command again"
+    return f"cannot write {path}: {reason}; {kept} is kept: {advice}"
 
 
 def replace_file(path: str | Path, content: bytes, writer: str = "", flush: bool = True) -> None:

@@ -10,6 +10,7 @@ import hashlib
 import importlib
 import inspect
 import json
+import numbers
 import pkgutil
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -138,7 +139,7 @@ class Registry(Generic[T]):
             choices = _choices(unknown[0], list(schema.model_fields))
             raise WrinkleError(f"{self.kind} {name} has no field {unknown[0]!r}{choices}")
         try:
-            checked = schema.model_validate_json(json.dumps(dict(fields)))
+            checked = schema.model_validate_json(json.dumps(dict(fields), default=_plain))
         except ValidationError as error:
             raise WrinkleError(f"{self.kind} {name}: {explain(error, schema)}") from None
         except TypeError as error:
@@ -181,6 +182,13 @@ class Registry(Generic[T]):
                         f"{self.kind} {name!r} of the package {point.dist.name} cannot be imported:"
                         f" {type(error).__name__}: {error}"
                     ) from error
+
+
+def _plain(value: Any) -> Any:
+    """A number of NumPy as Python's, for JSON."""
+    if isinstance(value, numbers.Number) and hasattr(value, "item"):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} is not a plain value")
 
 
 def load_plugins(files: Iterable[str | Path]) -> list[ModuleType]:

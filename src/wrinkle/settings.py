@@ -1,6 +1,7 @@
 """Files of settings: YAML, checked by a schema whose sections are closed."""
 
 import difflib
+import re
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -21,9 +22,9 @@ class Part(BaseModel):
 
 
 class NamedPart(BaseModel):
-    """A section whose fields beside `name` go to the thing named, which checks them itself."""
+    """A section whose further fields are those of the entry called `name` in a registry."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 
     name: str
 
@@ -33,9 +34,13 @@ class NamedPart(BaseModel):
 
 
 def read_yaml(path: Path, form: str) -> dict[str, Any]:
-    """The mapping in a YAML file; `form` says what it should be where it is none.
+    """Read a YAML file that contains a mapping.
 
-    WrinkleError, one line, when there is none.
+    Args:
+        form: what the file should contain, for the error message.
+
+    Raises:
+        WrinkleError: the file cannot be read, or is not YAML or not a mapping; one line.
     """
     import yaml  # the estimator needs schemas, but no files of settings
 
@@ -55,9 +60,15 @@ def read_yaml(path: Path, form: str) -> dict[str, Any]:
 
 
 def explain(error: ValidationError, schema: type[BaseModel]) -> str:
-    """The first of pydantic's complaints about `schema` as one line."""
+    """Describe the first validation error in one line.
+
+    Args:
+        schema: what was validated.
+    """
     first = error.errors()[0]
     place = [str(part) for part in first["loc"]]
+    if len(place) > 1 and re.fullmatch(r"str|dict\[.*\]", place[-1]):
+        place.pop()  # a member of a union of types, which is not a field
     field = ".".join(place) or "the file"
     match first["type"]:
         case "extra_forbidden":
@@ -69,12 +80,13 @@ def explain(error: ValidationError, schema: type[BaseModel]) -> str:
         case "value_error":
             return f"{field}: {first['ctx']['error']}"
         case _:
-            return f"{field} is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
+            text = re.sub(r" or instance of \w+", "", first["msg"]).replace("tuple", "list")
+            return f"{field} is {first['input']!r}: {text[0].lower()}{text[1:]}"
 
 
 def _suggest(place: list[str], schema: type[BaseModel]) -> str:
     for name in place[:-1]:
-        if not name.isdigit():  # the place in a list, whose type was looked through before
+        if not name.isdigit():  # a position in a list, whose items `_section` has found already
             schema = _section(schema.model_fields[name].annotation)
     choices = list(schema.model_fields)
     close = difflib.get_close_matches(place[-1], choices, n=1)
@@ -83,6 +95,6 @@ def _suggest(place: list[str], schema: type[BaseModel]) -> str:
 
 
 def _section(annotation: Any) -> type[BaseModel]:
-    """The section within `Section`, `Section | None` or `tuple[Section, ...]`."""
+    """The section in `Section`, `Section | None` or `tuple[Section, ...]`."""
     within = [annotation, *get_args(annotation)]
     return next(kind for kind in within if isinstance(kind, type) and issubclass(kind, BaseModel))

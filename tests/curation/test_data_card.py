@@ -282,7 +282,7 @@ def test_both_cards_have_the_same_facts(tmp_path: Path) -> None:
         CONTACT,
         source_class("wikimedia").rights,
         facts_of(workspace).labelling,
-        "Not stated: ask whoever made this dataset before you use it.",
+        "Not stated: ask the makers of this dataset before you use it.",
     ):
         assert text in page.get_text()
         assert text in readme

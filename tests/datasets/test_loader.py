@@ -1,3 +1,4 @@
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wrinkle.datasets import loader
 from wrinkle.datasets.augment import Augment, motion_matrix
 from wrinkle.datasets.loader import (
     Draw,
@@ -249,3 +251,13 @@ def test_plain_faces_bring_the_extras_of_both_sides(drawn_store: Path) -> None:
     unmoved = moved(patch_maps(item.extras["boxes"]), item.motion.expand(2, 2, 3))
     torch.testing.assert_close(unmoved, patch_maps(torch.from_numpy(boxes[5])))
     assert Faces(store, spec(32))[Draw(0, 5, 0)].extras == {}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_worker_whose_parent_was_killed_ends() -> None:
+    """Otherwise it would wait for ever."""
+    child = os.fork()
+    if child == 0:
+        loader._start_worker(os.getppid() + 1, 0)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1

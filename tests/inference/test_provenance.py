@@ -79,3 +79,8 @@ def test_earlier_files_know_listed_names_in_other_datasets(store: Store, tmp_pat
     other = Store(tmp_path / "x.arrow")
     assert learned(own, other, ["train"]).tolist() == [*range(10)]
     assert learned(own, store).tolist() == []
+
+
+def test_an_unknown_part_is_one_line(drawn_store: Path) -> None:
+    with pytest.raises(WrinkleError, match="split is 'tst'; choices: train"):
+        split_rows(Store(drawn_store), "tst")  # type: ignore[arg-type]

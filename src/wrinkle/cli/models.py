@@ -1,6 +1,7 @@
 """List the trained models in the package, and the networks, heads and losses for recipes."""
 
 import argparse
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from wrinkle.errors import WrinkleError
@@ -54,15 +55,16 @@ def _print_packaged() -> None:
 def _print_networks() -> None:
     from wrinkle.models import MODELS, create_model
 
-    print("Networks for recipes (model.name):")
-    for name in MODELS.names():
+    def describe(name: str) -> str:
         fields = MODELS.schema(name).model_fields.items()
         required = [field for field, about in fields if about.is_required()]
         if required:
-            print(f"  {name:<20} needs a value for {', '.join(required)}")
-            continue
+            return f"needs a value for {', '.join(required)}"
         parameters = sum(p.numel() for p in create_model(name).parameters())
-        print(f"  {name:<20} {parameters / 1e6:6.2f} M parameters")
+        return f"{parameters / 1e6:6.2f} M parameters"
+
+    print("Networks for recipes (model.name):")
+    _print_each(MODELS.names(), describe)
 
 
 def _print_heads_and_losses() -> None:
@@ -70,15 +72,26 @@ def _print_heads_and_losses() -> None:
     from wrinkle.losses.loss import terms_for
     from wrinkle.models import HEADS
 
+    def losses(head: str) -> str:
+        return ", ".join(terms_for(getattr(HEADS.get(head), "trained_as", "")))
+
+    def fields(term: str) -> str:
+        about = LOSSES.schema(term).model_fields.items()
+        return ", ".join(f"{field}: {each.default}" for field, each in about)
+
     print("Heads of networks (model.head), and the losses that train them:")
-    for name in HEADS.names():
-        kind = getattr(HEADS.get(name), "trained_as", "")
-        print(f"  {name:<20} {', '.join(terms_for(kind))}")
+    _print_each(HEADS.names(), losses)
     print("Terms of a loss (loss), and their fields:")
-    for name in LOSSES.names():
-        fields = LOSSES.schema(name).model_fields.items()
-        written = ", ".join(f"{field}: {about.default}" for field, about in fields)
-        print(f"  {name:<20} {written}".rstrip())
+    _print_each(LOSSES.names(), fields)
+
+
+def _print_each(names: list[str], describe: Callable[[str], str]) -> None:
+    for name in names:
+        try:
+            text = describe(name)
+        except WrinkleError as error:  # an installed package that cannot be imported
+            text = f"cannot be used: {error}"
+        print(f"  {name:<20} {text}".rstrip())
 
 
 def _print_costs(title: str, model: "AgeModel") -> None:

@@ -226,7 +226,7 @@ class Card(Part):
 
     name: Text = "Faces with ages"
     about: str = ""
-    terms: str = "Not stated: ask whoever made this dataset before you use it."
+    terms: str = "Not stated: ask the makers of this dataset before you use it."
     contact: str = ""
     samples: Count = 48
 

@@ -4,9 +4,12 @@ Order and augmentation are pure functions of (seed, epoch, row): an epoch is the
 number of workers or processes and after any restart.
 """
 
+import multiprocessing
+import os
 import signal
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import cv2
@@ -224,7 +227,7 @@ def create_loader(
         num_workers=workers,
         pin_memory=device.type == "cuda",
         persistent_workers=workers > 0,
-        worker_init_fn=_start_worker,
+        worker_init_fn=partial(_start_worker, os.getpid()),
         prefetch_factor=4 if workers else None,
     )
 
@@ -240,11 +243,15 @@ def read_batches(loader: DataLoader[Item], device: torch.device) -> Iterator[Ite
         raise WrinkleError(line.split("WrinkleError: ")[-1]) from error
 
 
-def _start_worker(worker: int) -> None:
+def _start_worker(parent: int, worker: int) -> None:
     # Ctrl-C and SIGTERM may reach the whole process group; only the main process knows how to stop
     # in order. Workers end when it does, or some seconds after a SIGTERM.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE))
+    # torch watches the parent from here on, which is too late if it was killed just now. Under
+    # forkserver the parent is the server.
+    if multiprocessing.get_start_method() != "forkserver" and os.getppid() != parent:
+        os._exit(1)
     # Workers are the parallelism; threads of theirs would take the network's cores.
     cv2.setNumThreads(0)
     torch.set_num_threads(1)

@@ -33,7 +33,7 @@ MIRRORED_68 = [
 ]
 """The same for iBUG's 68 landmarks."""
 CROP_MARGIN = 1.3
-"""Side of the stored face crop over side of a model's view at zoom 1; leaves room to augment."""
+"""Side of the stored face crop over side of a model's view at zoom 1; a margin to augment."""
 
 
 def mirror_order(count: int) -> list[int]:

@@ -8,6 +8,7 @@ import torch
 
 from wrinkle.datasets.loader import Draw, Faces, create_loader, read_batches
 from wrinkle.datasets.store import Store
+from wrinkle.errors import WrinkleError
 from wrinkle.faces.input import InputSpec
 from wrinkle.models import AgeModel
 
@@ -56,6 +57,8 @@ def predict_store(
     Returns:
         The predictions.
     """
+    if batch < 1:
+        raise WrinkleError(f"batch is {batch}: give 1 or more")
     device = torch.device(device)
     faces = Faces(store, spec, extras=extras)
     starts = range(0, len(indices), batch)

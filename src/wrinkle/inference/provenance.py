@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import yaml
@@ -101,6 +101,8 @@ def split_rows(
         WrinkleError: there is no protocol or no such fold, the part is empty, or the protocol does
             not fit the store.
     """
+    if split not in get_args(Split):
+        raise WrinkleError(f"split is {split!r}; choices: {', '.join(get_args(Split))}")
     if split == "all":
         return np.arange(len(store))
     own = provenance or {"split": None, "fold": None}

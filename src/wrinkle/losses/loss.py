@@ -1,6 +1,7 @@
 """The loss of a recipe: a weighted sum of registered terms."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from torch import Tensor
@@ -47,24 +48,34 @@ class Loss:
         Raises:
             WrinkleError: a term does not fit, or none trains the heads; names the terms that do.
         """
-        kind = model.head.trained_as
+        for head in model.classifiers.values():
+            self.check_kind(head.trained_as)
         for name, term in self.terms.items():
-            for head in model.classifiers.values() if term.fits else ():
-                if head.trained_as not in term.fits:
-                    raise WrinkleError(
-                        f"loss {name} trains heads of the kind {' or '.join(term.fits)}, and this "
-                        f"model's head {type(head).__name__} is of the kind {head.trained_as}; "
-                        f"choices: {', '.join(terms_for(head.trained_as))}"
-                    )
             missing = [extra for extra in term.needs if extra not in model.extra_names]
             if missing:
                 raise WrinkleError(
                     f"loss {name} needs the output {missing[0]!r}, which this model does not have"
                 )
-        if not any(term.fits for term in self.terms.values()):
+
+    def check_kind(self, kind: str) -> None:
+        """Check that every term fits heads of a kind, and that some term trains them.
+
+        Args:
+            kind: `Head.trained_as`.
+
+        Raises:
+            WrinkleError: a term does not fit, or none trains the heads; names the terms that do.
+        """
+        for name, term in self.terms.items():
+            if term.fits and kind not in term.fits:
+                raise WrinkleError(
+                    f"loss {name} trains heads of the kind {' or '.join(term.fits)}, and this "
+                    f"model's head is of the kind {kind}; choices: {', '.join(terms_for(kind))}"
+                )
+        if not any(term.fits and self.weights[name] > 0 for name, term in self.terms.items()):
             raise WrinkleError(
                 f"loss {', '.join(self.terms)} does not train the head: add one of "
-                f"{', '.join(terms_for(kind))}"
+                f"{', '.join(terms_for(kind))} with a weight above 0"
             )
 
     def __call__(
@@ -96,4 +107,9 @@ class Loss:
 
 def terms_for(kind: str) -> list[str]:
     """Return the names of the terms that train heads of a kind (`Head.trained_as`)."""
-    return [name for name in LOSSES.names() if kind in getattr(LOSSES.get(name), "fits", ())]
+    found = []
+    for name in LOSSES.names():
+        with suppress(WrinkleError):  # an installed package that cannot be imported
+            if kind in getattr(LOSSES.get(name), "fits", ()):
+                found.append(name)
+    return found

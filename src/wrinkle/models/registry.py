@@ -3,6 +3,7 @@
 from typing import Any
 
 from wrinkle.models.base import AgeModel
+from wrinkle.models.heads.head import HEADS, split_choice
 from wrinkle.registry import Registry
 
 MODELS: Registry[AgeModel] = Registry("model", "wrinkle.models", "wrinkle.models.backbones")
@@ -55,4 +56,15 @@ def named(name: str, fields: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         The registered name, and the fields with `architecture` added.
     """
     family, colon, architecture = name.partition(":")
-    return (family, {"architecture": architecture, **fields}) if colon else (name, fields)
+    if not colon or "architecture" not in MODELS.schema(family).model_fields:
+        return name, fields
+    return family, {"architecture": architecture, **fields}
+
+
+def head_kind(name: str, fields: dict[str, Any]) -> str | None:
+    """`trained_as` of the head that the model `name` would have; None: it does not take a head."""
+    choice = MODELS.check(*named(name, fields)).get("head")
+    if choice is None:
+        return None
+    kind: str = getattr(HEADS.get(split_choice(choice)[0]), "trained_as", "distribution")
+    return kind

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from wrinkle.datasets.augment import Augment, Strength
 from wrinkle.errors import WrinkleError
-from wrinkle.losses import LOSSES
-from wrinkle.models.registry import check_model
+from wrinkle.losses import LOSSES, Loss
+from wrinkle.models.registry import check_model, head_kind
 from wrinkle.protocols import get_protocol
 from wrinkle.registry import load_plugins, plugin_entries
 from wrinkle.runs.folder import MODEL_FILE
@@ -56,6 +56,8 @@ class Model(NamedPart):
 
     @model_validator(mode="after")
     def _is_registered(self) -> Self:
+        if "input_size" in self.fields:
+            raise WrinkleError("model.input_size is not used: set input.size")
         check_model(self.name, self.fields)
         return self
 
@@ -170,6 +172,24 @@ class Recipe(Part):
     optimizer: Optimizer
     schedule: Schedule = Schedule()
     training: Training
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_below_runs(cls, name: str) -> str:
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise ValueError(f"{name!r} is not a place below runs/")
+        return name
+
+    @model_validator(mode="after")
+    def _loss_fits_the_head(self) -> Self:
+        kind = head_kind(self.model.name, self.model.fields)
+        if kind is not None:
+            self.create_loss().check_kind(kind)
+        return self
+
+    def create_loss(self) -> Loss:
+        """The loss of the recipe."""
+        return Loss([{"name": t.name, "weight": t.weight, **t.fields} for t in self.loss])
 
     @model_validator(mode="after")
     def _stages_see_the_same(self) -> Self:

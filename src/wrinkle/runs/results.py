@@ -8,6 +8,7 @@ RESULTS.md.
 
 import argparse
 import csv
+import io
 import itertools
 import re
 from pathlib import Path
@@ -74,10 +75,11 @@ def read_rows(path: Path) -> list[Row]:
 
 def write_rows(path: Path, rows: list[Row]) -> None:
     """Write results.csv."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    replace_file(path, text.getvalue().encode())
 
 
 def row_of(run: Path, recipes: Path) -> Row:

@@ -46,7 +46,7 @@ from wrinkle.training.extras import (
     write_extras,
 )
 from wrinkle.training.log import Log
-from wrinkle.training.network import build_network, create_loss, has_after_epoch
+from wrinkle.training.network import build_network, has_after_epoch
 from wrinkle.training.optim import create_optimizer, learning_rate_factor, set_learning_rate
 from wrinkle.training.state import optimizer_tensors, read_state, restore_optimizer, write_state
 from wrinkle.training.stop import Stopped, StopRequest
@@ -150,7 +150,7 @@ class Trainer:
         self.model, self.stepper = self.accelerator.prepare(self.network, self.optimizer)
         if self.average is not None and self.world > 1 and not self.state:
             self.average.load_state_dict(self.network.state_dict())
-        loss, bf16 = create_loss(self.recipe), training.precision == "bf16"
+        loss, bf16 = self.recipe.create_loss(), training.precision == "bf16"
         self.task = Task(self.network, loss, self.spec, bf16)
         # Raw outputs and labels of this epoch so far, for `after_epoch`.
         self.keeps_raw = has_after_epoch(self.network)

@@ -6,7 +6,7 @@ import torch
 
 from wrinkle.errors import WrinkleError
 from wrinkle.faces.align import TEMPLATE
-from wrinkle.losses import Loss, Target
+from wrinkle.losses import Target
 from wrinkle.models import AgeModel, Head, create_model
 from wrinkle.models.pretrained import fill, load_initial
 from wrinkle.runs.recipe import Recipe
@@ -17,11 +17,6 @@ def create_network(recipe: Recipe) -> AgeModel:
     return create_model(
         recipe.model.name, **{**recipe.model.fields, "input_size": recipe.input.size}
     )
-
-
-def create_loss(recipe: Recipe) -> Loss:
-    """Build a recipe's loss."""
-    return Loss([{"name": t.name, "weight": t.weight, **t.fields} for t in recipe.loss])
 
 
 def build_network(recipe: Recipe, started: bool = False, first: Path | None = None) -> AgeModel:
@@ -44,7 +39,7 @@ def build_network(recipe: Recipe, started: bool = False, first: Path | None = No
         raise WrinkleError(
             f"input.zoom is {recipe.input.zoom:g}; this {recipe.model.name} needs {network.zoom:g}"
         )
-    create_loss(recipe).check(network)
+    recipe.create_loss().check(network)
     if first is None:
         _check_first_stage(recipe, network)
     if recipe.init != "none" and not started:
@@ -69,7 +64,7 @@ def try_out(recipe: Recipe) -> None:
     points = torch.tensor(TEMPLATE[None], dtype=torch.float32)
     output = network(torch.zeros(1, 3, size, size), points)
     blank = Target(torch.zeros(1), torch.full((1,), torch.nan))
-    create_loss(recipe)(output, blank, network)
+    recipe.create_loss()(output, blank, network)
 
 
 def _check_first_stage(recipe: Recipe, network: AgeModel) -> None:

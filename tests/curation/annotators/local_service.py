@@ -1,7 +1,6 @@
 """A service on 127.0.0.1 that answers POSTs as a test defines, and a crop for it."""
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import numpy as np
-from benchmarks.local_web import Route, answer, picture
+from benchmarks.local_web import Route, answer, picture, serving
 
 from wrinkle.curation.annotators import Crop
 from wrinkle.faces.align import CROP_MARGIN, TEMPLATE
@@ -74,9 +73,5 @@ class Service:
 
     @contextmanager
     def running(self) -> Iterator["Service"]:
-        threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
-        try:
+        with serving(self._http):
             yield self
-        finally:
-            self._http.shutdown()
-            self._http.server_close()

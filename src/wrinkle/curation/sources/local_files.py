@@ -52,7 +52,7 @@ class UrlList(LocalSource):
 class Folder(LocalSource):
     """The pictures of a folder and its subfolders, as file: URLs for `read_file`."""
 
-    rights = "known to whoever put the pictures there"
+    rights = "known to the person who put the pictures there"
     gives_files = True
 
     def search(self, query: str) -> Iterator[SearchResult]:

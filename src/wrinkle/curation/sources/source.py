@@ -16,7 +16,7 @@ class Source:
             read from the disk.
     """
 
-    rights: ClassVar[str] = "states no licence: copyright stays with whoever made each picture"
+    rights: ClassVar[str] = "states no licence: copyright stays with the maker of each picture"
     queries_are_paths: ClassVar[bool] = False
     gives_files: ClassVar[bool] = False
 

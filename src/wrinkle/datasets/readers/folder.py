@@ -39,7 +39,7 @@ class Folder(Dataset):
     """A folder with one CSV file."""
 
     description = "your own pictures with a CSV file of path, age and optional columns"
-    terms = "for you to find out: ask whoever took the pictures and whoever is in them"
+    terms = "not known: ask the photographers and the people in the pictures"
     obtain = (
         "a folder with one CSV file in it; columns path, age[, age_deviation, person, gender,"
         " group]"

@@ -98,7 +98,7 @@ HEADS: Registry[Head] = Registry("head", "wrinkle.models.heads")
 
 
 def _checked(choice: str | dict[str, Any]) -> dict[str, Any]:
-    name, fields = _split(choice)
+    name, fields = split_choice(choice)
     HEADS.check(name, fields)
     return {"name": name, **fields}
 
@@ -121,11 +121,11 @@ def create_head(choice: str | Mapping[str, Any], in_features: int, ages: Tensor)
     Raises:
         WrinkleError: an unknown head or field, or a value of another type.
     """
-    name, fields = _split(choice)
+    name, fields = split_choice(choice)
     return HEADS.create(name, fields, in_features, ages)
 
 
-def _split(choice: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def split_choice(choice: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     if isinstance(choice, str):
         return choice, {}
     fields = dict(choice)
