@@ -48,12 +48,14 @@ class Table:
     Attributes:
         file: where it was read from.
         separator: what is between cells.
+        columns: their names in lower case.
         lines: (number of the line in the file, cells by column) of every line that is not blank.
             Names of columns are in lower case; cells that a short line lacks are empty.
     """
 
     file: Path
     separator: str
+    columns: list[str]
     lines: list[tuple[int, dict[str, str]]]
 
     def numbers(self, column: str) -> list[float | None]:
@@ -79,11 +81,12 @@ class Table:
         ]
 
 
-def read_table(file: Path, required: Sequence[str]) -> Table:
+def read_table(file: Path, required: Sequence[str], instead: Sequence[str] = ()) -> Table:
     """Read a CSV file whose first line names its columns.
 
     Args:
         required: columns that it must have, in lower case.
+        instead: columns that it may have instead of those; empty: none.
 
     Raises:
         WrinkleError: one line: the file cannot be read, lacks a column, names one twice, has a line
@@ -94,7 +97,8 @@ def read_table(file: Path, required: Sequence[str]) -> Table:
     choices = [separator] if separator else list(SEPARATORS)
     # The first line alone: whatever separates the cells of the others must not matter here.
     heads = {choice: _first_line(text, choice) for choice in choices}
-    fitting = [choice for choice in choices if set(required) <= set(heads[choice])]
+    enough = [set(columns) for columns in (required, instead) if columns]
+    fitting = [c for c in choices if any(columns <= set(heads[c]) for columns in enough)]
     if not fitting:
         head = max(heads.values(), key=len)
         missing = [column for column in required if column not in head]
@@ -108,7 +112,7 @@ def read_table(file: Path, required: Sequence[str]) -> Table:
     columns = heads[separator]
     _check_columns(file, first, columns)
     lines = [(number, _by_column(file, number, columns, cells)) for number, cells in rest]
-    return Table(file, separator, lines)
+    return Table(file, separator, columns, lines)
 
 
 def read_lines(file: Path, separator: str) -> Lines:

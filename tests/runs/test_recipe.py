@@ -85,7 +85,7 @@ def test_the_name_is_the_path_below_recipes(drawn_recipe: Path, tmp_path: Path) 
         ("loss=[{name: ordinal}]", "loss ordinal trains heads of the kind ranks"),
         ("loss=[{name: dldl_v2, weight: 0}]", "loss dldl_v2 does not train the head"),
         ("loss.dldl_v2.weight=.inf", "loss.0.weight is inf: input should be a finite number"),
-        ("model.head=5", "model.head is 5"),
+        ("model.head=5", "model tiny: head is 5: input should be a valid string"),
         ("model.input_size=32", "model.input_size is not used: set input.size"),
         ("name=../elsewhere", "name: '../elsewhere' is not a place below runs/"),
         ("plugins=mine.py", "plugins is 'mine.py': give a list of Python files"),

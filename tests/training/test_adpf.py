@@ -235,7 +235,7 @@ def test_predecessor_learns_its_places_from_the_training_part(
         (["first.init=none.pth"], "none.pth: no such file"),
         (["loss.dldl_v2.sigma=-1"], "sigma is -1"),
         (["model.ranks=2"], "adpf has no field 'ranks'"),
-        (["loss=[{name: diversity}]"], "diversity needs the output 'maps'"),
+        (["loss=[{name: dldl_v2}, {name: diversity}]"], "diversity needs the output 'maps'"),
     ],
 )
 def test_what_does_not_go_together_is_one_line(

@@ -2,16 +2,16 @@ import pytest
 import torch
 
 from tests.tiny import tiny
-from wrinkle.runs import recipe
+from wrinkle.runs import sections
 from wrinkle.training.optim import create_optimizer, learning_rate_factor, set_learning_rate
 
 
-def factors(schedule: recipe.Schedule, epochs: int, steps: int) -> list[float]:
+def factors(schedule: sections.Schedule, epochs: int, steps: int) -> list[float]:
     return [learning_rate_factor(schedule, epochs, steps, step) for step in range(epochs * steps)]
 
 
 def test_step_by_hand() -> None:
-    schedule = recipe.Schedule(name="step", steps=(2, 3), factor=0.1)
+    schedule = sections.Schedule(name="step", steps=(2, 3), factor=0.1)
     expected = [1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01]
     assert factors(schedule, 4, 2) == pytest.approx(expected)
 
@@ -19,22 +19,22 @@ def test_step_by_hand() -> None:
 def test_cosine_by_hand() -> None:
     # cos 0, 45°, 90°, 135°
     expected = [1, (1 + 0.5**0.5) / 2, 0.5, (1 - 0.5**0.5) / 2]
-    assert factors(recipe.Schedule(name="cosine"), 2, 2) == pytest.approx(expected)
+    assert factors(sections.Schedule(name="cosine"), 2, 2) == pytest.approx(expected)
 
 
 def test_warm_up_by_hand() -> None:
-    cosine = recipe.Schedule(name="cosine", warmup_epochs=0.5)
+    cosine = sections.Schedule(name="cosine", warmup_epochs=0.5)
     # 2 of 8 steps rise; the cosine then has 6.
     expected = [0.5, 1, 1, 0.933013, 0.75, 0.5, 0.25, 0.066987]
     assert factors(cosine, 2, 4) == pytest.approx(expected, abs=1e-6)
-    step = recipe.Schedule(name="step", steps=(1,), factor=0.5, warmup_epochs=1)
+    step = sections.Schedule(name="step", steps=(1,), factor=0.5, warmup_epochs=1)
     assert factors(step, 3, 2) == pytest.approx([0.5, 1, 0.5, 0.5, 0.5, 0.5])
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
 def test_norms_and_biases_do_not_decay_and_the_head_has_its_rate(name: str) -> None:
     model = tiny()
-    choice = recipe.Optimizer.model_validate(
+    choice = sections.Optimizer.model_validate(
         {"name": name, "lr": 0.1, "weight_decay": 0.5, "head_lr_factor": 3}
     )
     optimizer = create_optimizer(model, choice)
@@ -57,7 +57,7 @@ def test_norms_and_biases_do_not_decay_and_the_head_has_its_rate(name: str) -> N
 def test_sgd_is_nesterovs() -> None:
     model = tiny()
     weight = model.head.fc.weight
-    choice = recipe.Optimizer(name="sgd", lr=0.1, momentum=0.9)
+    choice = sections.Optimizer(name="sgd", lr=0.1, momentum=0.9)
     optimizer = create_optimizer(model, choice)
     start = weight.detach().clone()
     for _ in range(2):

@@ -16,6 +16,8 @@ class Photometric(Part):
     """Changes of the crop's pixels. The first four are strengths, the rest probabilities.
 
     `cast` is the colour cast of old prints and cheap lamps: a gain of each channel of its own.
+    `detail` smooths skin, as beauty filters do, or sharpens it; edges stay. `local_contrast` evens
+    the light over the face (CLAHE).
     """
 
     brightness: Strength = 0.0
@@ -28,6 +30,8 @@ class Photometric(Part):
     jpeg: Probability = 0.0
     noise: Probability = 0.0
     grain: Probability = 0.0
+    detail: Probability = 0.0
+    local_contrast: Probability = 0.0
 
 
 class Augment(Part):
@@ -97,6 +101,10 @@ def vary_pixels(random: np.random.Generator, strength: Photometric, crop: np.nda
         crop = _saturate(crop, 0.0)
     elif strength.saturation:
         crop = _saturate(crop, 1 + saturation * strength.saturation)
+    if strength.local_contrast and random.random() < strength.local_contrast:
+        crop = _local_contrast(crop, random.uniform(0.5, 4))
+    if strength.detail and random.random() < strength.detail:
+        crop = _detail(crop, random.uniform(0.0, 1.8), random.uniform(0.01, 0.03))
     if chance["blur"] < strength.blur:
         crop = cv2.GaussianBlur(crop, (0, 0), random.uniform(0.5, 2.0))
     if chance["downscale"] < strength.downscale:
@@ -119,6 +127,33 @@ def _tone(crop: np.ndarray, gains: np.ndarray, brightness: float) -> np.ndarray:
 def _saturate(crop: np.ndarray, amount: float) -> np.ndarray:
     grey = cv2.cvtColor(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     return cv2.addWeighted(crop, amount, grey, 1 - amount, 0)
+
+
+def _local_contrast(crop: np.ndarray, limit: float) -> np.ndarray:
+    """CLAHE of the lightness over 4 × 4 fields, with a clip limit."""
+    lab = cv2.cvtColor(crop, cv2.COLOR_RGB2LAB)
+    lab[..., 0] = cv2.createCLAHE(limit, (4, 4)).apply(np.ascontiguousarray(lab[..., 0]))
+    return cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)
+
+
+def _detail(crop: np.ndarray, gain: float, radius: float, edge: float = 12.0) -> np.ndarray:
+    """Multiply fine detail by a gain, below 1 to smooth; edges are kept.
+
+    The base without detail is the self-guided filter of He, Sun and Tang, "Guided Image Filtering",
+    TPAMI 2013: mean + var / (var + edge²) · (pixel − mean), over a square.
+
+    Args:
+        radius: half the square's side, as a fraction of the crop's.
+        edge: standard deviation in grey levels from which on something counts as an edge.
+    """
+    x = crop.astype(np.float32)
+    side = 2 * max(1, round(radius * crop.shape[0])) + 1
+    mean = cv2.blur(x, (side, side))
+    variance = cv2.blur(x * x, (side, side)) - mean * mean
+    keep = variance / (variance + edge**2)
+    base = mean + cv2.blur(keep, (side, side)) * (x - mean)
+    detailed: np.ndarray = np.clip(base + gain * (x - base), 0, 255).astype(np.uint8)
+    return detailed
 
 
 def _downscale(crop: np.ndarray, factor: float) -> np.ndarray:

@@ -44,6 +44,8 @@ class Item(NamedTuple):
         matrix: (2, 3) float64, crop pixels → input pixels.
         key_points: (5, 2) float32 in [−1, 1] of the input.
         age, deviation: float32 years; a label without deviation has NaN.
+        ranges: (2,) float32 years, first and last of the label's range; NaN where it has none.
+        exact: bool, whether the age is known; else it is the middle of the range.
         extras: what the network computed once for this row, by name: (2, …), of the row's plain
             view and of its mirror image; empty where nothing was computed.
         side: 0 where the input shows the plain view, 1 where it shows the mirror image.
@@ -55,6 +57,8 @@ class Item(NamedTuple):
     key_points: Tensor
     age: Tensor
     deviation: Tensor
+    ranges: Tensor
+    exact: Tensor
     extras: dict[str, Tensor]
     side: Tensor
     motion: Tensor
@@ -101,6 +105,7 @@ class Faces(Dataset[Item]):
         self.ages = np.asarray(store.ages, np.float32)
         deviations = store.columns["age_deviation"].to_numpy(zero_copy_only=False)
         self.deviations = deviations.astype(np.float32)
+        self.ranges, self.exact = store.ranges, store.exact
 
     def __len__(self) -> int:
         return len(self.store)
@@ -124,6 +129,8 @@ class Faces(Dataset[Item]):
             torch.from_numpy(self.spec.normalised(points)),
             torch.tensor(self.ages[row]),
             torch.tensor(self.deviations[row]),
+            torch.from_numpy(self.ranges[row]),
+            torch.tensor(self.exact[row]),
             {name: torch.from_numpy(values[row]) for name, values in self.extras.items()},
             torch.tensor(int(mirrored)),
             torch.from_numpy(motion.astype(np.float32)),

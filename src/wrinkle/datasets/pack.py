@@ -165,6 +165,8 @@ def pack(job: Job, photograph: Photograph, face: Detection) -> dict[str, Any]:
         "key_points": transform(matrix, face.key_points).ravel(),
         "landmarks": None if landmarks is None else transform(matrix, landmarks).ravel(),
         "age": row.age,
+        "age_low": row.age_low,
+        "age_high": row.age_high,
         "age_deviation": row.age_deviation,
         "person": row.person,
         "gender": row.gender,

@@ -148,7 +148,8 @@ def _fingerprint(rows: Sequence[Row]) -> str:
     digest = hashlib.sha256()
     for row in rows:
         labels = row.name, row.age, row.age_deviation, row.person, row.gender, row.group
-        digest.update(repr(labels).encode())
+        span = () if row.age_low is None else (row.age_low, row.age_high)
+        digest.update(repr(labels + span).encode())
         digest.update(b"" if row.landmarks is None else row.landmarks.tobytes())
     return digest.hexdigest()
 

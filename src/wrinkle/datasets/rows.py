@@ -20,26 +20,38 @@ class Row:
     Attributes:
         path: the file.
         name: POSIX path below the dataset's root, unique in the dataset; split lists refer to it.
-        age: years, 0..MAX_AGE.
+        age: years, 0..MAX_AGE; None where only a range is known.
         source: the dataset's name.
         age_deviation: standard deviation of the label in years, where several people guessed.
         person: an identity within the dataset.
         gender: "female" or "male".
         group: the dataset's own word for the ethnic group.
         landmarks: (68, 2) float32 (x, y) in pixels of the photograph; pixel i covers [i, i + 1).
+        age_low, age_high: whole years, inclusive: the range in which the age is; both or none. At
+            least one of age and range is known.
         unread: optional labels of the picture that were not understood, and so are unknown.
     """
 
     path: Path
     name: str
-    age: float
+    age: float | None
     source: str
     age_deviation: float | None = None
     person: str | None = None
     gender: str | None = None
     group: str | None = None
     landmarks: np.ndarray | None = field(default=None, compare=False, repr=False)
+    age_low: int | None = None
+    age_high: int | None = None
     unread: "tuple[Dropped, ...]" = ()
+
+    @property
+    def label(self) -> str:
+        """The age or the range in words, such as "34", "30–39" or "34 (30–39)"."""
+        span = None if self.age_low is None else f"{self.age_low}–{self.age_high}"
+        if self.age is None:
+            return str(span)
+        return f"{self.age:g}" if span is None else f"{self.age:g} ({span})"
 
 
 class Dropped(NamedTuple):
@@ -74,6 +86,14 @@ def possible_age(age: float | None) -> float | None:
 def possible_deviation(deviation: float | None) -> float | None:
     """The standard deviation where it is at least 0, else None."""
     return deviation if deviation is not None and deviation >= 0 else None
+
+
+def possible_range(low: float | None, high: float | None) -> tuple[int, int] | None:
+    """The range where both ends are whole years in 0..MAX_AGE and in order, else None."""
+    first, last = possible_age(low), possible_age(high)
+    if first is None or last is None or first > last or first % 1 or last % 1:
+        return None
+    return int(first), int(last)
 
 
 def separate(found: Iterable[Row | Dropped]) -> tuple[list[Row], list[Dropped]]:

@@ -11,8 +11,8 @@ from wrinkle.datasets.rows import Dropped, Row
 def find_duplicates(rows: Sequence[Row]) -> tuple[list[Row], list[Dropped]]:
     """Split `rows` into those to keep, in their order, and those dropped.
 
-    Of files with the same bytes and the same age the first by name is kept and the others are
-    dropped as "duplicate". Where the ages differ nobody can tell which is right, so all are dropped
+    Of files with the same bytes and the same age or range the first by name is kept and the others
+    are dropped as "duplicate". Where these differ nobody can tell which is right: all are dropped
     as "conflicting duplicate labels". Files that cannot be read are dropped as "unreadable".
     """
     groups, unreadable = _identical(rows)
@@ -20,8 +20,8 @@ def find_duplicates(rows: Sequence[Row]) -> tuple[list[Row], list[Dropped]]:
     for group in groups:
         group.sort(key=lambda row: row.name)
         first = group[0]
-        if len({row.age for row in group}) > 1:
-            ages = ", ".join(f"{row.age:g}" for row in group)
+        if len({row.label for row in group}) > 1:
+            ages = ", ".join(row.label for row in group)
             dropped += [
                 Dropped(row.name, "conflicting duplicate labels", f"same bytes, ages {ages}")
                 for row in group

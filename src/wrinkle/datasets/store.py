@@ -23,7 +23,7 @@ from wrinkle.datasets.rows import MAX_AGE
 from wrinkle.errors import WrinkleError
 from wrinkle.files import replacing
 
-FORMAT = 1
+FORMAT = 2
 SCHEMA = pa.schema(
     [
         pa.field("name", pa.string(), nullable=False),
@@ -32,8 +32,10 @@ SCHEMA = pa.schema(
         pa.field(
             "landmarks", pa.list_(pa.float32(), 136)
         ),  # in crop pixels; order: info["landmarks"]
-        pa.field("age", pa.float32(), nullable=False),
+        pa.field("age", pa.float32()),  # null where only a range is known
         pa.field("age_deviation", pa.float32()),
+        pa.field("age_low", pa.int16()),  # whole years, inclusive; both or none
+        pa.field("age_high", pa.int16()),
         pa.field("person", pa.string()),
         pa.field("gender", pa.string()),
         pa.field("group", pa.string()),
@@ -93,7 +95,9 @@ class Store:
     Attributes:
         info: the file's own description: dataset, crop size, detector, what was dropped.
         columns: `pyarrow.Table` of the labels (no pictures, no points), one row per face.
-        ages: (N,) float32 years.
+        ages: (N,) float32 years; the middle of the range where no age is known.
+        ranges: (N, 2) float32 years, the first and last year of the range; NaN where there is none.
+        exact: (N,) bool, whether the age is known.
         key_points: (N, 5, 2) float32 in crop pixels.
         size: side of the crops in pixels.
 
@@ -106,8 +110,10 @@ class Store:
         try:
             table = pa.ipc.open_file(pa.memory_map(str(self.path))).read_all()
             self.info: dict[str, Any] = json.loads((table.schema.metadata or {})[b"wrinkle"])
-            if self.info["format"] != FORMAT:
+            if self.info["format"] not in (1, FORMAT):
                 raise WrinkleError(f"{path}: format {self.info['format']}, expected {FORMAT}")
+            if self.info["format"] == 1:
+                table = _with_ranges(table)
             self.size = int(self.info["size"])
             if not table.schema.equals(SCHEMA):
                 raise WrinkleError(f"{path} has other columns than a wrinkle store: prepare again")
@@ -120,18 +126,32 @@ class Store:
             ) from error
         self._images = table["image"]
         self.columns = table.select(LABELS)
-        self.ages = table["age"].to_numpy()
+        self._set_labels(table)
         points = table["key_points"].combine_chunks().flatten().to_numpy()
         self.key_points = points.reshape(-1, 5, 2)
         self._landmarks = table["landmarks"]
-        if not ((self.ages >= 0) & (self.ages <= MAX_AGE)).all() or not np.isfinite(points).all():
+        if not np.isfinite(points).all():
             raise WrinkleError(f"{path} is damaged: prepare it again")
+
+    def _set_labels(self, table: pa.Table) -> None:
+        low, high, age = (
+            table[column].to_numpy().astype(np.float32) for column in ("age_low", "age_high", "age")
+        )
+        self.ranges = np.stack([low, high], 1)
+        self.exact = ~np.isnan(age)
+        self.ages = np.where(self.exact, age, (low + high) / 2)
+        possible = (self.ages >= 0) & (self.ages <= MAX_AGE) & (np.isnan(low) == np.isnan(high))
+        if not possible.all() or (low > high).any():
+            raise WrinkleError(f"{self.path} is damaged: prepare it again")
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over names, ages and digests: the same for the same labelled pictures."""
+        """SHA-256 over names, labels and digests: the same for the same labelled pictures."""
         digest = hashlib.sha256()
-        for column in ("name", "age", "digest"):
+        columns = ["name", "age", "digest"]
+        if self.columns["age_low"].null_count < len(self):
+            columns += ["age_low", "age_high"]
+        for column in columns:
             digest.update("\n".join(map(str, self.columns[column].to_pylist())).encode())
         return digest.hexdigest()
 
@@ -143,8 +163,19 @@ class Store:
     def __len__(self) -> int:
         return len(self.ages)
 
-    def __reduce__(self) -> tuple[type["Store"], tuple[Path]]:
+    def __reduce__(self) -> tuple[type["Store"], tuple[Any]]:
         return Store, (self.path,)
+
+    def errors(self, rows: np.ndarray, ages: np.ndarray) -> np.ndarray:
+        """Absolute errors in years, (n,); where only a range is known, the distance to it.
+
+        Args:
+            rows: (n,) rows of the store.
+            ages: (n,) years, estimates for them.
+        """
+        low, high = self.ranges[rows].T
+        outside: np.ndarray = np.maximum(np.maximum(low - ages, ages - high), 0)
+        return np.where(self.exact[rows], np.abs(ages - self.ages[rows]), outside)
 
     def image(self, index: int) -> np.ndarray:
         """The face crop of a row: (size, size, 3) uint8 RGB.
@@ -162,3 +193,13 @@ class Store:
         """The landmarks of a row, (68, 2) float32 in crop pixels; None where it has none."""
         values = self._landmarks[int(index)].as_py()
         return None if values is None else np.array(values, np.float32).reshape(68, 2)
+
+
+def _with_ranges(table: pa.Table) -> pa.Table:
+    """A table of format 1 with the columns of format 2."""
+    unknown = pa.nulls(len(table), pa.int16())
+    for name in ("age_low", "age_high"):
+        place = SCHEMA.get_field_index(name)
+        table = table.add_column(place, SCHEMA.field(name), unknown)
+    place = SCHEMA.get_field_index("age")
+    return table.set_column(place, SCHEMA.field("age"), table["age"])

@@ -11,7 +11,15 @@ import torch
 from torch import Tensor
 
 from wrinkle.errors import WrinkleError
-from wrinkle.losses.term import LOSSES, Target, Term, check_ages
+from wrinkle.losses.term import (
+    LOSSES,
+    Target,
+    Term,
+    check_ages,
+    distance_to_range,
+    in_range,
+    log_probability,
+)
 from wrinkle.models.base import Output
 from wrinkle.models.heads import Head
 from wrinkle.models.heads.head import SMALLEST_PROBABILITY
@@ -23,6 +31,9 @@ SMALLEST_DEVIATION = 0.1
 @LOSSES.named("dldl_v2")
 class DLDLv2(Term):
     """KL(Gaussian around the label ‖ P) + |E(P) − label|: ADPF's L_AE (Eq. 13).
+
+    The Gaussian of a label with a range is cut to it. Of a range alone, it is −log of the
+    probability in the range plus the distance of E(P) to it.
 
     Args:
         sigma: standard deviation of the Gaussian in years, above 0, for labels without their own.
@@ -48,7 +59,16 @@ class DLDLv2(Term):
         check_ages(target, output.raw)
         log_p = head.log_distribution(output.raw)
         label = log_gaussian(target.age, head.ages, self.sigma, target.deviation)
+        if target.ranges is not None and not target.ranges.isnan().all():
+            label = label.masked_fill(~in_range(target, head.ages), -torch.inf).log_softmax(-1)
         return _divergence_and_error(log_p.exp(), log_p, label, target.age, head.ages)
+
+    def of_range(self, output: Output, target: Target, head: Head) -> Tensor:
+        """Compute −log P(range) + the expectation's distance to the range, a scalar."""
+        assert target.ranges is not None
+        expected = (head.log_distribution(output.raw).exp() * head.ages).sum(-1)
+        distance = distance_to_range(expected, target.ranges)
+        return (distance - log_probability(target, output, head)).mean()
 
 
 def age_estimation_loss(
@@ -118,6 +138,8 @@ def log_gaussian(
 def _divergence_and_error(
     p: Tensor, log_p: Tensor, log_label: Tensor, age: Tensor, ages: Tensor
 ) -> Tensor:
+    # 0 · log 0 is 0, where a label's distribution is cut to a range.
+    log_label = log_label.clamp_min(-1e4)
     divergence = (log_label.exp() * (log_label - log_p)).sum(-1)
     error = ((p * ages).sum(-1) - age).abs()
     return (divergence + error).mean()

@@ -9,6 +9,7 @@ from torch import Tensor
 from wrinkle.errors import WrinkleError
 from wrinkle.losses.term import LOSSES, Target, Term
 from wrinkle.models.base import AgeModel, Output
+from wrinkle.models.heads import Head
 from wrinkle.models.heads.head import at_least_float32
 
 
@@ -99,10 +100,23 @@ class Loss:
         extra = {name: at_least_float32(output.extra[name]) for name in term.needs}
         raws = model.raw_outputs(output) if term.fits else {model.final_name: output.raw}
         values = [
-            term(Output(at_least_float32(raw), {}, extra), target, model.classifiers[name])
+            _mean(term, Output(at_least_float32(raw), {}, extra), target, model.classifiers[name])
             for name, raw in raws.items()
         ]
         return sum(values[1:], values[0])
+
+
+def _mean(term: Term, output: Output, target: Target, head: Head) -> Tensor:
+    """A term's mean over the batch, of labels with an age and of ranges alike."""
+    exact = target.exact
+    if not term.fits or exact is None or exact.all():
+        return term(output, target, head)
+    total = output.raw.new_zeros(())
+    for rows, compute in ((exact, term.__call__), (~exact, term.of_range)):
+        if rows.any():
+            part = Output(output.raw[rows], {}, output.extra)
+            total = total + compute(part, target.take(rows), head) * rows.float().mean()
+    return total
 
 
 def terms_for(kind: str) -> list[str]:

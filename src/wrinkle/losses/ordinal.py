@@ -36,3 +36,14 @@ class Ordinal(Term):
         older = (target.age[:, None] >= head.ages[:-1] + 0.5).to(output.raw.dtype)
         losses = F.binary_cross_entropy_with_logits(output.raw, older, reduction="none")
         return losses.sum(-1).mean()
+
+    def of_range(self, output: Output, target: Target, head: Head) -> Tensor:
+        """Compute the loss of the classifiers whose answer the range tells, a scalar in nats."""
+        assert target.ranges is not None
+        low, high = target.ranges.unsqueeze(-1).unbind(1)
+        older = head.ages[:-1] < low
+        known = older | (head.ages[:-1] >= high)
+        losses = F.binary_cross_entropy_with_logits(
+            output.raw, older.to(output.raw.dtype), reduction="none"
+        )
+        return (losses * known).sum(-1).mean()

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from wrinkle.losses.term import LOSSES, Target, Term, check_ages
+from wrinkle.losses.term import LOSSES, Target, Term, check_ages, distance_to_range
 from wrinkle.models.base import Output
 from wrinkle.models.heads import Head
 
@@ -27,6 +27,11 @@ class AbsoluteError(Term):
         check_ages(target, output.raw)
         return (head.age(output.raw) - target.age).abs().mean()
 
+    def of_range(self, output: Output, target: Target, head: Head) -> Tensor:
+        """Compute the distance to the ranges, a scalar in years."""
+        assert target.ranges is not None
+        return distance_to_range(head.age(output.raw), target.ranges).mean()
+
 
 @LOSSES.named("l2")
 class SquaredError(Term):
@@ -45,3 +50,8 @@ class SquaredError(Term):
         """Compute the loss, a scalar in years²."""
         check_ages(target, output.raw)
         return (head.age(output.raw) - target.age).square().mean()
+
+    def of_range(self, output: Output, target: Target, head: Head) -> Tensor:
+        """Compute the squared distance to the ranges, a scalar in years²."""
+        assert target.ranges is not None
+        return distance_to_range(head.age(output.raw), target.ranges).square().mean()

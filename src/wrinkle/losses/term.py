@@ -2,6 +2,7 @@
 
 from typing import ClassVar, NamedTuple
 
+import torch
 from torch import Tensor
 
 from wrinkle.errors import WrinkleError
@@ -16,10 +17,21 @@ class Target(NamedTuple):
     Attributes:
         age: (B,) years.
         deviation: (B,) years, standard deviations of the labels; NaN for labels without one.
+        ranges: (B, 2) years, first and last of the range in which the age is; NaN where there is
+            none. None: no label is a range.
+        exact: (B,) bool, whether the age is known; where it is not, only the range is used. None:
+            all are known.
     """
 
     age: Tensor
     deviation: Tensor
+    ranges: Tensor | None = None
+    exact: Tensor | None = None
+
+    def take(self, rows: Tensor) -> "Target":
+        """Some of the labels; `rows`: (B,) bool."""
+        ranges, exact = (None if p is None else p[rows] for p in (self.ranges, self.exact))
+        return Target(self.age[rows], self.deviation[rows], ranges, exact)
 
 
 class Term:
@@ -48,6 +60,54 @@ class Term:
             A scalar, the mean over the batch.
         """
         raise NotImplementedError
+
+    def of_range(self, output: Output, target: Target, head: Head) -> Tensor:
+        """Compute the loss of a batch whose labels are ranges only.
+
+        By default it is −log of the probability that falls in the range. This is the smallest
+        KL(q ‖ P) of all distributions q in the range: a label distribution of which no more is
+        known.
+
+        Args:
+            output: as for `__call__`.
+            target: labels with `ranges`.
+            head: the head.
+
+        Returns:
+            A scalar, the mean over the batch.
+        """
+        return -log_probability(target, output, head).mean()
+
+
+def log_probability(target: Target, output: Output, head: Head) -> Tensor:
+    """The logarithm of the probability that falls in each label's range, (B,).
+
+    A range between or beyond the head's ages is taken for the nearest of them.
+    """
+    log_p = head.log_distribution(output.raw)
+    return log_p.masked_fill(~in_range(target, head.ages), -torch.inf).logsumexp(-1)
+
+
+def in_range(target: Target, ages: Tensor) -> Tensor:
+    """Which of the ages (A,) are in each label's range, (B, A) bool; at least the nearest is.
+
+    All are where a label has no range.
+    """
+    assert target.ranges is not None
+    low, high = target.ranges.nan_to_num(nan=torch.inf).unbind(-1)
+    low = torch.where(low.isinf(), -torch.inf, low)
+    within = (ages >= low[:, None]) & (ages <= high[:, None])
+    nearest = distance_to_range(ages, target.ranges[:, None]).argmin(-1)
+    none = ~within.any(-1)
+    rows = none.nonzero().squeeze(-1)
+    within[rows, nearest[rows]] = True
+    return within
+
+
+def distance_to_range(ages: Tensor, ranges: Tensor) -> Tensor:
+    """Years between ages and ranges (…, 2), 0 within; ages and ranges broadcast."""
+    low, high = ranges.unbind(-1)
+    return (low - ages).clamp_min(0) + (ages - high).clamp_min(0)
 
 
 LOSSES: Registry[Term] = Registry("loss", "wrinkle.losses")

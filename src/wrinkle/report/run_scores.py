@@ -82,7 +82,7 @@ def _over_folds(values: list[float]) -> OverFolds:
 
 def _drawn(run: Run) -> str:
     if run.store is None:
-        return f"pictures ({run.recipe.data.store} is missing or has changed)"
+        return f"pictures ({', '.join(run.recipe.data.files)} is missing or has changed)"
     return "people" if known_people(run.predictions) else "pictures (the people are not known)"
 
 

@@ -54,7 +54,7 @@ def _table(runs: list[Run]) -> Table:
     scores = [score_run(run) for run in runs]
     title = protocol.name
     if protocol.dataset is None:
-        title += f", {Path(runs[0].recipe.data.store).name}"
+        title += f", {', '.join(Path(file).name for file in runs[0].recipe.data.files)}"
     about = f"{protocol.description}; {protocol.source}"
     people = f"People: {protocol.people}."
     integrity = _each((r.integrity.removeprefix(people).strip(), r.recipe.name) for r in runs)

@@ -140,7 +140,7 @@ def _run_record(scores: RunScores) -> dict[str, object]:
     record: dict[str, object] = {
         "protocol": run.protocol.name,
         "people": PEOPLE[run.protocol.shares_people],
-        "data": recipe.data.store,
+        "data": ", ".join(recipe.data.files),
         "kind": "ours",
         "method": recipe.name,
         "start": start(recipe),

@@ -11,8 +11,9 @@ from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
 from wrinkle.evaluation.prediction_files import read_predictions
 from wrinkle.evaluation.predictions import Predictions, pooled
-from wrinkle.protocols import Fold, Protocol, get_protocol
+from wrinkle.protocols import Fold, Protocol
 from wrinkle.protocols.fold import limited
+from wrinkle.runs.data import open_faces, protocol_of
 from wrinkle.runs.folder import (
     HISTORY_FILE,
     MODEL_FILE,
@@ -95,7 +96,7 @@ def read_run(folder: Path, store: Path | None = None) -> Run:
     if not (folder / RECIPE_FILE).is_file():
         raise WrinkleError(f"{folder} holds no run: give a folder such as runs/utkface/dhaa")
     recipe = load_recipe(folder / RECIPE_FILE)
-    protocol = get_protocol(recipe.data.protocol)
+    protocol = protocol_of(recipe.data)
     try:
         note, results = read_note(folder), _results(folder)
         if not results:
@@ -107,7 +108,7 @@ def read_run(folder: Path, store: Path | None = None) -> Run:
     except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
         reason = str(error).partition("\n")[0]
         raise WrinkleError(f"{folder} is damaged ({reason}): train it again") from None
-    tested_on = _matching_store(store or recipe.data.store, predictions)
+    tested_on = _matching_store(store, recipe, predictions)
     folds = None
     if tested_on is not None:
         row_of = {name: row for row, name in enumerate(tested_on.columns["name"].to_pylist())}
@@ -158,15 +159,15 @@ def _predictions(folder: Path, result: Result) -> Predictions:
     return found
 
 
-def _matching_store(path: str | Path, tested: Predictions) -> Store | None:
+def _matching_store(path: Path | None, recipe: Recipe, tested: Predictions) -> Store | None:
     """The store, if it exists and holds the tested pictures with the same ages; else None."""
     try:
-        store = Store(path)
+        store = Store(path) if path else open_faces(recipe.data)
     except WrinkleError:
         return None
-    held = dict(zip(store.columns["name"].to_pylist(), store.ages.tolist(), strict=True))
+    held = dict(zip(*(store.columns[n].to_pylist() for n in ("name", "age")), strict=True))
     names, ages = (tested.rows[column].to_pylist() for column in ("name", "age"))
-    same = all(held.get(name) == age for name, age in zip(names, ages, strict=True))
+    same = all(held.get(name, -1) == age for name, age in zip(names, ages, strict=True))
     return store if same else None
 
 

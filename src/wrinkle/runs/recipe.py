@@ -8,16 +8,15 @@ datasets, variants and a base are described in `wrinkle.runs.overlays`.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from wrinkle.datasets.augment import Augment, Strength
+from wrinkle.datasets.augment import Augment
 from wrinkle.errors import WrinkleError
-from wrinkle.losses import LOSSES, Loss
-from wrinkle.models.registry import check_model, head_kind
-from wrinkle.protocols import get_protocol
+from wrinkle.losses import Loss
+from wrinkle.models.registry import head_kind
 from wrinkle.registry import load_plugins, plugin_entries
 from wrinkle.runs.folder import MODEL_FILE
 from wrinkle.runs.overlays import (
@@ -29,117 +28,17 @@ from wrinkle.runs.overlays import (
     read_recipe,
     run_name,
 )
-from wrinkle.settings import (
-    Count,
-    NamedPart,
-    NotNegative,
-    Part,
-    Positive,
-    Probability,
-    explain,
+from wrinkle.runs.sections import (
+    Data,
+    Input,
+    Model,
+    Optimizer,
+    Schedule,
+    Term,
+    Training,
+    joined_name,
 )
-
-
-class Term(NamedPart):
-    """A term of the loss; its other fields are those of the term (see `wrinkle.losses`)."""
-
-    weight: NotNegative = 1.0
-
-    @model_validator(mode="after")
-    def _is_registered(self) -> Self:
-        LOSSES.create(self.name, self.fields)
-        return self
-
-
-class Model(NamedPart):
-    """A network; its other fields are those of the network (see `wrinkle models`)."""
-
-    @model_validator(mode="after")
-    def _is_registered(self) -> Self:
-        if "input_size" in self.fields:
-            raise WrinkleError("model.input_size is not used: set input.size")
-        check_model(self.name, self.fields)
-        return self
-
-
-class Data(Part):
-    """The faces, and how they are split."""
-
-    store: str
-    """File made by `wrinkle prepare`."""
-    protocol: str
-    """A protocol's name and its integers, such as by-person:5."""
-    limit: Count | None = None
-    """Largest number of rows in each part of a fold, for reduced runs; None: all."""
-
-    @model_validator(mode="after")
-    def _protocol_is_registered(self) -> Self:
-        get_protocol(self.protocol)
-        return self
-
-
-class Input(Part):
-    """The network's input."""
-
-    size: Annotated[int, Field(ge=32, le=1024)] = 112
-    """Side in pixels."""
-    zoom: Positive = 1.0
-    """Size of the face relative to the default view."""
-
-
-class Optimizer(Part):
-    """The optimizer."""
-
-    name: Literal["sgd", "adamw"]
-    lr: Positive
-    """Full learning rate, which the schedule scales."""
-    momentum: Strength = 0.9
-    """Nesterov momentum of SGD; AdamW ignores it."""
-    weight_decay: NotNegative = 0.0
-    head_lr_factor: Positive = 1.0
-    """Learning rate of the heads, relative to `lr`."""
-
-
-class Schedule(Part):
-    """The learning-rate schedule."""
-
-    name: Literal["step", "cosine"] = "cosine"
-    steps: tuple[Count, ...] = ()
-    """Numbers of epochs after which the rate is multiplied by `factor` (schedule `step`)."""
-    factor: Annotated[float, Field(gt=0, le=1)] = 0.1
-    warmup_epochs: NotNegative = 0.0
-    """Length of the linear warm-up."""
-
-    @model_validator(mode="after")
-    def _steps_belong_to_step(self) -> Self:
-        if (self.name == "step") != bool(self.steps):
-            raise ValueError("steps: list the epochs for schedule 'step', omit it for 'cosine'")
-        return self
-
-
-class Training(Part):
-    """Settings of the training loop."""
-
-    epochs: Count
-    batch: Annotated[int, Field(ge=2)]
-    """Pictures in a step, over all processes."""
-    precision: Literal["float32", "bf16"] = "float32"
-    clip: Positive | None = None
-    """Largest norm of the gradient; None: not clipped."""
-    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Decay of the weights' moving average, which is then validated and saved; None: no average."""
-    balance: Probability = 0.0
-    """Exponent: a row is drawn with probability ∝ (1 / smoothed frequency of its age)^balance."""
-    validate_every: Count = 1
-    """Epochs between validations."""
-    choose: Literal["best", "last"] = "best"
-    """The epoch whose model is saved: that of the lowest validation MAE, or the last."""
-    checkpoint_every_steps: Count = 200
-    workers: Annotated[int, Field(ge=0)] = 1
-    """Processes that decode faces."""
-    mirror_average: bool = True
-    """In evaluation, average the prediction with that for the mirror image."""
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+from wrinkle.settings import Part, explain
 
 
 class Recipe(Part):
@@ -303,8 +202,10 @@ def _model_of(path: Path, chosen: Mapping[str, str | None]) -> str:
     """The model file of a recipe's run, for the fold with the protocol's name."""
     fields = overlaid(read_recipe(path), chosen)
     try:
-        fold = fields["data"]["protocol"]
-    except (KeyError, TypeError):
+        data = fields["data"]
+        stores = [each["store"] for each in data.get("stores") or ()]
+        fold = joined_name(stores) if stores else data["protocol"]
+    except (AttributeError, KeyError, TypeError):
         raise WrinkleError(f"{path}: field data.protocol is missing") from None
     return f"runs/{run_name(path, fields.get('name'), chosen)}/{fold}/{MODEL_FILE}"
 

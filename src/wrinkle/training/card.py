@@ -50,7 +50,7 @@ def model_card(
             "recipe": recipe.to_yaml(),
             "data": store.info.get("dataset"),
             "fingerprint": store.fingerprint,
-            "split": recipe.data.protocol,
+            "split": recipe.data.split,
             "fold": fold.name,
             "pictures": parts,
             "digests": {

@@ -13,8 +13,9 @@ from wrinkle.console import say
 from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
 from wrinkle.files import replace_file
-from wrinkle.protocols import Fold, get_protocol
+from wrinkle.protocols import Fold
 from wrinkle.protocols.fold import limited
+from wrinkle.runs.data import open_faces, protocol_of
 from wrinkle.runs.folder import (
     MODEL_FILE,
     RECIPE_FILE,
@@ -58,8 +59,7 @@ def train(
         wrinkle.training.stop.Stopped: on Ctrl-C or SIGTERM.
     """
     root = Path(runs) / recipe.name
-    store = Store(recipe.data.store)
-    protocol = get_protocol(recipe.data.protocol)
+    store, protocol = open_faces(recipe.data), protocol_of(recipe.data)
     every = protocol.folds(store.columns)
     numbers = parse_folds(folds, len(every))
     chosen = [every[number] for number in numbers]
@@ -139,7 +139,7 @@ def train_fold(
     """
     if recipe.training.choose == "best" and not len(fold.validation):
         raise WrinkleError(
-            f"training.choose is 'best', but fold {fold.name} of {recipe.data.protocol} has no "
+            f"training.choose is 'best', but fold {fold.name} of {recipe.data.split} has no "
             "validation part; choices: 'last'"
         )
     Trainer(recipe, store, fold, folder, accelerator, first).train()

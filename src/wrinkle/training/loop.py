@@ -32,6 +32,7 @@ from wrinkle.inference.predict_store import predict_store
 from wrinkle.models import AgeModel
 from wrinkle.models.file import save_model
 from wrinkle.protocols import Fold
+from wrinkle.runs.data import draw_weights
 from wrinkle.runs.folder import MODEL_FILE
 from wrinkle.runs.recipe import Recipe
 from wrinkle.training.batch_norm import share_batch_norm
@@ -47,7 +48,12 @@ from wrinkle.training.extras import (
 )
 from wrinkle.training.log import Log
 from wrinkle.training.network import build_network, has_after_epoch
-from wrinkle.training.optim import create_optimizer, learning_rate_factor, set_learning_rate
+from wrinkle.training.optim import (
+    create_optimizer,
+    head_steps,
+    learning_rate_factor,
+    set_learning_rate,
+)
 from wrinkle.training.state import optimizer_tensors, read_state, restore_optimizer, write_state
 from wrinkle.training.stop import Stopped, StopRequest
 from wrinkle.training.task import Task, step_seed
@@ -95,6 +101,7 @@ class Trainer:
         training = self.recipe.training
         self.faces = Faces(self.store, self.spec, self.recipe.augment, training.seed)
         weights = balance_weights(self.store.ages[self.fold.train], training.balance)
+        weights *= draw_weights(self.recipe.data, self.store)[self.fold.train]
         self.batches = EpochBatches(
             self.fold.train, weights, training.batch, training.seed, self.rank, self.world
         )
@@ -220,7 +227,8 @@ class Trainer:
         factor = learning_rate_factor(
             self.recipe.schedule, training.epochs, self.batches.steps, step
         )
-        set_learning_rate(self.optimizer, factor)
+        alone = step < head_steps(self.recipe.schedule, self.batches.steps)
+        set_learning_rate(self.optimizer, factor, alone)
         result = self.task(self.model, batch)
         # Gradients are averaged over processes, so each is weighted by its share of the batch.
         share = len(batch.age) * self.world / size
@@ -273,7 +281,7 @@ class Trainer:
         self.log.write_history(progress.history)
 
     def _validate(self) -> float:
-        """Mean absolute error in years on the validation part, which the processes divide."""
+        """Mean of `Store.errors` on the validation part, which the processes divide."""
         rows, training = self.fold.validation[self.rank :: self.world], self.recipe.training
         found = predict_store(
             self.average or self.network.eval(),
@@ -287,7 +295,7 @@ class Trainer:
             between=self.stop.check,
             extras=self.extras,
         )
-        errors = np.abs(found.age.astype(np.float64) - self.store.ages[rows])
+        errors = self.store.errors(rows, found.age.astype(np.float64))
         total = torch.tensor(errors.sum(), device=self.device)
         if self.world > 1:
             total = self.accelerator.reduce(total, "sum")

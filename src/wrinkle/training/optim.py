@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from wrinkle.models import AgeModel
-from wrinkle.runs import recipe
+from wrinkle.runs import sections
 
 
-def create_optimizer(model: AgeModel, choice: recipe.Optimizer) -> torch.optim.Optimizer:
+def create_optimizer(model: AgeModel, choice: sections.Optimizer) -> torch.optim.Optimizer:
     """Create an optimizer: SGD with Nesterov momentum, or AdamW.
 
     Norms and biases (parameters of one dimension) have no weight decay. The learning rate of the
@@ -30,7 +30,8 @@ def create_optimizer(model: AgeModel, choice: recipe.Optimizer) -> torch.optim.O
     for (in_head, decays), parameters in groups.items():
         rate = choice.lr * (choice.head_lr_factor if in_head else 1.0)
         decay = choice.weight_decay if decays else 0.0
-        parts.append({"params": parameters, "lr": rate, "base_lr": rate, "weight_decay": decay})
+        group = {"params": parameters, "lr": rate, "base_lr": rate, "weight_decay": decay}
+        parts.append({**group, "heads": in_head})
     if choice.name == "sgd":
         return torch.optim.SGD(
             parts, lr=choice.lr, momentum=choice.momentum, nesterov=choice.momentum > 0
@@ -39,13 +40,13 @@ def create_optimizer(model: AgeModel, choice: recipe.Optimizer) -> torch.optim.O
 
 
 def learning_rate_factor(
-    schedule: recipe.Schedule, epochs: int, steps_per_epoch: int, step: int
+    schedule: sections.Schedule, epochs: int, steps_per_epoch: int, step: int
 ) -> float:
     """Return the learning rate at a step as a share of the full rate.
 
-    Warm-up rises linearly and reaches 1 at its last step. After it `cosine` falls from 1 to 0 at
-    the end of the last epoch; `step` multiplies the rate by `factor` after each number of epochs in
-    `steps`.
+    It is 1 while only the heads are trained. Warm-up rises linearly and reaches 1 at its last step.
+    After it `cosine` falls from 1 to 0 at the end of the last epoch; `step` multiplies the rate by
+    `factor` after each number of epochs in `steps`.
 
     Args:
         schedule: the recipe's schedule.
@@ -56,16 +57,32 @@ def learning_rate_factor(
     Returns:
         The share, in [0, 1].
     """
+    alone = head_steps(schedule, steps_per_epoch)
     warmup = round(schedule.warmup_epochs * steps_per_epoch)
-    if step < warmup:
-        return (step + 1) / warmup
+    if step < alone:
+        return 1.0
+    if step - alone < warmup:
+        return (step - alone + 1) / warmup
     if schedule.name == "step":
         return schedule.factor ** sum(step >= e * steps_per_epoch for e in schedule.steps)
-    total = epochs * steps_per_epoch
+    total, warmup = epochs * steps_per_epoch, warmup + alone
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
-    """Set the rate of every parameter group to `factor` times its full rate."""
+def head_steps(schedule: sections.Schedule, steps_per_epoch: int) -> int:
+    """Return the number of steps at the start in which only the heads are trained."""
+    return round(schedule.head_epochs * steps_per_epoch)
+
+
+def set_learning_rate(
+    optimizer: torch.optim.Optimizer, factor: float, only_heads: bool = False
+) -> None:
+    """Set the rate of every parameter group to `factor` times its full rate.
+
+    Args:
+        optimizer: from `create_optimizer`.
+        factor: share of the full rate.
+        only_heads: whether the rate of all other parameters is 0.
+    """
     for group in optimizer.param_groups:
-        group["lr"] = group["base_lr"] * factor
+        group["lr"] = group["base_lr"] * factor * (group["heads"] or not only_heads)

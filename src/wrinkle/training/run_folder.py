@@ -32,7 +32,7 @@ def check_folder(root: Path, recipe: Recipe, data: str) -> None:
         if old.get(field) != new.get(field) and field.removeprefix("first.") not in Recipe.INERT
     ]
     if read_note(root)["data"] != data:
-        differences.append(f"{recipe.data.store} now holds other pictures or labels")
+        differences.append(f"{', '.join(recipe.data.files)} now holds other pictures or labels")
     if differences:
         raise WrinkleError(
             f"{root} holds a run of another recipe ({'; '.join(differences)}): "

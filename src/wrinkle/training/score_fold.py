@@ -53,15 +53,16 @@ def score_fold(
     distributions, every = predict(fold.test, every_classifier=True)
     model_ages = model.ages.cpu().numpy()
     interval = None
-    if len(fold.validation) >= LEAST_FACES:
+    exact = fold.validation[store.exact[fold.validation]]
+    if len(exact) >= LEAST_FACES:
         known = (folder / EXTRAS_FILE).exists()
         extras = read_extras(folder, len(store)) if known else None
-        validated = predict(fold.validation, extras=extras)
+        validated = predict(exact, extras=extras)
         calibration = calibrate(
             validated.distribution,
             model_ages,
-            store.ages[fold.validation],
-            f"validation part of {recipe.data.protocol}, fold {fold.name}",
+            store.ages[exact],
+            f"validation part of {recipe.data.split}, fold {fold.name}",
             validated.age,
         )
         amend(folder / MODEL_FILE, folder / MODEL_FILE, calibration=calibration.to_header())

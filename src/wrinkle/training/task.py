@@ -52,7 +52,7 @@ class Task:
         images = self.spec.images(batch.crop, batch.matrix)
         with torch.autocast(images.device.type, torch.bfloat16, self.bf16):
             output = model(images, batch.key_points, *self._extras(batch))
-        target = Target(batch.age, batch.deviation)
+        target = Target(batch.age, batch.deviation, batch.ranges, batch.exact)
         loss, terms = self.loss(output, target, self.network)
         return StepResult(loss, terms, output.raw)
 

@@ -1,12 +1,15 @@
 """Your own pictures: a folder with a CSV file that says how old the person in each picture is.
 
-    path,age,age_deviation,person,gender,group
-    anna/2019.jpg,34,,anna,female,
-    guests/7.png,51.5,3.2,,,
+    path,age,age_deviation,age_low,age_high,person,gender,group
+    anna/2019.jpg,34,,,,anna,female,
+    guests/7.png,51.5,3.2,,,,,
+    guests/8.png,,,30,39,,,
 
 path           the picture, relative to the CSV file's own folder (or an absolute path)
-age            years, 0–120, fractions allowed
+age            years, 0–120, fractions allowed; may be empty or missing where there is a range
 age_deviation  optional: the label's standard deviation in years, where several people guessed
+age_low,       optional: the first and the last year of the range in which the age is, whole years,
+age_high       both inclusive
 person         optional: any name; by-person protocols keep a person's pictures together
 gender         optional: female or male, also f or m; 0 and 1 mean different things in different
                datasets and are not read
@@ -24,11 +27,18 @@ from functools import cache
 from pathlib import Path
 
 from wrinkle.datasets.dataset import DATASETS, Dataset
-from wrinkle.datasets.rows import MAX_AGE, Dropped, Row, possible_age, possible_deviation
+from wrinkle.datasets.rows import (
+    MAX_AGE,
+    Dropped,
+    Row,
+    possible_age,
+    possible_deviation,
+    possible_range,
+)
 from wrinkle.errors import WrinkleError
 from wrinkle.tables import Table, normal, read_table
 
-_REQUIRED = ("path", "age")
+_RANGE = ("age_low", "age_high")
 _OPTIONAL = ("age_deviation", "person", "gender", "group")
 _UNKNOWN = {"", "NA", "N/A", "<NA>", "NaN", "nan", "NULL", "null", "None"}
 _GENDERS = {"female": "female", "f": "female", "male": "male", "m": "male"}
@@ -38,25 +48,26 @@ _GENDERS = {"female": "female", "f": "female", "male": "male", "m": "male"}
 class Folder(Dataset):
     """A folder with one CSV file."""
 
-    description = "your own pictures with a CSV file of path, age and optional columns"
+    description = "your own pictures with a CSV file of path, age or range, and optional columns"
     terms = "not known: ask the photographers and the people in the pictures"
     obtain = (
-        "a folder with one CSV file in it; columns path, age[, age_deviation, person, gender,"
-        " group]"
+        "a folder with one CSV file in it; columns path and age, or age_low and age_high, or all"
+        " three[, age_deviation, person, gender, group]"
     )
 
     def read(self, root: Path) -> tuple[list[Row], list[Dropped]]:
         """Rows of the CSV file `root`, or of the one CSV file in the folder `root`.
 
-        Lines with an unknown picture or an impossible age are dropped, each with its line number.
+        Lines with an unknown picture, an impossible age or range, or neither, are dropped, each
+        with its line number.
         An impossible deviation or gender is unknown and is among the row's `unread`. A picture that
-        is listed twice is kept once if its ages agree, else not at all.
+        is listed twice is kept once if its labels agree, else not at all.
 
         Raises:
             WrinkleError: there is not exactly one CSV file, or it cannot be read
                 (`wrinkle.tables.read_table`).
         """
-        table = read_table(_find_csv(root), _REQUIRED)
+        table = _read(_find_csv(root))
         rows: dict[str, list[Row]] = defaultdict(list)
         dropped = []
         for row in _rows(table):
@@ -66,9 +77,9 @@ class Folder(Dataset):
                 dropped.append(row)
         kept = []
         for name, same in rows.items():
-            ages = {row.age for row in same}
-            if len(ages) > 1:
-                detail = "listed with ages " + ", ".join(f"{age:g}" for age in sorted(ages))
+            labels = {row.label for row in same}
+            if len(labels) > 1:
+                detail = f"listed with ages {', '.join(sorted(labels))}"
                 dropped += [Dropped(name, "conflicting duplicate labels", detail)] * len(same)
             else:
                 kept.append(same[0])
@@ -89,21 +100,44 @@ def _find_csv(root: Path) -> Path:
     return found[0]
 
 
+def _read(file: Path) -> Table:
+    table = read_table(file, ("path", "age"), ("path", *_RANGE))
+    missing = [name for name in _RANGE if name not in table.columns]
+    if len(missing) == 1:
+        raise WrinkleError(f"{file} lacks the column {missing[0]}: a range needs both its ends")
+    return table
+
+
 def _rows(table: Table) -> Iterator[Row | Dropped]:
     """The row of each line, or why there is none."""
     base = table.file.parent
     find, genders = _finder(base), _genders(table)
     ages, deviations = table.numbers("age"), table.numbers("age_deviation")
-    for (number, cells), age, deviation in zip(table.lines, ages, deviations, strict=True):
+    lows, highs = (table.numbers(column) for column in _RANGE)
+    for (number, cells), age, deviation, low, high in zip(
+        table.lines, ages, deviations, lows, highs, strict=True
+    ):
         where, text = f"line {number}", cells["path"]
         path, years = find(text) if text else None, possible_age(age)
         if path is None:
             yield Dropped(text, "no such picture", where)
             continue
         name = _name(path, base)
-        if years is None:
-            detail = f"{where}: {cells['age']!r} is not a number in 0..{MAX_AGE}"
+        written = {column: normal(cells.get(column, "")) for column in ("age", *_RANGE)}
+        given = {column for column, cell in written.items() if cell not in _UNKNOWN}
+        span = possible_range(low, high)
+        if span is None and given & set(_RANGE):
+            ends = f"{written['age_low']!r} to {written['age_high']!r}"
+            detail = f"{where}: {ends} is no range of whole years in 0..{MAX_AGE}"
+            yield Dropped(name, "impossible range", detail)
+            continue
+        if years is None and ("age" in given or span is None):
+            detail = f"{where}: {written['age']!r} is not a number in 0..{MAX_AGE}"
             yield Dropped(name, "impossible age", detail)
+            continue
+        if years is not None and span is not None and not span[0] <= years < span[1] + 1:
+            detail = f"{where}: age {years:g} is not in the range {span[0]} to {span[1]}"
+            yield Dropped(name, "impossible range", detail)
             continue
         optional = {column: normal(cells.get(column, "")) for column in _OPTIONAL}
         known = {key: None if cell in _UNKNOWN else cell for key, cell in optional.items()}
@@ -124,6 +158,8 @@ def _rows(table: Table) -> Iterator[Row | Dropped]:
             person=known["person"],
             gender=gender,
             group=known["group"],
+            age_low=None if span is None else span[0],
+            age_high=None if span is None else span[1],
             unread=tuple(unread),
         )
 
