@@ -128,7 +128,7 @@ def comparing(systems: list[System]) -> list[Figure]:
     results = [replace(r, classifiers={"DHAA": 4.0, "G-1": 6.0}) for r in run.results]
     first = replace(systems[0], run=replace(run, results=results))
     four = [first, *systems[1:], replace(systems[1], name="runs/" + 60 * "x")]
-    made = [each.make() for each in of_all(four, [score(s.predictions) for s in four])]
+    made = [each.make() for each in of_all(four, [score(s.predictions) for s in four], [[]] * 4)]
     return [*filter(None, made), figures.age_histograms(run)]
 
 
@@ -344,12 +344,12 @@ def test_every_classifier_is_shown_if_there_are_several(systems: list[System]) -
 
 def test_the_epsilon_error_is_shown_if_labels_have_a_deviation(systems: list[System]) -> None:
     predictions = systems[2].predictions
-    assert summary(systems[2], score(predictions)[0])["epsilon"] is None
+    assert summary(systems[2], score(predictions))["epsilon"] is None
     deviation = pa.array([3.0] + [None] * 39, pa.float32())
     column = predictions.rows.column_names.index("age_deviation")
     rows = predictions.rows.set_column(column, "age_deviation", deviation)
     voted = replace(systems[2], predictions=replace(predictions, rows=rows))
-    found = summary(voted, score(predictions)[0])["epsilon"]
+    found = summary(voted, score(predictions))["epsilon"]
     assert found == pytest.approx(1 - np.exp(-0.5))  # 3 years off, 3 years of deviation
 
 

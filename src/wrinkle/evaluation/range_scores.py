@@ -62,6 +62,12 @@ def score_ranges(predictions: Predictions) -> list[RangeScore]:
     return _score(ranged, list(subsets(ranged))) if len(ranged.predicted) else []
 
 
+def score_all_ranges(predictions: Predictions) -> RangeScore:
+    """The first row of `score_ranges` alone; of some face only a range must be known."""
+    ranged = predictions.ranged()
+    return _score(ranged, [next(subsets(ranged))])[0]
+
+
 def _score(predictions: Predictions, parts: list[tuple[str, str, np.ndarray]]) -> list[RangeScore]:
     members = np.stack([inside for _, _, inside in parts], 1)
     people, drawn = known_people(predictions), clusters(predictions)
@@ -199,7 +205,7 @@ def range_comparison(systems: Sequence[Predictions]) -> str:
         f"{'95 %':>18}"
     )
     for system in systems:
-        row = score_ranges(system)[0]
+        row = score_all_ranges(system)
         line = (
             f"{system.system:<{width}}{100 * row.inside.value:>12.1f}{100 * row.near.value:>13.1f}"
             f"{row.distance.value:>10.2f}"

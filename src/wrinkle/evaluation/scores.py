@@ -49,9 +49,9 @@ def score(predictions: Predictions) -> list[Score]:
     """Scores over all faces whose age is known, then by store, age decade, gender and group.
 
     Faces of which only a range is known have scores of their own (`range_scores.score_ranges`).
-    Estimates have 95 % intervals. Those of MAE and bias are from a bootstrap that draws people where
-    they are known, else pictures; those of CS(5) and coverage are Clopper and Pearson's. Parts of
-    fewer than five faces have none (NaN).
+    Estimates have 95 % intervals. Those of MAE and bias are from a bootstrap that draws people
+    where they are known, else pictures; those of CS(5) and coverage are Clopper and Pearson's.
+    Parts of fewer than five faces have none (NaN).
 
     Returns:
         The scores; empty where no age is known.
