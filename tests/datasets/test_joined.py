@@ -9,7 +9,7 @@ import torch
 from tests import tiny
 from wrinkle.datasets.augment import Augment
 from wrinkle.datasets.joined import JoinedStore
-from wrinkle.datasets.loader import Faces
+from wrinkle.datasets.loader import Draw, Faces
 from wrinkle.datasets.store import FORMAT, Store, write_table
 from wrinkle.errors import WrinkleError
 from wrinkle.faces.input import InputSpec
@@ -70,7 +70,9 @@ def test_loader_workers_have_the_same_rows(joined: JoinedStore) -> None:
     assert again.columns.equals(joined.columns)
     np.testing.assert_array_equal(again.image(15), joined.image(15))
     faces = Faces(joined, InputSpec(32, 1.0, tiny.SIDE, (0.0,) * 3, (1.0,) * 3), Augment(), 0)
-    workers = torch.utils.data.DataLoader(faces, 4, num_workers=1, sampler=[2, 13])
+    workers = torch.utils.data.DataLoader(
+        faces, 4, num_workers=1, sampler=[Draw(0, 2, 0), Draw(0, 13, 0)]
+    )
     (batch,) = list(workers)
     assert batch.age.tolist() == joined.ages[[2, 13]].tolist()
     assert batch.exact.tolist() == [True, False]
