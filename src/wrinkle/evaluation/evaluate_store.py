@@ -98,11 +98,12 @@ def evaluate(
     provenance = header["provenance"]
     rows = split_rows(faces, split, protocol, fold, provenance)
     predictions = predict(str(system), model, header, faces, rows, device, batch, workers)
+    people = None
+    if split != "all":
+        people = get_protocol(protocol or str(own_split(provenance, faces)[0])).people
     return Evaluation(
         predictions,
-        None
-        if split == "all"
-        else get_protocol(protocol or str(own_split(provenance, faces)[0])).people,
+        people,
         int(np.isin(rows, learned(provenance, faces, ["train"])).sum()),
         model.final_name,
     )

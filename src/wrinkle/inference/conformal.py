@@ -174,8 +174,10 @@ def _balanced(residuals: np.ndarray, domains: np.ndarray) -> np.ndarray:
     _, domain, counts = np.unique(domains, return_inverse=True, return_counts=True)
     order = np.argsort(residuals, kind="stable")
     weights = (1 / counts)[domain[order]]
-    places = (np.cumsum(weights) - weights / 2) / len(counts)
-    return np.interp(np.linspace(0, 1, KNOTS), places, residuals[order])
+    places = np.cumsum(weights) - weights
+    places /= places[-1]
+    quantiles: np.ndarray = np.interp(np.linspace(0, 1, KNOTS), places, residuals[order])
+    return quantiles
 
 
 def moments(distributions: np.ndarray, ages: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
