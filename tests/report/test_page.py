@@ -397,7 +397,7 @@ def test_without_the_store_its_figures_are_left_out(systems: list[System], tmp_p
 
 
 def ranged(system: System, every: int) -> System:
-    """The system on the same faces, of which only decades are known; of every `every`-th the age."""
+    """The system on the same faces, with decades as labels; every `every`-th keeps its age."""
     rows, ages = system.predictions.rows, system.predictions.actual
     known = np.arange(len(ages)) % every == every - 1
     low = np.where(known, np.nan, ages // 10 * 10)
