@@ -146,3 +146,26 @@ def test_ages_that_are_not_the_means_of_the_distributions() -> None:
     np.testing.assert_allclose(ours.interval(p, AGES, 0.9, high), usual.interval(p, AGES))
     np.testing.assert_allclose(ours.at_least(p, AGES, 40, high), usual.at_least(p, AGES, 40))
     assert not np.allclose(ours.interval(p, AGES), usual.interval(p, AGES))
+
+
+def test_each_domain_counts_the_same() -> None:
+    """Ten times as many faces of one domain do not outweigh the other."""
+    p, age = simulated(22_000, 5)
+    domain = np.where(np.arange(22_000) < 2000, "few", "many")
+    age[domain == "few"] += 15  # of which the model knows nothing
+    fitted = calibrate(p, AGES, age, "two domains", domains=domain)
+    low, high = fitted.interval(p, AGES).T
+    inside = (low <= age) & (age <= high)
+    covered = [inside[domain == name].mean() for name in ("few", "many")]
+    assert np.mean(covered) == pytest.approx(0.9, abs=0.01)
+    ignored = calibrate(p, AGES, age, "one domain").interval(p, AGES).T
+    few = ((ignored[0] <= age) & (age <= ignored[1]))[domain == "few"]
+    assert few.mean() < covered[0] - 0.1
+
+
+def test_domains_of_equal_size_change_nothing() -> None:
+    p, age = simulated(4000, 6)
+    together = calibrate(p, AGES, age, "together")
+    apart = calibrate(p, AGES, age, "apart", domains=np.arange(4000) % 2)
+    assert apart.residuals == pytest.approx(together.residuals)
+    assert apart.faces == together.faces

@@ -84,3 +84,19 @@ def test_earlier_files_know_listed_names_in_other_datasets(store: Store, tmp_pat
 def test_an_unknown_part_is_one_line(drawn_store: Path) -> None:
     with pytest.raises(WrinkleError, match="split is 'tst'; choices: train"):
         split_rows(Store(drawn_store), "tst")  # type: ignore[arg-type]
+
+
+def test_a_model_of_several_stores_has_a_split_of_each(store: Store) -> None:
+    recipe = """
+data:
+  stores:
+  - {store: data/drawn.arrow, protocol: "random:4", fold: "2"}
+  - {store: other.arrow, protocol: "random:5", fold: null}
+"""
+    own = {"split": "random:4 + random:5", "fold": "drawn+other", "recipe": recipe}
+    fold = get_protocol("random:4").folds(store.columns)[1]
+    assert split_rows(store, "test", provenance=own).tolist() == fold.test.tolist()
+    own["recipe"] = recipe.replace("data/drawn", "elsewhere")
+    with pytest.raises(WrinkleError, match="several stores has no protocol for"):
+        split_rows(store, "test", provenance=own)
+    assert len(split_rows(store, "test", "random:4", provenance=own)) == 15

@@ -17,7 +17,7 @@ from wrinkle.faces.input import InputSpec
 from wrinkle.inference.conformal import Calibration
 from wrinkle.inference.device import choose_device
 from wrinkle.inference.predict_store import predict_store
-from wrinkle.inference.provenance import Split, learned, split_rows
+from wrinkle.inference.provenance import Split, learned, own_split, split_rows
 from wrinkle.models import AgeModel
 from wrinkle.models.file import load_model
 from wrinkle.models.packaged import model_file
@@ -98,9 +98,12 @@ def evaluate(
     provenance = header["provenance"]
     rows = split_rows(faces, split, protocol, fold, provenance)
     predictions = predict(str(system), model, header, faces, rows, device, batch, workers)
+    people = None
+    if split != "all":
+        people = get_protocol(protocol or str(own_split(provenance, faces)[0])).people
     return Evaluation(
         predictions,
-        None if split == "all" else get_protocol(protocol or provenance["split"]).people,
+        people,
         int(np.isin(rows, learned(provenance, faces, ["train"])).sum()),
         model.final_name,
     )

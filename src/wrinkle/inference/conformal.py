@@ -133,8 +133,12 @@ def calibrate(
     actual: np.ndarray,
     data: str,
     predicted: np.ndarray | None = None,
+    domains: np.ndarray | None = None,
 ) -> Calibration:
     """Calibrate on faces of known age, on which the model was not trained.
+
+    Faces of several domains, such as datasets, count as if there were equally many of each. The
+    intervals then do not rest on the domain with most faces, but hold on average over domains.
 
     Args:
         distributions: (N, A), rows sum to 1.
@@ -143,6 +147,7 @@ def calibrate(
         data: description of the faces.
         predicted: (N,) years, the model's ages, if they are not the means of the distributions (as
             with CORAL).
+        domains: (N,), the domain of each face; None: all are of one.
 
     Returns:
         The calibration.
@@ -155,10 +160,24 @@ def calibrate(
         raise WrinkleError(f"{given} too few to calibrate: give {LEAST_FACES} or more")
     mean, deviation = moments(distributions, ages)
     centre = mean if predicted is None else _predicted(predicted, mean)
-    residuals = np.sort((np.asarray(actual, np.float64) - centre) / deviation)
+    residuals = (np.asarray(actual, np.float64) - centre) / deviation
+    if domains is not None and len(np.unique(domains)) > 1:
+        return Calibration(_balanced(residuals, np.asarray(domains)), len(actual), data)
+    residuals = np.sort(residuals)
     if len(residuals) > KNOTS:
         residuals = np.quantile(residuals, np.linspace(0, 1, KNOTS))
     return Calibration(residuals, len(actual), data)
+
+
+def _balanced(residuals: np.ndarray, domains: np.ndarray) -> np.ndarray:
+    """Quantiles, (`KNOTS`,), of residuals (N,) of which each domain has the same total weight."""
+    _, domain, counts = np.unique(domains, return_inverse=True, return_counts=True)
+    order = np.argsort(residuals, kind="stable")
+    weights = (1 / counts)[domain[order]]
+    places = np.cumsum(weights) - weights
+    places /= places[-1]
+    quantiles: np.ndarray = np.interp(np.linspace(0, 1, KNOTS), places, residuals[order])
+    return quantiles
 
 
 def moments(distributions: np.ndarray, ages: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

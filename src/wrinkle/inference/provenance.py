@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -78,6 +79,20 @@ def _listed(provenance: dict[str, Any], store: Store, parts: Sequence[str]) -> n
     return np.flatnonzero([some is not None and some[fold] in wanted for some in letters])
 
 
+def own_split(provenance: dict[str, Any], store: Store) -> tuple[str | None, str | None]:
+    """Protocol and fold that a model was trained with; of several stores, those of this one.
+
+    A store among several is known by its file's name.
+    """
+    stores = yaml.safe_load(provenance.get("recipe", "{}")).get("data", {}).get("stores")
+    if not stores:
+        return provenance.get("split"), provenance.get("fold")
+    for each in stores:
+        if Path(each["store"]).stem == store.path.stem:
+            return each["protocol"], each["fold"]
+    return None, None
+
+
 def split_rows(
     store: Store,
     split: Split,
@@ -105,11 +120,12 @@ def split_rows(
         raise WrinkleError(f"split is {split!r}; choices: {', '.join(get_args(Split))}")
     if split == "all":
         return np.arange(len(store))
-    own = provenance or {"split": None, "fold": None}
-    if protocol is None or protocol == own["split"]:
-        protocol, fold = own["split"], fold or own["fold"]
+    own_protocol, own_fold = own_split(provenance or {}, store)
+    if protocol is None or protocol == own_protocol:
+        protocol, fold = own_protocol, fold or own_fold
     if protocol is None:
-        raise WrinkleError("a file of predictions has no protocol: name one with --protocol")
+        what = "a model of several stores has" if provenance else "a file of predictions has"
+        raise WrinkleError(f"{what} no protocol for {store.path}: name one with --protocol")
     folds = get_protocol(protocol).folds(store.columns)
     names = [each.name for each in folds]
     wanted = fold or names[0]

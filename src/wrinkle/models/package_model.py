@@ -81,8 +81,10 @@ def without_folders(provenance: dict[str, Any]) -> dict[str, Any]:
     if "recipe" in clean:
         content = yaml.safe_load(clean["recipe"])
         for stage in (content, content.get("first") or {}):
-            if "data" in stage:
-                stage["data"]["store"] = Path(stage["data"]["store"]).name
+            data = stage.get("data", {})
+            for place in (data, *data.get("stores", ())):
+                if "store" in place:
+                    place["store"] = Path(place["store"]).name
             if "init" in stage:
                 stage["init"] = without_folder(stage["init"])
         clean["recipe"] = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)

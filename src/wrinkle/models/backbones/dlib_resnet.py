@@ -75,6 +75,7 @@ class DlibResNet(AgeModel):
             pools those of the last four levels, which know more of the skin.
     """
 
+    bf16_parts: ClassVar = ("levels",)
     mean: ClassVar = (122.782 / 255, 117.001 / 255, 104.298 / 255)
     std: ClassVar = (256 / 255,) * 3
     starts: ClassVar = {
