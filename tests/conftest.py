@@ -31,7 +31,9 @@ def data_root() -> Path:
     return root
 
 
-def write_model(path: Path, name: str, fields: dict[str, object], zoom: float = 1.0) -> Path:
+def write_model(
+    path: Path, name: str, fields: dict[str, object], zoom: float = 1.0, seed: int = 0
+) -> Path:
     """A complete model file: random weights, so large that every face gets another age."""
     import torch
 
@@ -39,7 +41,7 @@ def write_model(path: Path, name: str, fields: dict[str, object], zoom: float = 
     from wrinkle.models import create_model
     from wrinkle.models.file import save_model
 
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     model = create_model(name, **fields)
     with torch.no_grad():
         model.get_submodule("head.fc").weight.mul_(8)
@@ -78,7 +80,7 @@ def write_adpf(path: Path, name: str = "adpf", **fields: object) -> Path:
 @pytest.fixture(scope="session")
 def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("model") / "small.safetensors"
-    return write_model(path, "efficientnet_lite0", {"input_size": 64})
+    return write_model(path, "efficientnet_lite0", {"input_size": 64}, seed=42)
 
 
 @pytest.fixture(scope="session")

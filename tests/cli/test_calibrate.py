@@ -16,7 +16,7 @@ def sixty(example_store: Path, tmp_path: Path) -> Path:
     many = pa.concat_tables([table] * 12)
     names = [f"{number}.jpg" for number in range(60)]
     many = many.set_column(0, many.schema.field("name"), pa.array(names))
-    write_table(tmp_path / "sixty.arrow", many, {"format": 1, "size": 256, "dataset": "folder"})
+    write_table(tmp_path / "sixty.arrow", many, {"format": 2, "size": 256, "dataset": "folder"})
     return tmp_path / "sixty.arrow"
 
 

@@ -127,7 +127,7 @@ def test_a_damaged_row_is_one_line(
     images[3] = b"no picture"
     table = table.set_column(1, table.schema.field("image"), pa.array(images, pa.binary()))
     path = tmp_path / "damaged.arrow"
-    write_table(path, table, {"format": 1, "size": 256, "dataset": "folder"})
+    write_table(path, table, {"format": 2, "size": 256, "dataset": "folder"})
     done = wrinkle("evaluate", small_model, path, "--batch", 2, "--workers", workers)
     assert done.code == 2
     (line,) = done.err

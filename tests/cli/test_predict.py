@@ -57,14 +57,17 @@ def test_json_has_every_field(predict: Command, blank: Path) -> None:
     assert first["path"] == str(PORTRAIT)
     assert first["error"] is None
     (face,) = first["faces"]
-    assert list(face) == ["age", "low", "high", "score", "box", "key_points"]
+    assert list(face) == [
+        *("age", "low", "high", "score", "box", "key_points"),
+        "low_resolution",
+    ]
     assert (first["width"], first["height"]) == (512, 600)
     assert face["low"] < face["high"]
     assert np.shape(face["box"]) == (4,)
     assert np.shape(face["key_points"]) == (5, 2)
-    size = {"width": None, "height": None}
+    size = {"width": None, "height": None, "rotation": 0}
     assert missing == {"path": "none.jpg", **size, "faces": [], "error": "none.jpg: no such file"}
-    size = {"width": 320, "height": 240}
+    size = {"width": 320, "height": 240, "rotation": 0}
     assert empty == {"path": str(blank), **size, "faces": [], "error": None}
 
 

@@ -27,7 +27,7 @@ def _store(path: Path, names: list[str], persons: list[str] | None = None) -> Pa
         pa.array(columns.get(field.name, [None] * count), field.type)
         for field in SCHEMA  # the other columns may be null
     ]
-    write_table(path, pa.table(arrays, schema=SCHEMA), {"format": 1, "size": 256})
+    write_table(path, pa.table(arrays, schema=SCHEMA), {"format": 2, "size": 256})
     return path
 
 

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from wrinkle.datasets.augment import (
     Augment,
     Photometric,
+    _detail,
+    _local_contrast,
     draw_motion,
     generator,
     mirror_matrix,
@@ -105,3 +107,71 @@ def test_greyscale_is_grey_and_brightness_bounded() -> None:
     ]
     assert 49 <= min(values) < 60
     assert 140 < max(values) <= 151
+
+
+def _picture(side: int = 40) -> np.ndarray:
+    """A bright and a dark half, with some noise on both."""
+    picture = np.full((side, side, 3), 60, np.float64)
+    picture[:, side // 2 :] = 200
+    noise = np.random.default_rng(0).normal(0, 4, picture.shape)
+    return np.clip(picture + noise, 0, 255).astype(np.uint8)
+
+
+def _slow_detail(crop: np.ndarray, gain: float, radius: float, edge: float) -> np.ndarray:
+    """The self-guided filter in float64, window by window; borders are mirrored as by OpenCV."""
+    half = max(1, round(radius * crop.shape[0]))
+    pad = ((half, half), (half, half), (0, 0))
+
+    def mean(x: np.ndarray) -> np.ndarray:
+        windows = np.lib.stride_tricks.sliding_window_view(
+            np.pad(x, pad, "reflect"), (2 * half + 1, 2 * half + 1), (0, 1)
+        )
+        return windows.mean((-1, -2))
+
+    x = crop.astype(np.float64)
+    variance = mean(x * x) - mean(x) ** 2
+    keep = mean(variance / (variance + edge**2))
+    base = mean(x) + keep * (x - mean(x))
+    return np.clip(base + gain * (x - base), 0, 255)
+
+
+@pytest.mark.parametrize("gain", [0.0, 0.5, 1.8])
+@pytest.mark.parametrize("radius", [0.01, 0.03, 0.1])
+def test_detail_is_that_of_the_guided_filter(gain: float, radius: float) -> None:
+    crop = _picture()
+    found = _detail(crop, gain, radius)
+    assert np.abs(found - _slow_detail(crop, gain, radius, 12.0)).max() < 1.01  # rounded down
+
+
+def test_detail_smooths_skin_and_keeps_edges() -> None:
+    crop = _picture()
+    smooth, sharp = _detail(crop, 0.0, 0.1), _detail(crop, 1.8, 0.1)
+    flat = (slice(4, -4), slice(4, 12))
+    assert smooth[flat].std() < 0.7 * crop[flat].std() < 0.7 * sharp[flat].std()
+    assert int(smooth[20, 24, 0]) - int(smooth[20, 15, 0]) > 120
+    np.testing.assert_array_equal(_detail(crop, 1.0, 0.02), crop)
+
+
+def test_local_contrast_evens_the_light_and_stays_in_bounds() -> None:
+    ramp = np.linspace(20, 235, 64)[None, :, None] + np.zeros((64, 64, 3))
+    noise = np.random.default_rng(1).normal(0, 6, ramp.shape)
+    crop = np.clip(ramp + noise, 0, 255).astype(np.uint8)
+    found = _local_contrast(crop, 4.0)
+    assert (found.shape, found.dtype) == (crop.shape, np.uint8)
+    fields = found[..., 0].reshape(4, 16, 4, 16).mean((1, 3))
+    before = crop[..., 0].reshape(4, 16, 4, 16).mean((1, 3))
+    assert np.ptp(fields) < np.ptp(before)
+    grey = np.full((32, 32, 3), 128, np.uint8)
+    assert np.ptp(_local_contrast(grey, 2.0)) == 0
+
+
+@pytest.mark.parametrize("field", ["detail", "local_contrast"])
+def test_new_changes_are_reproducible_and_off_by_default(field: str) -> None:
+    crop = _picture(128)
+    plain = vary_pixels(generator(0, 0, 1, 1), Photometric(), crop)
+    np.testing.assert_array_equal(plain, crop)
+    always = Photometric(**{field: 1.0})
+    first, again, other = (vary_pixels(generator(0, 0, row, 1), always, crop) for row in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+    assert (first != crop).any()

@@ -87,7 +87,7 @@ def test_a_picture_instead_of_a_folder_is_one_line(name: str, tmp_path: Path) ->
 
 
 def test_unknown_name_lists_the_choices() -> None:
-    with pytest.raises(WrinkleError, match=r"'fg-net'.*'fgnet'.*choices: afad,.*utkface"):
+    with pytest.raises(WrinkleError, match=r"'fg-net'.*'fgnet'.*choices: adience, afad,.*utkface"):
         read_dataset("fg-net", ".")
 
 

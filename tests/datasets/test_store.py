@@ -1,3 +1,4 @@
+import hashlib
 import os
 import pickle
 from collections.abc import Iterator
@@ -59,7 +60,7 @@ def test_written_rows_are_read_back(file):
     assert store.info == INFO
     assert store.size == SIZE
     assert store.columns.column_names == LABELS
-    assert store.columns.to_pylist() == [{name: row[name] for name in LABELS} for row in ROWS]
+    assert store.columns.to_pylist() == [{name: row.get(name) for name in LABELS} for row in ROWS]
     assert store.ages.dtype == store.key_points.dtype == np.float32
     np.testing.assert_array_equal(store.ages, [row["age"] for row in ROWS])
     np.testing.assert_array_equal(
@@ -226,3 +227,51 @@ def test_an_older_store_survives_a_full_disk(file, tmp_path, monkeypatch):
     with pytest.raises(WrinkleError, match="disk is full"):
         _write(path, ROWS)
     assert [p.read_bytes() for p in tmp_path.iterdir()] == [b"older"]
+
+
+def test_a_store_of_format_1_is_read(tmp_path: Path, file: Path) -> None:
+    """Its age cannot be null, and it has no ranges."""
+    old = [f.with_nullable(f.nullable and f.name != "age") for f in SCHEMA]
+    schema = pa.schema([f for f in old if f.name not in ("age_low", "age_high")])
+    path = tmp_path / "old.arrow"
+    write_table(path, pa.Table.from_pylist(ROWS, schema), INFO | {"format": 1})
+    store = Store(path)
+    assert store.columns.column_names == LABELS
+    assert store.exact.all()
+    assert np.isnan(store.ranges).all()
+    assert store.ages.tolist() == [10, 17.5, 25, 32.5, 40]
+    assert store.fingerprint == Store(file).fingerprint
+    np.testing.assert_array_equal(store.image(2), Store(file).image(2))
+
+
+def test_the_fingerprint_without_ranges_is_that_of_earlier_versions(file: Path) -> None:
+    digest = hashlib.sha256()
+    for column in ("name", "age", "digest"):
+        digest.update("\n".join(str(row[column]) for row in ROWS).encode())
+    assert Store(file).fingerprint == digest.hexdigest()
+
+
+def _ranged(path: Path, *spans: tuple[float | None, int | None, int | None]) -> Path:
+    rows = [
+        row | {"age": age, "age_low": low, "age_high": high}
+        for row, (age, low, high) in zip(ROWS, spans, strict=False)
+    ]
+    return _write(path, rows)
+
+
+def test_ranges_by_hand(tmp_path: Path) -> None:
+    store = Store(_ranged(tmp_path / "a.arrow", (None, 20, 29), (33, 30, 39), (40, None, None)))
+    assert store.ages.tolist() == [24.5, 33, 40]
+    assert store.exact.tolist() == [False, True, True]
+    np.testing.assert_array_equal(store.ranges, [[20, 29], [30, 39], [np.nan, np.nan]])
+    rows = np.array([0, 0, 0, 1, 2])
+    errors = store.errors(rows, np.array([18.0, 25, 31.5, 35, 38]))
+    assert errors.tolist() == [2, 0, 2.5, 2, 2]
+    other = Store(_ranged(tmp_path / "b.arrow", (None, 20, 28), (33, 30, 39), (40, None, None)))
+    assert store.fingerprint != other.fingerprint
+
+
+@pytest.mark.parametrize("span", [(None, None, None), (None, 29, 20), (None, 20, None)])
+def test_a_row_without_a_label_is_damage(tmp_path: Path, span: tuple) -> None:
+    with pytest.raises(WrinkleError, match="is damaged: prepare it again"):
+        Store(_ranged(tmp_path / "a.arrow", span))

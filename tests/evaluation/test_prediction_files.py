@@ -45,8 +45,8 @@ def test_other_programs_read_the_parquet_file(tmp_path: Path) -> None:
     write_predictions(path, FULL)
     frame = pd.read_parquet(path)
     assert [*frame.columns] == [
-        *("name", "age", "predicted", "low", "high", "classifier.G-1", "classifier.age"),
-        "distribution",
+        *("name", "age", "age_low", "age_high", "predicted", "low", "high"),
+        *("classifier.G-1", "classifier.age", "distribution"),
     ]
     np.testing.assert_array_equal(np.stack(frame["distribution"]), FULL.distribution)
     write_predictions(path, Predictions("x", rows(), PREDICTED))

@@ -11,7 +11,7 @@ def rows(names: str = "abcd") -> pa.Table:
     count = len(names)
     ages = [10.0 + ord(name) - ord("a") for name in names]
     columns = {"name": list(names), "age": ages, "source": ["folder"] * count}
-    for column in ("age_deviation", "person", "gender", "group"):
+    for column in ("age_deviation", "age_low", "age_high", "person", "gender", "group"):
         columns[column] = [None] * count
     return pa.table(columns)
 

@@ -23,6 +23,8 @@ def predictions(**columns: list) -> Predictions:
         "name": [str(n) for n in range(count)],
         "age": AGES,
         "age_deviation": pa.nulls(count, pa.float32()),
+        "age_low": pa.nulls(count, pa.int16()),
+        "age_high": pa.nulls(count, pa.int16()),
         "person": pa.nulls(count, pa.string()),
         "gender": pa.nulls(count, pa.string()),
         "group": pa.nulls(count, pa.string()),

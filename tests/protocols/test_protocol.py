@@ -78,7 +78,7 @@ def test_numbers_fill_in_order():
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("morph", "unknown protocol 'morph'.*choices: afad-coral, .*by-person.*utkface"),
+        ("morph", "unknown protocol 'morph'.*choices: adience, afad-coral, .*by-person.*utkface"),
         ("", "unknown protocol ''"),
         ("by-person:five", r"write by-person\[:FOLDS\[:SEED\]\], whole numbers"),
         ("by-person:", r"write by-person\[:FOLDS\[:SEED\]\]"),

@@ -128,7 +128,7 @@ def comparing(systems: list[System]) -> list[Figure]:
     results = [replace(r, classifiers={"DHAA": 4.0, "G-1": 6.0}) for r in run.results]
     first = replace(systems[0], run=replace(run, results=results))
     four = [first, *systems[1:], replace(systems[1], name="runs/" + 60 * "x")]
-    made = [each.make() for each in of_all(four, [score(s.predictions) for s in four])]
+    made = [each.make() for each in of_all(four, [score(s.predictions) for s in four], [[]] * 4)]
     return [*filter(None, made), figures.age_histograms(run)]
 
 
@@ -344,12 +344,12 @@ def test_every_classifier_is_shown_if_there_are_several(systems: list[System]) -
 
 def test_the_epsilon_error_is_shown_if_labels_have_a_deviation(systems: list[System]) -> None:
     predictions = systems[2].predictions
-    assert summary(systems[2], score(predictions)[0])["epsilon"] is None
+    assert summary(systems[2], score(predictions))["epsilon"] is None
     deviation = pa.array([3.0] + [None] * 39, pa.float32())
     column = predictions.rows.column_names.index("age_deviation")
     rows = predictions.rows.set_column(column, "age_deviation", deviation)
     voted = replace(systems[2], predictions=replace(predictions, rows=rows))
-    found = summary(voted, score(predictions)[0])["epsilon"]
+    found = summary(voted, score(predictions))["epsilon"]
     assert found == pytest.approx(1 - np.exp(-0.5))  # 3 years off, 3 years of deviation
 
 
@@ -394,3 +394,33 @@ def test_without_the_store_its_figures_are_left_out(systems: list[System], tmp_p
     gone = replace(systems[0], run=replace(run, store=None, folds=None))
     page = write_report([gone], tmp_path, "wrinkle report a").read_text()
     assert "is missing or has changed" in page
+
+
+def ranged(system: System, every: int) -> System:
+    """The system on the same faces, with decades as labels; every `every`-th keeps its age."""
+    rows, ages = system.predictions.rows, system.predictions.actual
+    known = np.arange(len(ages)) % every == every - 1
+    low = np.where(known, np.nan, ages // 10 * 10)
+    columns = {"age": np.where(known, ages, np.nan), "age_low": low, "age_high": low + 9}
+    for name, values in columns.items():
+        place = rows.schema.get_field_index(name)
+        field = rows.schema.field(name)
+        column = pa.array(values, from_pandas=True).cast(field.type)
+        rows = rows.set_column(place, field, column)
+    return replace(system, predictions=replace(system.predictions, rows=rows))
+
+
+@pytest.mark.parametrize("every", [3, 10**6])
+def test_faces_with_ranges_have_scores_and_figures(
+    systems: list[System], tmp_path: Path, every: int
+) -> None:
+    """Mixed labels, and ranges alone."""
+    made = [replace(ranged(each, every), run=None) for each in systems[:2]]
+    text = " ".join(Reader(write_report(made, tmp_path, "again").read_text()).words)
+    names = {path.stem for path in (tmp_path / "figures").glob("*.svg")}
+    assert {"estimates_by_range", "ranges_by_age"} <= names
+    assert "Faces of which only a range is known" in text
+    assert "difference of distance, years" in text
+    for name in ("cumulative_scores", "predicted_against_true"):
+        assert (name in names) == (every == 3)
+    assert ("Only faces whose age is known:" in text) == (every == 3)

@@ -22,7 +22,7 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def scored(folder: Path) -> RunScores:
-    return score_run(read_run(folder))
+    return score_run(read_run(folder))[0]
 
 
 def test_scores_by_hand(tmp_path: Path, faces: Path) -> None:

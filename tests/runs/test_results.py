@@ -83,6 +83,8 @@ def test_a_finished_run_is_appended(recipes: Path, tmp_path: Path) -> None:
         "deviation": "2.121",
         "mae_all": "6.000",
         "cs5": "60.0",
+        "inside": "",
+        "near": "",
         "validation_mae": "",
         "time": "9 min",
         "note": "twice",

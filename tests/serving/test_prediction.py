@@ -36,11 +36,12 @@ def test_a_face_as_a_dict(face: Face) -> None:
         "score": 0.9877,
         "box": [0.0, 2.3, 30.5, 40.0],
         "key_points": [[0.0, 1.0], [2.0, 3.0], [4.0, 5.0], [6.0, 7.0], [8.0, 9.0]],
+        "low_resolution": True,
     }
     more = face.to_dict(at_least=30, distribution=True)
     assert list(more) == [
         *("age", "low", "high", "at_least_30", "score", "box", "key_points"),
-        *("ages", "distribution"),
+        *("low_resolution", "ages", "distribution"),
     ]
     assert more["at_least_30"] == 0.75
     assert more["ages"] == list(range(101))
@@ -74,6 +75,7 @@ def test_a_prediction_as_a_dict(face: Face) -> None:
         "path": "a/b.jpg",
         "width": 30,
         "height": 40,
+        "rotation": 0,
         "faces": [face.to_dict()],
         "error": None,
     }
@@ -88,6 +90,7 @@ def test_a_picture_that_cannot_be_read_as_a_dict() -> None:
         "path": "b.jpg",
         "width": None,
         "height": None,
+        "rotation": 0,
         "faces": [],
         "error": "b.jpg: is empty",
     }

@@ -113,7 +113,7 @@ def test_best_needs_a_validation_part(
 ) -> None:
     fold = Fold("only", np.arange(64), np.arange(0), np.arange(64, 96))
     protocol = replace(get_protocol("random:4"), folds=lambda table: [fold])
-    monkeypatch.setattr("wrinkle.training.folds.get_protocol", lambda spec: protocol)
+    monkeypatch.setattr("wrinkle.training.folds.protocol_of", lambda data: protocol)
     with pytest.raises(WrinkleError, match=r"choose is 'best'.*no validation part.*'last'"):
         train(load_recipe(drawn_recipe), None, tmp_path)
     overrides = ["training.choose=last", "training.epochs=1", "name=last"]
@@ -185,7 +185,7 @@ def test_shared_people_where_nobody_expects_them(
     drawn_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     protocol = replace(get_protocol("random:4"), shares_people=None)
-    monkeypatch.setattr("wrinkle.training.folds.get_protocol", lambda spec: protocol)
+    monkeypatch.setattr("wrinkle.training.folds.protocol_of", lambda data: protocol)
     with pytest.raises(
         WrinkleError, match=r"has \d+ (person|people) in both training and test, such as p"
     ):

@@ -3,7 +3,12 @@ import torch
 
 from tests.tiny import tiny
 from wrinkle.runs import sections
-from wrinkle.training.optim import create_optimizer, learning_rate_factor, set_learning_rate
+from wrinkle.training.optim import (
+    create_optimizer,
+    head_steps,
+    learning_rate_factor,
+    set_learning_rate,
+)
 
 
 def factors(schedule: sections.Schedule, epochs: int, steps: int) -> list[float]:
@@ -66,3 +71,29 @@ def test_sgd_is_nesterovs() -> None:
     # v1 = 1, step 1 + 0.9·1; v2 = 1.9, step 1 + 0.9·1.9
     expected = torch.full_like(start, 0.1 * (1.9 + 2.71))
     torch.testing.assert_close(start - weight.detach(), expected)
+
+
+def test_at_first_only_the_heads_are_trained() -> None:
+    schedule = sections.Schedule(name="cosine", head_epochs=0.5, warmup_epochs=0.5)
+    # Of 8 steps: 2 with heads alone, 2 of warm-up, 4 of the cosine.
+    expected = [1, 1, 0.5, 1, 1, 0.853553, 0.5, 0.146447]
+    assert factors(schedule, 2, 4) == pytest.approx(expected, abs=1e-6)
+    assert [step < head_steps(schedule, 4) for step in range(4)] == [True, True, False, False]
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_the_body_does_not_change_while_only_the_heads_are_trained(name: str) -> None:
+    model = tiny()
+    choice = sections.Optimizer.model_validate({"name": name, "lr": 0.1, "weight_decay": 0.5})
+    optimizer = create_optimizer(model, choice)
+    before = {key: value.detach().clone() for key, value in model.named_parameters()}
+
+    def changed(only_heads: bool) -> set[str]:
+        set_learning_rate(optimizer, 1.0, only_heads)
+        optimizer.zero_grad()
+        model(torch.rand(4, 3, 32, 32), None).raw.square().sum().backward()
+        optimizer.step()
+        return {k for k, value in model.named_parameters() if not torch.equal(value, before[k])}
+
+    assert changed(only_heads=True) == {"head.fc.weight", "head.fc.bias"}
+    assert changed(only_heads=False) == set(before)

@@ -1,6 +1,7 @@
 """Evaluate systems on a packed dataset: MAE, CS(5), bias, ε-error and coverage of intervals, over
-all faces and by age decade, gender and group, with 95 % intervals. Several systems are compared on
-the faces that all of them have.
+all faces and by age decade, gender and group, with 95 % intervals. Faces of which only a range is
+known are scored by themselves: in the range, within one group of it, distance to it. Several
+systems are compared on the faces that all of them have.
 
 A system is a model, or a CSV or Parquet file of predictions (columns name and predicted; low and
 high if it has 90 % intervals). Without --split all faces are used; a line states how many of them a
@@ -36,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
     from wrinkle.evaluation import evaluate, write_predictions
     from wrinkle.evaluation.assurance import challenge_table
     from wrinkle.evaluation.predictions import in_common
+    from wrinkle.evaluation.range_scores import range_comparison, range_table
     from wrinkle.evaluation.scores import classifier_table, comparison_table, score_table
 
     if args.predictions is not None and len(args.systems) > 1:
@@ -64,15 +66,22 @@ def run(args: argparse.Namespace) -> int:
                 "Left out: predictions of pictures that `wrinkle prepare` dropped"
                 f" ({predictions.left_out:,})."
             )
-        print(score_table(predictions, each.scores))
-        if args.classifiers and each.classifiers:
+        tables = [score_table(predictions, each.scores)] if each.scores else []
+        if each.range_scores:
+            tables.append(range_table(predictions, each.range_scores))
+        print("\n\n".join(tables))
+        if args.classifiers and each.classifiers and each.scores:
             print(classifier_table(each.classifiers, predictions.actual))
         if each.people is not None:
             print(f"People in training and test: {each.people}.")
         if args.challenge:
             print("\n" + challenge_table(predictions, CHALLENGES))
     if len(found) > 1:
-        print("\n" + comparison_table(in_common([each.predictions for each in found])))
+        shared = in_common([each.predictions for each in found])
+        if len(shared[0].exact().predicted):
+            print("\n" + comparison_table(shared))
+        if len(shared[0].ranged().predicted):
+            print("\n" + range_comparison(shared))
     if args.predictions is not None:
         written = len(found[0].predictions.predicted)
         say(f"wrote {args.predictions}: {count(written, 'prediction')}")

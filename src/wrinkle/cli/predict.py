@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from wrinkle.faces.files import Found
     from wrinkle.serving.prediction import Face, Prediction
 
-COLUMNS = ["path", "face", "age", "low", "high", "x1", "y1", "x2", "y2", "score", "error"]
+COLUMNS = ["path", "face", "age", "low", "high", "x1", "y1", "x2", "y2", "score"]
+COLUMNS += ["low_resolution", "rotation", "error"]
 """Of --csv: years, then the box in pixels of the upright picture, from its upper left corner."""
 
 
@@ -47,6 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--annotate", metavar="DIR", type=Path, help="write pictures with boxes and ages to DIR")
     add("--batch", type=at_least(1), default=32, help="pictures in a batch (default: 32)")
+    add("--min-face", type=float, metavar="PIXELS", help="smallest face (default: 20)")
+    add("--min-score", type=float, metavar="SCORE", help="smallest score (default: 0.9)")
+    add("--largest", action="store_true", help="only the most prominent face of each picture")
     add("--device", help="cpu, cuda, cuda:1 …; the GPU if there is one by default")
     add("--detector", default="mtcnn", help="mtcnn, dlib or yunet:FILE.onnx (default: mtcnn)")
 
@@ -66,7 +70,9 @@ def run(args: argparse.Namespace) -> int:
         return 1
     if args.annotate is not None:
         _make_folder(args.annotate)
-    estimator = AgeEstimator.load(args.model, args.device, args.detector)
+    estimator = AgeEstimator.load(
+        args.model, args.device, args.detector, args.min_face, args.min_score, args.largest
+    )
     write = _writer(args)
     done = Counter[str](nothing=len(found.faults))
     # In a terminal the printed results show the progress.
@@ -170,6 +176,10 @@ def _lines(prediction: "Prediction", at_least: int | None) -> Iterator[str]:
         low, high = face.interval
         x1, y1, x2, y2 = face.box
         position = f"{x2 - x1:.0f}×{y2 - y1:.0f} at {x1:.0f},{y1:.0f}"
+        if face.low_resolution:
+            position += ", low resolution"
+        if prediction.rotation:
+            position += f", picture turned by {prediction.rotation}°"
         name = printable(str(prediction.source))
         chance = "" if at_least is None else f", at least {at_least}: {_percent(face, at_least)}"
         yield f"{name}: {face.age:.0f} years (90 %: {low:.0f}–{high:.0f}){chance}, {position}"
@@ -189,4 +199,4 @@ def _rows(prediction: "Prediction", at_least: int | None) -> Iterator[dict[str, 
         flat = face.to_dict(at_least)
         box = dict(zip(("x1", "y1", "x2", "y2"), flat.pop("box"), strict=True))
         del flat["key_points"]
-        yield {"path": path, "face": number, **flat, **box}
+        yield {"path": path, "face": number, **flat, **box, "rotation": prediction.rotation}

@@ -14,7 +14,8 @@ from wrinkle.errors import WrinkleError
 class JoinedStore(Store):
     """The rows of several stores, one store after the other, as one store.
 
-    Names are preceded by that of their store's file: "utkface/1.jpg" in utkface.arrow.
+    Names are preceded by that of their store's file: "utkface/1.jpg" in utkface.arrow. `columns`
+    has the further column "store", the name of that file without its ending.
 
     Args:
         stores: with crops of the same size.
@@ -38,7 +39,7 @@ class JoinedStore(Store):
             )
         self.size = stores[0].size
         self.starts = np.cumsum([0, *map(len, stores)])
-        self.columns = pa.concat_tables([_renamed(store) for store in stores])
+        self.columns = pa.concat_tables([_labels(store) for store in stores])
         self.ages = np.concatenate([store.ages for store in stores])
         self.ranges = np.concatenate([store.ranges for store in stores])
         self.exact = np.concatenate([store.exact for store in stores])
@@ -70,8 +71,8 @@ class JoinedStore(Store):
         return int(self.starts[self._number(index)])
 
 
-def _renamed(store: Store) -> pa.Table:
-    table = store.columns
+def _labels(store: Store) -> pa.Table:
+    table = store.columns.append_column("store", pa.array([store.path.stem] * len(store)))
     names = [f"{store.path.stem}/{name}" for name in table["name"].to_pylist()]
     place = table.schema.get_field_index("name")
     return table.set_column(place, table.schema.field("name"), pa.array(names, pa.string()))

@@ -42,7 +42,8 @@ def challenge(
     Args:
         thresholds: years.
         too_young, old_enough: first and last age, in whole years, of the people in the false and in
-            the true positive rate. 14 to 17 is NIST's range.
+            the true positive rate. 14 to 17 is NIST's range. Where only a range is known, all of it
+            must be within.
 
     Raises:
         WrinkleError: a range is empty, the ranges overlap, or no face is within them.
@@ -54,8 +55,7 @@ def challenge(
         raise WrinkleError(
             f"ages {too_young[0]} to {too_young[1]} overlap with {old_enough[0]} to {old_enough[1]}"
         )
-    years = np.floor(predictions.actual)
-    young, old = ((low <= years) & (years <= high) for low, high in (too_young, old_enough))
+    young, old = (_within(predictions, ages) for ages in (too_young, old_enough))
     if not (young | old).any():
         raise WrinkleError(
             f"no face is {too_young[0]} to {too_young[1]} or {old_enough[0]} to {old_enough[1]} "
@@ -78,10 +78,7 @@ def challenge_table(
     old_enough: tuple[int, int] = (18, 30),
 ) -> str:
     """`challenge` as a text table."""
-    years = np.floor(predictions.actual)
-    counts = [
-        int(((low <= years) & (years <= high)).sum()) for low, high in (too_young, old_enough)
-    ]
+    counts = [int(_within(predictions, ages).sum()) for ages in (too_young, old_enough)]
     lines = [
         f"estimated at T or older: {count(counts[0], 'face')} of {too_young[0]} to {too_young[1]} "
         f"years (false positives), {counts[1]:,} of {old_enough[0]} to {old_enough[1]} "
@@ -96,3 +93,11 @@ def challenge_table(
         ]
         lines.append(f"  {row.threshold:<12g}{cells[0]:>22}{cells[1]:>23}")
     return "\n".join(lines)
+
+
+def _within(predictions: Predictions, ages: tuple[int, int]) -> np.ndarray:
+    """Which faces are surely of these ages, (N,) bool."""
+    years, ranges = np.floor(predictions.actual), predictions.ranges
+    low, high = (np.where(np.isnan(years), end, years) for end in ranges.T)
+    inside: np.ndarray = (ages[0] <= low) & (high <= ages[1])
+    return inside

@@ -42,7 +42,8 @@ def calibrate_model(
 
     Args:
         model: a packaged model's name or a model file.
-        store: a file made by `wrinkle prepare`, or an opened one, at least 50 faces.
+        store: a file made by `wrinkle prepare`, or an opened one, at least 50 faces of known age;
+            faces of which only a range is known are not used.
         out: the new model file; it may be the old one.
         split, protocol, fold, device, batch, workers: as for `wrinkle.evaluation.evaluate`.
 
@@ -55,6 +56,7 @@ def calibrate_model(
     network, header = load_model(source, choose_device(device))
     provenance = header["provenance"]
     rows = split_rows(faces, split, protocol, fold, provenance)
+    rows = rows[faces.exact[rows]]
     trained = np.isin(rows, learned(provenance, faces, ["train"])).sum()
     if trained:
         raise WrinkleError(

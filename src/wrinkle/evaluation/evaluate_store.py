@@ -12,6 +12,7 @@ from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
 from wrinkle.evaluation.prediction_files import SUFFIXES, read_predictions
 from wrinkle.evaluation.predictions import Predictions
+from wrinkle.evaluation.range_scores import RangeScore, score_ranges
 from wrinkle.evaluation.scores import Score, score
 from wrinkle.faces.input import InputSpec
 from wrinkle.inference.conformal import Calibration
@@ -44,8 +45,16 @@ class Evaluation:
 
     @cached_property
     def scores(self) -> list[Score]:
-        """Over all faces, then by age decade, gender and group, with 95 % intervals."""
+        """Over all faces of known age, then by age decade, gender and group, with 95 % intervals.
+
+        Empty where no age is known.
+        """
         return score(self.predictions)
+
+    @cached_property
+    def range_scores(self) -> list[RangeScore]:
+        """Over all faces of which only a range is known, then by range, gender and group."""
+        return score_ranges(self.predictions)
 
     @property
     def classifiers(self) -> dict[str, np.ndarray]:

@@ -10,14 +10,17 @@ any order:
     predicted  years
     low, high  optional: the system's 90 % interval in years
 
-Further columns are ignored, and pictures of the store may be missing. Predictions of pictures that
-`wrinkle prepare` dropped are left out and counted. Predictions are within 0 and 120 years, and
-low ≤ predicted ≤ high. `wrinkle.tables` says which CSV files are understood.
+Without a store, each line has its label too: age, or age_low and age_high (the first and the last
+year of a range). Further columns are ignored, and pictures of the store may be missing. Predictions
+of pictures that `wrinkle prepare` dropped are left out and counted. Predictions are within 0 and
+120 years, and low ≤ predicted ≤ high. `wrinkle.tables` says which CSV files are understood.
 
 A Parquet file written here holds the predictions in full, without rounding:
 
     name          string
-    age           float32, years: the label in the store
+    age           float32, years: the label in the store; null where only a range is known
+    age_low       int16, years: first year of the label's range; null where it has none
+    age_high      int16, years: its last year
     predicted     float64, years
     low, high     float64, years; null where the system gives no interval
     classifier.X  float64, years: the age by the further classifier X of the network
@@ -31,7 +34,7 @@ import csv
 import io
 import json
 import posixpath
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,6 +50,7 @@ from wrinkle.tables import normal, read_table
 
 FORMAT = 1
 FURTHER = "classifier."
+RANGE = ("age_low", "age_high")
 SUFFIXES = (".csv", ".parquet")
 
 
@@ -67,8 +71,7 @@ def read_predictions(
     """
     path = Path(path)
     read = _read_parquet if path.suffix == ".parquet" else _read_csv
-    required = ("name", "predicted") if rows is not None else ("name", "age", "predicted")
-    found, places = read(path, required)
+    found, places = read(path, labelled=rows is None)
     names = found.rows["name"].to_pylist()
     if not names:
         raise WrinkleError(f"{path} holds no predictions")
@@ -127,45 +130,88 @@ def write_predictions(path: str | Path, predictions: Predictions) -> None:
 
 
 def to_csv(predictions: Predictions) -> bytes:
-    """name, age, predicted, low and high where known, and the ages by further classifiers."""
+    """name, age, predicted, low and high where known, and the ages by further classifiers.
+
+    Where there are ranges, age_low and age_high come after the age.
+    """
     columns = {"predicted": predictions.predicted}
     if predictions.interval is not None:
         columns |= {"low": predictions.interval[:, 0], "high": predictions.interval[:, 1]}
     columns |= {FURTHER + name: ages for name, ages in predictions.classifiers.items()}
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(["name", "age", *columns])
+    labels = ["age", *RANGE] if not np.isnan(predictions.ranges).all() else ["age"]
+    table.writerow(["name", *labels, *columns])
     # The shortest text that gives the same float32 again.
-    ages = [np.format_float_positional(a, trim="-") for a in predictions.actual.astype(np.float32)]
+    ages = [
+        "" if np.isnan(a) else np.format_float_positional(a, trim="-")
+        for a in predictions.actual.astype(np.float32)
+    ]
+    ends = [predictions.rows[end].to_pylist() for end in labels[1:]]
+    cells = zip(predictions.rows["name"].to_pylist(), ages, *ends, strict=True)
     numbers = np.stack(list(columns.values()), 1).tolist()
-    for name, age, row in zip(predictions.rows["name"].to_pylist(), ages, numbers, strict=True):
-        table.writerow([name, age, *(f"{value:.3f}" for value in row)])
+    for label, row in zip(cells, numbers, strict=True):
+        table.writerow([*label, *(f"{value:.3f}" for value in row)])
     return text.getvalue().encode()
 
 
-def _read_csv(path: Path, required: Sequence[str]) -> tuple[Predictions, list[str]]:
-    """Predictions in the file's order, and the place of each in the file."""
-    table = read_table(path, required)
+def _read_csv(path: Path, labelled: bool) -> tuple[Predictions, list[str]]:
+    """Predictions in the file's order, and the place of each in the file.
+
+    Args:
+        labelled: whether the labels are those in the file.
+    """
+    label: tuple[str, ...] = ("age",) if labelled else ()
+    table = read_table(
+        path, ("name", *label, "predicted"), ("name", *RANGE, "predicted") if labelled else ()
+    )
     places = [f"line {number}" for number, _ in table.lines]
-    columns = [column for column in required if column != "name"]
-    ends = [end for end in ("low", "high") if table.lines and end in table.lines[0][1]]
+    ends = [end for end in ("low", "high") if table.lines and end in table.columns]
     if len(ends) == 1:
         raise WrinkleError(f"{path} has the column {ends[0]} alone: an interval is low and high")
+    ranges = [end for end in RANGE if labelled and end in table.columns]
+    label = tuple(column for column in label if column in table.columns)
     values: dict[str, np.ndarray] = {}
-    for column in (*columns, *ends):
+    for column in (*label, *ranges, "predicted", *ends):
         numbers = table.numbers(column)
         for place, number, (_, cells) in zip(places, numbers, table.lines, strict=True):
-            if number is None:
+            empty = bool(ranges) and column in ("age", *RANGE) and not cells[column]
+            if number is None and not empty:
                 raise WrinkleError(
                     f"{path}, {place}: {column} is {cells[column]!r}, not a number of years"
                 )
-        values[column] = np.array(numbers, np.float64)
-    names = [cells["name"] for _, cells in table.lines]
-    rows = unlabelled(names, values.get("age", np.zeros(len(names))))
+        values[column] = np.array(numbers, np.float64)  # None becomes NaN
+    rows = _labels(path, [cells["name"] for _, cells in table.lines], values, places, labelled)
     interval = np.stack([values[end] for end in ends], 1) if ends else None
     found = Predictions(path.stem, rows, values["predicted"], interval)
     _check_years(path, found, places)
     return found, places
+
+
+def _labels(
+    path: Path,
+    names: list[str],
+    values: Mapping[str, np.ndarray],
+    places: Sequence[str],
+    labelled: bool,
+) -> pa.Table:
+    """The rows of labels, from columns of numbers.
+
+    Raises:
+        WrinkleError: a row that should have a label has no age and no range, or half of a range.
+    """
+    nothing = np.full(len(names), np.nan)
+    if not labelled:
+        return unlabelled(names, nothing)
+    age, low, high = (values.get(column, nothing) for column in ("age", *RANGE))
+    whole = (low % 1 == 0) & (high % 1 == 0) & (low >= 0) & (low <= high) & (high <= MAX_AGE)
+    none = np.isnan(low) & np.isnan(high)
+    for row in np.flatnonzero(~(whole | (none & ~np.isnan(age))))[:1]:
+        raise WrinkleError(
+            f"{path}, {places[row]}: {names[row]!r} needs an age, or age_low and age_high in whole"
+            " years"
+        )
+    return unlabelled(names, age, np.stack([low, high], 1))
 
 
 def _check_years(path: Path, found: Predictions, places: Sequence[str]) -> None:
@@ -188,8 +234,9 @@ def _check_years(path: Path, found: Predictions, places: Sequence[str]) -> None:
                 )
 
 
-def _read_parquet(path: Path, required: Sequence[str]) -> tuple[Predictions, list[str]]:
+def _read_parquet(path: Path, labelled: bool) -> tuple[Predictions, list[str]]:
     """As `_read_csv`."""
+    required = ("name", "age", "predicted") if labelled else ("name", "predicted")
     try:
         table = pq.read_table(path)
         about = json.loads((table.schema.metadata or {}).get(b"wrinkle", b"{}"))
@@ -197,9 +244,10 @@ def _read_parquet(path: Path, required: Sequence[str]) -> tuple[Predictions, lis
         if missing:
             raise WrinkleError(f"{path} lacks the column {' and '.join(missing)}")
         names = table["name"].cast(pa.string()).to_pylist()
-        numbers = [n for n in table.column_names if n in ("age", "predicted", "low", "high")]
+        known = ("predicted", "low", "high", *(("age", *RANGE) if labelled else ()))
+        numbers = [n for n in table.column_names if n in known]
         numbers += [n for n in table.column_names if n.startswith(FURTHER)]
-        values = {n: table[n].cast(pa.float64()).to_numpy() for n in numbers}
+        values = {n: table[n].cast(pa.float64()).to_numpy() for n in numbers}  # null: NaN
         distribution, ages = None, None
         if "distribution" in table.column_names and "ages" in about:
             ages = np.array(about["ages"], np.float64)
@@ -216,10 +264,11 @@ def _read_parquet(path: Path, required: Sequence[str]) -> tuple[Predictions, lis
     else:
         values = {name: v for name, v in values.items() if name not in ("low", "high")}
     for name, column in values.items():
-        for row in np.flatnonzero(~np.isfinite(column))[:1]:
+        optional = name in RANGE or (name == "age" and RANGE[0] in values)
+        for row in np.flatnonzero(np.isinf(column) if optional else ~np.isfinite(column))[:1]:
             raise WrinkleError(f"{path}, row {row}: {name} is {column[row]}, not a number of years")
     further = {n.removeprefix(FURTHER): v for n, v in values.items() if n.startswith(FURTHER)}
-    rows = unlabelled(names, values.get("age", np.zeros(len(names))))
+    rows = _labels(path, names, values, places, labelled)
     found = Predictions(path.stem, rows, values["predicted"], interval, further, distribution, ages)
     if not about:  # the models of wrinkle may be a little outside, such as a regression
         _check_years(path, found, places)
@@ -234,7 +283,8 @@ def _to_parquet(predictions: Predictions) -> pa.Table:
         low, high = (pa.array(end, pa.float64()) for end in interval.T)
     columns = {
         "name": predictions.rows["name"],
-        "age": pa.array(predictions.actual, pa.float32()),
+        "age": predictions.rows["age"].cast(pa.float32()),
+        **{end: predictions.rows[end].cast(pa.int16()) for end in RANGE},
         "predicted": pa.array(predictions.predicted, pa.float64()),
         "low": low,
         "high": high,

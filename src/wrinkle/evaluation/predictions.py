@@ -40,9 +40,23 @@ class Predictions:
 
     @property
     def actual(self) -> np.ndarray:
-        """(N,) years: the true ages."""
+        """(N,) years: the true ages; NaN where only a range is known."""
         ages: np.ndarray = self.rows["age"].to_numpy().astype(np.float64)
         return ages
+
+    @property
+    def ranges(self) -> np.ndarray:
+        """(N, 2) years: the first and last year of each label's range; NaN where it has none."""
+        ends = [self.rows[end].to_numpy().astype(np.float64) for end in ("age_low", "age_high")]
+        return np.stack(ends, 1)
+
+    def exact(self) -> "Predictions":
+        """The faces whose age is known."""
+        return self.take(np.flatnonzero(~np.isnan(self.actual)))
+
+    def ranged(self) -> "Predictions":
+        """The faces of which only a range is known."""
+        return self.take(np.flatnonzero(np.isnan(self.actual)))
 
     def take(self, indices: np.ndarray) -> "Predictions":
         """The faces at some indices, in their order."""
@@ -56,13 +70,26 @@ class Predictions:
         )
 
 
-def unlabelled(names: Sequence[str], ages: Sequence[float] | np.ndarray) -> pa.Table:
-    """Labels of pictures of which only names and ages, in years, are known."""
-    known = {"name": names, "age": ages}
+def unlabelled(
+    names: Sequence[str], ages: Sequence[float] | np.ndarray, ranges: np.ndarray | None = None
+) -> pa.Table:
+    """Labels of pictures of which only names, ages and ranges are known.
+
+    Args:
+        names: N of them.
+        ages: (N,) years; NaN: not known.
+        ranges: (N, 2) whole years; NaN or None: none.
+    """
     nothing = [None] * len(names)
-    return pa.table(
-        [pa.array(known.get(name, nothing), SCHEMA.field(name).type) for name in LABELS], LABELS
-    )
+    numbers = {"age": np.asarray(ages, np.float64)}
+    if ranges is not None:
+        numbers |= {"age_low": ranges[:, 0], "age_high": ranges[:, 1]}
+    known = {
+        k: pa.array(v, from_pandas=True).cast(SCHEMA.field(k).type) for k, v in numbers.items()
+    }
+    known["name"] = pa.array(names, pa.string())
+    columns = [known.get(n, pa.array(nothing, SCHEMA.field(n).type)) for n in LABELS]
+    return pa.table(columns, LABELS)
 
 
 def pooled(parts: Sequence[Predictions]) -> Predictions:
@@ -92,7 +119,7 @@ def pooled(parts: Sequence[Predictions]) -> Predictions:
 def in_common(systems: Sequence[Predictions]) -> list[Predictions]:
     """The same systems on the faces that all of them have, in the same order.
 
-    A face is given by its picture's name and its age. One that several folds test is paired once
+    A face is given by its picture's name and its label. One that several folds test is paired once
     for each.
 
     Raises:
@@ -110,12 +137,12 @@ def in_common(systems: Sequence[Predictions]) -> list[Predictions]:
     ]
 
 
-def _places(predictions: Predictions) -> dict[tuple[str, float, int], int]:
-    """(name, age, number among those of the same name) → index of the face."""
+def _places(predictions: Predictions) -> dict[tuple[object, ...], int]:
+    """(name, age, range, number among those of the same name) → index of the face."""
     seen: Counter[str] = Counter()
-    places = {}
-    ages = predictions.actual.tolist()
-    for index, name in enumerate(predictions.rows["name"].to_pylist()):
-        places[name, ages[index], seen[name]] = index
+    places: dict[tuple[object, ...], int] = {}
+    columns = [predictions.rows[c].to_pylist() for c in ("name", "age", "age_low", "age_high")]
+    for index, (name, *label) in enumerate(zip(*columns, strict=True)):
+        places[name, *label, seen[name]] = index
         seen[name] += 1
     return places

@@ -14,13 +14,16 @@ from wrinkle.evaluation.uncertainty import Estimate, compare, estimates
 
 CUMULATIVE = 5
 """Years: the field reports CS(5)."""
-COLUMNS = ("age", "gender", "group")
-"""Labels whose values are scored separately; age by decade."""
+COLUMNS = ("store", "age", "gender", "group")
+"""Labels whose values are scored separately; age by decade, or by range where only that is known.
+Faces of several stores have the column "store"."""
+MOST_RANGES = 20
+"""With more different ranges than this, faces are scored by the decade of their middle."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """Scores on some of the faces.
+    """Scores on some of the faces whose age is known.
 
     Attributes:
         column, value: which faces; ("", "all") for all of them.
@@ -43,18 +46,24 @@ class Score:
 
 
 def score(predictions: Predictions) -> list[Score]:
-    """Scores over all faces, then by age decade, gender and group, with 95 % intervals.
+    """Scores over all faces whose age is known, then by store, age decade, gender and group.
 
-    Those of MAE and bias are from a bootstrap that draws people where they are known, else
-    pictures; those of CS(5) and coverage are Clopper and Pearson's. Parts of fewer than five faces
-    have none (NaN).
+    Faces of which only a range is known have scores of their own (`range_scores.score_ranges`).
+    Estimates have 95 % intervals. Those of MAE and bias are from a bootstrap that draws people
+    where they are known, else pictures; those of CS(5) and coverage are Clopper and Pearson's.
+    Parts of fewer than five faces have none (NaN).
+
+    Returns:
+        The scores; empty where no age is known.
     """
-    return _score(predictions, list(subsets(predictions)))
+    exact = predictions.exact()
+    return _score(exact, list(subsets(exact))) if len(exact.predicted) else []
 
 
 def score_all(predictions: Predictions) -> Score:
-    """The first row of `score` alone."""
-    return _score(predictions, [next(subsets(predictions))])[0]
+    """The first row of `score` alone; some age must be known."""
+    exact = predictions.exact()
+    return _score(exact, [next(subsets(exact))])[0]
 
 
 def _score(predictions: Predictions, parts: list[tuple[str, str, np.ndarray]]) -> list[Score]:
@@ -76,34 +85,55 @@ def _score(predictions: Predictions, parts: list[tuple[str, str, np.ndarray]]) -
         coverage = shares(of_parts(within), members, drawn)
     scores = []
     for number, (column, value, inside) in enumerate(parts):
-        count = None
-        if people is not None:
-            here = [people[i] for i in np.flatnonzero(inside)]
-            count = len(set(here) - {None}) + here.count(None)
         mae, mean_bias = means[number], means[len(parts) + number]
         found = (mae, mean_bias, cs5[number], coverage[number])
-        scores.append(Score(column, value, int(inside.sum()), count, *found))
+        scores.append(Score(column, value, int(inside.sum()), people_in(people, inside), *found))
     return scores
 
 
 def subsets(predictions: Predictions) -> Iterator[tuple[str, str, np.ndarray]]:
-    """(column, value, (N,) bool): all faces, then each decade, gender and group that occurs."""
+    """(column, value, (N,) bool): all faces, then each value of `COLUMNS` that occurs.
+
+    Args:
+        predictions: for faces of known age, or for faces of which only a range is known.
+    """
     yield "", "all", np.ones(len(predictions.predicted), bool)
-    actual = predictions.actual
-    labels = {"age": np.array(age_decades(actual))}
-    for column in COLUMNS[1:]:
-        names = [name or "unknown" for name in predictions.rows[column].to_pylist()]
-        if set(names) != {"unknown"}:
-            labels[column] = np.array(names)
-    for column, values in labels.items():
+    ages, first = _age_groups(predictions)
+    for column in COLUMNS:
+        if column == "age":
+            values = ages
+        elif column in predictions.rows.column_names:
+            names = [name or "unknown" for name in predictions.rows[column].to_pylist()]
+            if set(names) == {"unknown"}:
+                continue
+            values = np.array(names)
+        else:
+            continue
         present, counts = np.unique(values, return_counts=True)
         order = (
-            np.argsort([actual[values == v].min() for v in present])
+            np.argsort([first[values == v].min() for v in present], kind="stable")
             if column == "age"
             else np.argsort(-counts, kind="stable")
         )
         for value in present[order]:
             yield column, str(value), values == value
+
+
+def _age_groups(predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
+    """The decade or range of each face in words, (N,), and the years that they are sorted by."""
+    actual, ranges = predictions.actual, predictions.ranges
+    ages = np.where(np.isnan(actual), ranges.mean(1), actual)
+    if not np.isnan(actual).all() or len(np.unique(ranges, axis=0)) > MOST_RANGES:
+        return np.array(age_decades(ages)), ages
+    return np.array([f"{low:g}–{high:g}" for low, high in ranges]), ages
+
+
+def people_in(people: Sequence[str | None] | None, inside: np.ndarray) -> int | None:
+    """How many of `people` are in a part, (N,) bool; each face without one counts as one."""
+    if people is None:
+        return None
+    here = [people[i] for i in np.flatnonzero(inside).tolist()]
+    return len(set(here) - {None}) + here.count(None)
 
 
 def known_people(predictions: Predictions) -> list[str | None] | None:
@@ -124,11 +154,13 @@ def clusters(predictions: Predictions) -> list[str]:
 
 
 def score_table(predictions: Predictions, rows: Sequence[Score] | None = None) -> str:
-    """Scores as text, with the ε-error where labels have a deviation.
+    """Scores of the faces of known age as text, with the ε-error where labels have a deviation.
 
     Args:
+        predictions: some age must be known.
         rows: `score` of the predictions, where it is known already.
     """
+    predictions = predictions.exact()
     rows = rows or score(predictions)
     lines = [_headline(predictions, rows[0])]
     deviation = predictions.rows["age_deviation"].to_numpy().astype(float)  # NaN: there is none
@@ -187,8 +219,9 @@ def comparison_table(systems: Sequence[Predictions]) -> str:
     """Several systems on the same faces, each compared with the first in pairs.
 
     Args:
-        systems: as from `in_common`.
+        systems: as from `in_common`. Faces of which only a range is known are left out.
     """
+    systems = [system.exact() for system in systems]
     faces = len(systems[0].predicted)
     shared = f"{count(faces, 'face')} that all systems have"
     lines = [f"{shared}; differences to {systems[0].system}", ""]
@@ -220,8 +253,10 @@ def classifier_table(classifiers: Mapping[str, np.ndarray], actual: np.ndarray) 
 
     Args:
         classifiers: name → (N,) years.
-        actual: (N,) years.
+        actual: (N,) years; NaN: not known, left out.
     """
+    known = ~np.isnan(actual)
+    classifiers, actual = {name: ages[known] for name, ages in classifiers.items()}, actual[known]
     lines = [f"{'classifier':<14}{'faces':>7}{'MAE':>8}{'bias':>8}"]
     for name, predicted in classifiers.items():
         mae, mean = mean_absolute_error(predicted, actual), bias(predicted, actual)

@@ -131,7 +131,18 @@ def compare(
 ) -> Comparison:
     """Compare two systems' predicted ages for the same faces; all (N,) years."""
     errors = [np.abs(np.subtract(each, actual, dtype=np.float64)) for each in (first, second)]
-    difference = errors[0] - errors[1]
+    return compare_errors(errors[0], errors[1], clusters, samples, seed)
+
+
+def compare_errors(
+    first: np.ndarray,
+    second: np.ndarray,
+    clusters: Iterable[Hashable] | None = None,
+    samples: int = SAMPLES,
+    seed: int = 0,
+) -> Comparison:
+    """Compare two systems' absolute errors for the same faces; both (N,) years."""
+    difference = first - second
     clusters = None if clusters is None else list(clusters)
     drawn = bootstrap(difference[:, None], None, clusters, samples, seed)[:, 0]
     numbers = np.arange(len(difference)) if clusters is None else cluster_numbers(clusters)

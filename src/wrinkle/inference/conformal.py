@@ -48,6 +48,7 @@ class Calibration:
         ages: np.ndarray,
         share: float = 0.9,
         predicted: np.ndarray | None = None,
+        widen: float | np.ndarray = 1.0,
     ) -> np.ndarray:
         """Return intervals that contain the age of a given share of faces.
 
@@ -57,6 +58,8 @@ class Calibration:
             share: of the faces, in (0, 1).
             predicted: (N,) years, the model's ages; None: the means of the distributions. The same
                 choice as in `calibrate`.
+            widen: factor, or (N,) factors, by which intervals are wider; see
+                `wrinkle.inference.resolution`.
 
         Returns:
             (N, 2) years, between the smallest and the largest of `ages`; the full range if the
@@ -76,7 +79,7 @@ class Calibration:
             return np.tile([youngest, oldest], (len(mean), 1))
         level = (outside - 1) / (self.faces - 1)
         low, high = (self._quantile(p) for p in (level, 1 - level))
-        ends: np.ndarray = centre[:, None] + deviation[:, None] * np.array([low, high])
+        ends: np.ndarray = centre[:, None] + (widen * deviation)[:, None] * np.array([low, high])
         return ends.clip(youngest, oldest)
 
     def at_least(
@@ -85,6 +88,7 @@ class Calibration:
         ages: np.ndarray,
         age: float,
         predicted: np.ndarray | None = None,
+        widen: float | np.ndarray = 1.0,
     ) -> np.ndarray:
         """Return P(age ≥ `age`) of each face.
 
@@ -95,6 +99,7 @@ class Calibration:
             ages: (A,) years, the ages of the columns.
             age: years.
             predicted: as for `interval`.
+            widen: as for `interval`.
 
         Returns:
             (N,) in (0, 1).
@@ -104,7 +109,7 @@ class Calibration:
         """
         mean, deviation = moments(distributions, ages)
         centre = mean if predicted is None else _predicted(predicted, mean)
-        r = (age - 0.5 - centre) / deviation
+        r = (age - 0.5 - centre) / (widen * deviation)
         below = np.interp(r, self.residuals, np.linspace(0, 1, len(self.residuals)), 0, 1)
         # Never 0 or 1: with n faces, the next residual may be below or above all of them.
         above: np.ndarray = 1 - (below * (self.faces - 1) + 1) / (self.faces + 1)

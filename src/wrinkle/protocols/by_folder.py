@@ -5,16 +5,12 @@ tenth of those in train/… does, drawn by SEED. Pictures of one person, and ide
 together. Other folders are in no part.
 """
 
-from collections import Counter
-
 import numpy as np
 import pyarrow as pa
 
 from wrinkle.errors import WrinkleError
-from wrinkle.protocols.fold import Fold, balanced_parts, checked
+from wrinkle.protocols.fold import Fold, checked, tenth
 from wrinkle.protocols.protocol import PROTOCOLS, Protocol
-
-TENTHS = 10
 
 
 @PROTOCOLS.named("by-folder")
@@ -32,7 +28,7 @@ def by_folder(seed: int = 0) -> Protocol:
                 f" has {len(train):,} and {len(test):,}"
             )
         if not len(validation):
-            drawn = np.isin(train, _tenth(table, train, seed))
+            drawn = np.isin(train, tenth(table, train, seed))
             train, validation = train[~drawn], train[drawn]
         return checked([Fold("split", train, validation, test)], table)
 
@@ -43,15 +39,3 @@ def by_folder(seed: int = 0) -> Protocol:
         source="the dataset's authors",
         folds=split,
     )
-
-
-def _tenth(table: pa.Table, rows: np.ndarray, seed: int) -> np.ndarray:
-    """A tenth of `rows`, none of whose people or files are in the rest."""
-    some = table.take(rows)
-    labels = zip(*(some[c].to_pylist() for c in ("person", "digest", "name")), strict=True)
-    keys = [
-        f"person {person}" if person else f"picture {digest or name}"
-        for person, digest, name in labels
-    ]
-    drawn = set(balanced_parts(Counter(keys), TENTHS, seed)[0])
-    return rows[[key in drawn for key in keys]]

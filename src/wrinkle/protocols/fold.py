@@ -1,6 +1,7 @@
 """A fold, the checks that every protocol's folds pass, and ways to draw folds."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -123,6 +124,18 @@ def balanced_parts(sizes: Mapping[str, int], count: int, seed: int) -> list[list
         parts[smallest].append(key)
         totals[smallest] += sizes[key]
     return parts
+
+
+def tenth(table: pa.Table, rows: np.ndarray, seed: int) -> np.ndarray:
+    """About a tenth of `rows`, none of whose people or files are in the rest, drawn by `seed`."""
+    some = table.take(rows)
+    labels = zip(*(some[c].to_pylist() for c in ("person", "digest", "name")), strict=True)
+    keys = [
+        f"person {person}" if person else f"picture {digest or name}"
+        for person, digest, name in labels
+    ]
+    drawn = set(balanced_parts(Counter(keys), 10, seed)[0])
+    return rows[[key in drawn for key in keys]]
 
 
 def parts_of_size(

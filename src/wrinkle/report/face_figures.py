@@ -49,7 +49,8 @@ def attention(system: System) -> Figure | None:
     many = has_gallery(model)
     if not (many or has_own_figure(model)):
         return None
-    rows = spread_out(run.store.ages, fold.test, GALLERY if many else 1)
+    rows = fold.test[run.store.exact[fold.test]]
+    rows = spread_out(run.store.ages, rows if len(rows) else fold.test, GALLERY if many else 1)
     pixels, points, ages = store_inputs(run.store, rows, system.spec)
     if many:
         return explain_many(model, pixels, ages, model.predict(pixels, points).age)
@@ -79,15 +80,17 @@ def features(system: System, rows: np.ndarray) -> np.ndarray:
 def feature_map(system: System) -> Figure | None:
     """t-SNE (van der Maaten, Hinton, JMLR 2008) of the features of test faces, coloured by age.
 
-    Where there are few test faces, training faces are added as smaller dots.
+    Faces of which only a range is known are left out. Where there are few test faces, training
+    faces are added as smaller dots.
     """
     run, fold = system.run, _first_fold(system)
     if run is None or run.store is None or fold is None:
         return None
     ages = run.store.ages
-    test = spread_out(ages, fold.test, MAPPED)
+    known = [part[run.store.exact[part]] for part in (fold.test, fold.train)]
+    test = spread_out(ages, known[0], MAPPED)
     few = len(test) < ENOUGH
-    train = spread_out(ages, fold.train, MAPPED - len(test)) if few else test[:0]
+    train = spread_out(ages, known[1], MAPPED - len(test)) if few else test[:0]
     rows = np.concatenate([test, train])
     if len(rows) < 5:
         return None
@@ -108,9 +111,9 @@ def feature_map(system: System) -> Figure | None:
 
 
 def largest_errors(system: System) -> Figure | None:
-    """The test faces with the largest errors, with true and predicted age."""
-    run, predictions = system.run, system.predictions
-    if run is None or run.store is None:
+    """The test faces of known age with the largest errors, with true and predicted age."""
+    run, predictions = system.run, system.predictions.exact()
+    if run is None or run.store is None or not len(predictions.predicted):
         return None
     place = {name: row for row, name in enumerate(run.store.columns["name"].to_pylist())}
     error = np.abs(predictions.predicted - predictions.actual)

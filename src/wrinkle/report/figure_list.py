@@ -7,7 +7,8 @@ from typing import Literal
 
 from matplotlib.figure import Figure
 
-from wrinkle.evaluation.scores import Score
+from wrinkle.evaluation.range_scores import RangeScore
+from wrinkle.evaluation.scores import COLUMNS, Score
 from wrinkle.report import figures
 from wrinkle.report.face_figures import attention, feature_map, largest_errors
 from wrinkle.report.sources import System
@@ -36,43 +37,24 @@ FACES = ("attention", "largest_errors")
 INTERVALS = "Lines: 95 % intervals; fewer than five faces have none."
 
 
-def of_all(systems: Sequence[System], scores: Sequence[Sequence[Score]]) -> Iterator[ReportFigure]:
+def of_all(
+    systems: Sequence[System],
+    scores: Sequence[Sequence[Score]],
+    range_scores: Sequence[Sequence[RangeScore]],
+) -> Iterator[ReportFigure]:
     """Figures that show all systems.
 
     Args:
-        scores: `wrinkle.evaluation.scores.score` of each system.
+        systems: any.
+        scores, range_scores: of each, from `wrinkle.evaluation`.
     """
     systems = [with_legend_name(system) for system in systems]
-    names = [system.name for system in systems]
-    yield ReportFigure(
-        "cumulative_scores",
-        "Cumulative scores",
-        "CS(v): the share of faces with an error of at most v years.",
-        partial(figures.cumulative_scores, systems),
-    )
-    yield ReportFigure(
-        "predicted_against_true",
-        "Predicted and true age",
-        "Each dot is a face. Black: the mean prediction at each true age. Dashed: no error.",
-        partial(figures.predicted_against_true, systems),
-    )
-    for column in ("age", "gender", "group"):
-        if figures.present(scores, column):
-            yield ReportFigure(
-                f"errors_by_{column}",
-                f"Errors by {column}",
-                f"In brackets: the number of faces of {names[0]}. {INTERVALS}",
-                partial(figures.errors_by, scores, names, column),
-            )
-    having = [k for k, system in enumerate(systems) if system.predictions.interval is not None]
-    if having:
-        yield ReportFigure(
-            "coverage",
-            "Coverage of the intervals",
-            "The share of faces whose age is within the 90 % interval. Dashed: 90 %. Calibration "
-            f"promises 90 % over all faces, not for each group of them. {INTERVALS}",
-            partial(figures.coverage, [scores[k] for k in having], [names[k] for k in having]),
-        )
+    known = [system.exact() for system, rows in zip(systems, scores, strict=True) if rows]
+    if known:
+        yield from _of_ages(known, [*filter(None, scores)], _only_known(systems, known))
+    ranged = [system.ranged() for system, rows in zip(systems, range_scores, strict=True) if rows]
+    if ranged:
+        yield from _of_ranges(ranged, [*filter(None, range_scores)])
     if any(system.run for system in systems):
         yield ReportFigure(
             "training_curves",
@@ -89,6 +71,80 @@ def of_all(systems: Sequence[System], scores: Sequence[Sequence[Score]]) -> Iter
             "bars: sample standard deviation over folds.",
             partial(figures.classifiers, systems),
         )
+
+
+def _of_ages(
+    systems: Sequence[System], scores: Sequence[Sequence[Score]], only: str
+) -> Iterator[ReportFigure]:
+    """Figures of faces whose age is known. only: says how many these are, if there are others."""
+    names = [system.name for system in systems]
+    yield ReportFigure(
+        "cumulative_scores",
+        "Cumulative scores",
+        f"CS(v): the share of faces with an error of at most v years.{only}",
+        partial(figures.cumulative_scores, systems),
+    )
+    yield ReportFigure(
+        "predicted_against_true",
+        "Predicted and true age",
+        f"Each dot is a face. Black: the mean prediction at each true age. Dashed: no error.{only}",
+        partial(figures.predicted_against_true, systems),
+    )
+    for column in _shown(scores):
+        yield ReportFigure(
+            f"errors_by_{column}",
+            f"Errors by {column}",
+            f"In brackets: the number of faces of {names[0]}. {INTERVALS}{only}",
+            partial(figures.errors_by, scores, names, column),
+        )
+    having = [k for k, system in enumerate(systems) if system.predictions.interval is not None]
+    if having:
+        yield ReportFigure(
+            "coverage",
+            "Coverage of the intervals",
+            "The share of faces whose age is within the 90 % interval. Dashed: 90 %. Calibration "
+            f"promises 90 % over all faces, not for each group of them. {INTERVALS}{only}",
+            partial(figures.coverage, [scores[k] for k in having], [names[k] for k in having]),
+        )
+
+
+def _of_ranges(
+    systems: Sequence[System], scores: Sequence[Sequence[RangeScore]]
+) -> Iterator[ReportFigure]:
+    """Figures of faces of which only a range is known."""
+    names = [system.name for system in systems]
+    if figures.few_ranges(systems):
+        yield ReportFigure(
+            "estimates_by_range",
+            "Estimates by range",
+            "Faces of which only a range is known. Dot: the median estimate. Bar: the middle half "
+            "of the estimates. Line: 90 % of them. Grey: the range. In brackets: the number of "
+            "faces.",
+            partial(figures.estimates_by_range, systems),
+        )
+    for column in _shown(scores):
+        yield ReportFigure(
+            f"ranges_by_{column}",
+            "In the range, by range" if column == "age" else f"In the range, by {column}",
+            "The share of the estimates in the range, and the mean distance to it, of faces of "
+            "which only a range is known. In brackets: the number of faces of "
+            f"{names[0]}. {INTERVALS}",
+            partial(figures.ranges_by, scores, names, column),
+        )
+
+
+def _shown(scores: Sequence[Sequence[Score | RangeScore]]) -> list[str]:
+    """The labels that have a figure: those that occur, the store if there are several."""
+    found = {column: figures.present(scores, column) for column in COLUMNS}
+    return [column for column, values in found.items() if len(values) > (column == "store")]
+
+
+def _only_known(systems: Sequence[System], known: Sequence[System]) -> str:
+    """How many faces have a known age, in words; empty if all have."""
+    faces, exact = (sum(len(s.predictions.predicted) for s in each) for each in (systems, known))
+    if exact == faces:
+        return ""
+    return f" Only faces whose age is known: {exact:,} of {faces:,}."
 
 
 def with_legend_name(system: System) -> System:
@@ -112,7 +168,8 @@ def of_run(system: System, pictures: bool) -> Iterator[ReportFigure]:
     yield ReportFigure(
         f"{slug}-ages",
         "Ages",
-        f"Ages of the training faces of fold {first}, and of the test faces of all finished folds.",
+        f"Known ages of the training faces of fold {first}, and of the test faces of all finished "
+        "folds.",
         partial(figures.age_histograms, run),
     )
     yield ReportFigure(

@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from wrinkle.evaluation.predictions import INTERVAL
-from wrinkle.evaluation.scores import Score
+from wrinkle.evaluation.range_scores import RangeScore
+from wrinkle.evaluation.scores import MOST_RANGES, Score
 from wrinkle.evaluation.uncertainty import Estimate
 from wrinkle.report.sources import System
 from wrinkle.report.style import LEGEND_LINE, WIDTH, canvas, colour, legend, wrapped
@@ -57,6 +58,62 @@ def predicted_against_true(systems: Sequence[System]) -> Figure:
     return figure
 
 
+def estimates_by_range(systems: Sequence[System]) -> Figure:
+    """One panel per system, for faces of which only a range is known: for each range the median
+    estimate, the middle half and 90 % of the estimates, and the range itself in grey."""
+    spans = [system.predictions.ranges for system in systems]
+    ranges = np.unique(np.concatenate(spans), axis=0)
+    height = (0.24 * len(ranges) + 0.6) * len(systems) + 0.5
+    figure, panels = canvas(WIDTH, height, len(systems), 1, squeeze=False, sharex=True)
+    for number, (axes, system, own) in enumerate(zip(panels.flat, systems, spans, strict=True)):
+        labels = []
+        for place, (low, high) in enumerate(ranges):
+            found = system.predictions.predicted[(own == (low, high)).all(1)]
+            labels.append(f"{low:g}–{high:g} ({len(found):,})")
+            axes.barh(place, high - low + 1, 0.9, low - 0.5, color="lightgrey")
+            if len(found):
+                ends = np.quantile(found, [0.05, 0.25, 0.5, 0.75, 0.95])
+                axes.plot(ends[[0, 4]], [place, place], color=colour(number), lw=1)
+                axes.plot(ends[[1, 3]], [place, place], color=colour(number), lw=5, alpha=0.5)
+                axes.plot(ends[2], place, "o", ms=4, color=colour(number))
+        axes.set_yticks(range(len(ranges)), labels)
+        axes.set_title(wrapped(system.name, LEGEND_LINE))
+        axes.invert_yaxis()
+        axes.set(xlabel="predicted age", ylabel="range")
+        axes.set_xlim(left=min(0, axes.get_xlim()[0]))
+    return figure
+
+
+def few_ranges(systems: Sequence[System]) -> bool:
+    """Whether a figure has room for every range that occurs."""
+    ranges = np.concatenate([system.predictions.ranges for system in systems])
+    return len(np.unique(ranges, axis=0)) <= MOST_RANGES
+
+
+def ranges_by(scores: Sequence[Sequence[RangeScore]], names: Sequence[str], column: str) -> Figure:
+    """Share in the range and distance to it of each system by one label, with 95 % intervals.
+
+    Args:
+        scores: `wrinkle.evaluation.range_scores.score_ranges` of each system.
+    """
+    values = present(scores, column)
+    labels = [(column, value) for value in values]
+    height = row_height(len(values), len(scores))
+    figure, (left, right) = canvas(WIDTH, height, 1, 2, sharey=True)
+    for number, (rows, name) in enumerate(zip(scores, names, strict=True)):
+        shares = {(row.column, row.value): hundredfold(row.inside) for row in rows}
+        whiskers(left, shares, labels, number, len(scores), name)
+        found = {(row.column, row.value): row.distance for row in rows}
+        whiskers(right, found, labels, number, len(scores), name)
+    left.set(xlabel="in the range, %", ylabel="range" if column == "age" else column)
+    left.set_xlim(0, 100)
+    right.set(xlabel="distance, years")
+    right.set_xlim(left=0)
+    number_rows(left, scores[0], values, column)
+    legend(figure, left)
+    return figure
+
+
 def errors_by(scores: Sequence[Sequence[Score]], names: Sequence[str], column: str) -> Figure:
     """MAE and bias of each system by one label, with 95 % intervals and the number of faces.
 
@@ -75,9 +132,7 @@ def errors_by(scores: Sequence[Sequence[Score]], names: Sequence[str], column: s
     left.set(xlabel="MAE, years", ylabel=column)
     left.set_xlim(left=0)
     right.set(xlabel="bias, years")
-    faces = {row.value: row.faces for row in scores[0] if row.column == column}
-    left.set_yticks(range(len(values)), [f"{v} ({faces.get(v, 0):,})" for v in values])
-    left.invert_yaxis()
+    number_rows(left, scores[0], values, column)
     legend(figure, left)
     return figure
 
@@ -88,11 +143,7 @@ def coverage(scores: Sequence[Sequence[Score]], names: Sequence[str]) -> Figure:
     values = sorted(dict.fromkeys(values), key=values.index)
     figure, axes = canvas(WIDTH, row_height(len(values), len(scores)))
     for number, (rows, name) in enumerate(zip(scores, names, strict=True)):
-        found = {
-            (row.column, row.value): Estimate(*(100 * share for share in row.coverage))
-            for row in rows
-            if row.coverage
-        }
+        found = {(row.column, row.value): hundredfold(row.coverage) for row in rows if row.coverage}
         whiskers(axes, found, values, number, len(scores), name)
     axes.axvline(100 * INTERVAL, color="grey", lw=1, ls="--")
     axes.set(xlabel="ages within the interval, %")
@@ -103,15 +154,19 @@ def coverage(scores: Sequence[Sequence[Score]], names: Sequence[str]) -> Figure:
     return figure
 
 
-def age_histograms(run: Run) -> Figure:
-    """Ages of the training part of the first finished fold, and of all test parts."""
+def age_histograms(run: Run) -> Figure | None:
+    """Known ages of the training part of the first finished fold, and of all test parts."""
     assert run.store is not None
-    ages = run.store.ages
+    ages, exact = run.store.ages, run.store.exact
     folds = [fold for fold in map(run.fold, (r.fold for r in run.results)) if fold]
-    train, test = ages[folds[0].train], ages[np.concatenate([fold.test for fold in folds])]
+    rows = folds[0].train, np.concatenate([fold.test for fold in folds])
+    train, test = (ages[part[exact[part]]] for part in rows)
+    parts = [p for p in ((train, "training", 0), (test, "test", 1)) if len(p[0])]
+    if not parts:
+        return None
     figure, axes = canvas(WIDTH, 3.0)
-    edges = np.arange(0, max(train.max(), test.max()) + 2)
-    for part, name, number in ((train, "training", 0), (test, "test", 1)):
+    edges = np.arange(0, max(part.max() for part, *_ in parts) + 2)
+    for part, name, number in parts:
         label = f"{name}: {len(part):,} faces, mean {part.mean():.1f}"
         axes.hist(part, edges, histtype="stepfilled", color=colour(number), alpha=0.25)
         axes.hist(part, edges, histtype="step", color=colour(number), label=label)
@@ -178,6 +233,20 @@ def classifiers(systems: Sequence[System]) -> Figure:
     return figure
 
 
+def number_rows(
+    axes: Axes, rows: Sequence[Score | RangeScore], values: Sequence[str], column: str
+) -> None:
+    """Label the rows of a figure with the values of a column and their numbers of faces."""
+    faces = {row.value: row.faces for row in rows if row.column == column}
+    axes.set_yticks(range(len(values)), [f"{v} ({faces.get(v, 0):,})" for v in values])
+    axes.invert_yaxis()
+
+
+def hundredfold(share: Estimate) -> Estimate:
+    """A share in per cent."""
+    return Estimate(*(100 * each for each in share))
+
+
 def whiskers(
     axes: Axes,
     found: Mapping[tuple[str, str], Estimate],
@@ -199,7 +268,7 @@ def row_height(rows: int, systems: int) -> float:
     return rows * (0.22 + 0.08 * systems) + 0.25 * systems + 0.8
 
 
-def present(scores: Sequence[Sequence[Score]], column: str) -> list[str]:
+def present(scores: Sequence[Sequence[Score | RangeScore]], column: str) -> list[str]:
     """The values of a label in any system, ages in ascending order."""
     values = [row.value for rows in scores for row in rows if row.column == column]
     unique = list(dict.fromkeys(values))

@@ -16,9 +16,10 @@ from wrinkle.datasets import DATASETS
 from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
 from wrinkle.evaluation.metrics import epsilon_error
-from wrinkle.evaluation.predictions import in_common
+from wrinkle.evaluation.predictions import Predictions, in_common
+from wrinkle.evaluation.range_scores import distances, score_ranges
 from wrinkle.evaluation.scores import Score, clusters, score
-from wrinkle.evaluation.uncertainty import Comparison, Estimate, compare
+from wrinkle.evaluation.uncertainty import Comparison, Estimate, compare_errors
 from wrinkle.files import replace_file
 from wrinkle.models import AgeModel
 from wrinkle.models.cost import costs
@@ -55,8 +56,11 @@ def write_report(
     for name in names:
         if names.count(name) > 1:
             raise WrinkleError(f"two systems are called {name}: give one of them another name")
-    scores = [score(system.predictions) for system in progress(systems, "scores", "system")]
-    shared = list(of_all(systems, scores))
+    scores = [
+        (system, score(system.predictions), score_ranges(system.predictions))
+        for system in progress(systems, "scores", "system")
+    ]
+    shared = list(of_all(systems, [ages for _, ages, _ in scores], [r for *_, r in scores]))
     own = {system.name: list(of_run(system, pictures)) for system in systems if system.run}
     clear(folder)
     drawn = draw([*shared, *(figure for each in own.values() for figure in each)], folder)
@@ -64,10 +68,14 @@ def write_report(
         "version": __version__,
         "date": today(),
         "command": command,
-        "summary": [summary(s, rows[0]) for s, rows in zip(systems, scores, strict=True)],
-        "compared": compared(systems),
+        "summary": [summary(system, rows) for system, rows, _ in scores if rows],
+        "ranges": [(system.name, rows[0]) for system, _, rows in scores if rows],
+        "compared": [compared(systems), compared(systems, ranges=True)],
         "figures": [drawn[each.name] for each in shared if each.name in drawn],
-        "scores": list(zip(names, scores, strict=True)),
+        "names": names,
+        "integrity": [(system.name, system.run) for system in systems if system.run],
+        "scores": [(system.name, rows) for system, rows, _ in scores if rows],
+        "range_scores": [(system.name, rows) for system, _, rows in scores if rows],
         "runs": [
             about(system, system.run, system.model)
             | {"figures": [drawn[each.name] for each in own[system.name] if each.name in drawn]}
@@ -122,17 +130,18 @@ def draw(figures: Iterable[ReportFigure], folder: Path) -> dict[str, dict[str, A
     return drawn
 
 
-def summary(system: System, row: Score) -> dict[str, Any]:
-    """The system's row in the first table. row: its score over all faces."""
+def summary(system: System, scores: Sequence[Score]) -> dict[str, Any]:
+    """The system's row in the first table. scores: of its faces of known age, at least one."""
     run = system.run
-    found: dict[str, Any] = {"name": system.name, "row": row, "run": run, "epsilon": None}
-    deviation = system.predictions.rows["age_deviation"].to_numpy().astype(float)
+    found: dict[str, Any] = {"name": system.name, "row": scores[0], "run": run, "epsilon": None}
+    exact = system.predictions.exact()
+    deviation = exact.rows["age_deviation"].to_numpy().astype(float)
     known = deviation > 0  # NaN: there is none
     if known.any():
-        predicted, actual = system.predictions.predicted, system.predictions.actual
+        predicted, actual = exact.predicted, exact.actual
         found["epsilon"] = epsilon_error(predicted[known], actual[known], deviation[known])
     if run is not None:
-        mae = [result.mae for result in run.results]
+        mae = [result.mae for result in run.results if result.mae is not None]
         found["folds"] = len(mae)
         found["of"] = run.fold_count
         found["mean"] = float(np.mean(mae))
@@ -140,19 +149,35 @@ def summary(system: System, row: Score) -> dict[str, Any]:
     return found
 
 
-def compared(systems: Sequence[System]) -> dict[str, Any]:
-    """Every other system compared with the first, on the faces that both have."""
+def compared(systems: Sequence[System], ranges: bool = False) -> dict[str, Any]:
+    """Every other system compared with the first, on the faces that both have.
+
+    Args:
+        systems: the first and others.
+        ranges: whether on faces of which only a range is known, by the distance to it.
+    """
     first = systems[0]
     rows: list[tuple[str, int, Comparison | None]] = []
     for system in systems[1:]:
         try:
-            theirs, ours = in_common([system.predictions, first.predictions])
+            shared = in_common([system.predictions, first.predictions])
         except WrinkleError:
             rows.append((system.name, 0, None))
             continue
-        found = compare(theirs.predicted, ours.predicted, theirs.actual, clusters(theirs))
+        theirs, ours = ((s.ranged() if ranges else s.exact()) for s in shared)
+        found = None
+        if len(theirs.predicted):
+            found = compare_errors(_errors(theirs), _errors(ours), clusters(theirs))
         rows.append((system.name, len(theirs.predicted), found))
-    return {"first": first.name, "rows": rows}
+    return {"first": first.name, "rows": rows, "ranges": ranges}
+
+
+def _errors(predictions: Predictions) -> np.ndarray:
+    """Absolute errors, or distances to the range where no age is known; years."""
+    actual = predictions.actual
+    outside = distances(predictions.predicted, predictions.ranges)
+    errors: np.ndarray = np.where(np.isnan(actual), outside, np.abs(predictions.predicted - actual))
+    return errors
 
 
 def about(system: System, run: Run, model: AgeModel) -> dict[str, Any]:
@@ -161,14 +186,14 @@ def about(system: System, run: Run, model: AgeModel) -> dict[str, Any]:
     The sizes are those of the run's store; the dataset's description has the published ones.
     """
     provenance = system.header["provenance"]
-    dataset = DATASETS.get(provenance["data"]) if provenance["data"] in DATASETS.names() else None
+    datasets = [name for name in str(provenance["data"]).split(" + ") if name in DATASETS.names()]
     return {
         "name": system.name,
         "run": run,
         "costs": costs(model),
         "model": system.header["model"]["name"],
         "input": system.header["input"]["size"],
-        "dataset": dataset,
+        "datasets": [DATASETS.get(name) for name in dict.fromkeys(datasets)],
         "data": provenance["data"],
         "pictures": provenance["pictures"],
         "start": start(run.recipe),
@@ -184,11 +209,17 @@ def held(store: Store) -> str:
     """The content of a store in words: numbers of pictures and people, range of ages."""
     columns = [store.columns[name].to_pylist() for name in ("source", "person")]
     people = len({(source, person) for source, person in zip(*columns, strict=True) if person})
-    ages = store.ages
+    ages, (low, high) = store.ages, store.ranges.T
+    youngest, oldest = (
+        np.where(store.exact, ages, low).min(),
+        np.where(store.exact, ages, high).max(),
+    )
     found = plural(len(ages), "picture", "pictures")
     if people:
         found += f" of {plural(people, 'person', 'people')}"
-    return f"{found}, ages {ages.min():.0f}–{ages.max():.0f}"
+    found += f", ages {youngest:.0f}–{oldest:.0f}"
+    ranges = int((~store.exact).sum())
+    return f"{found}; of {plural(ranges, 'picture', 'pictures')} only a range" if ranges else found
 
 
 def plural(count: int, one: str, many: str) -> str:

@@ -7,7 +7,8 @@ import numpy as np
 
 from wrinkle.evaluation.predictions import Predictions
 from wrinkle.evaluation.proportions import shares
-from wrinkle.evaluation.scores import CUMULATIVE, clusters, known_people
+from wrinkle.evaluation.range_scores import RangeScore, score_all_ranges
+from wrinkle.evaluation.scores import CUMULATIVE, clusters, known_people, subsets
 from wrinkle.evaluation.uncertainty import Estimate, estimates
 from wrinkle.models import create_model
 from wrinkle.runs.reader import Run
@@ -22,46 +23,74 @@ class OverFolds(NamedTuple):
 
 @dataclass(frozen=True)
 class RunScores:
-    """Scores of a run.
+    """Scores of a run, or of its pictures of one store.
 
     Attributes:
         run: the run.
-        mae: over all tested pictures, years. All estimates have 95 % intervals, NaN with fewer than
-            five pictures; for means also where there is one person only.
-        mae_over_folds: years.
+        store: the name of the store; empty: all pictures.
+        pictures: that were tested.
+        mae: over all tested pictures of known age, years; None without any. All estimates have 95 %
+            intervals, NaN with fewer than five pictures; for means also where there is one person
+            only.
+        mae_over_folds: years; None for one store, and without known ages.
         cs5, cs5_over_folds: per cent.
         epsilon: ε-error in [0, 1]; None where no label has a deviation.
+        ranges: scores on the pictures of which only a range is known; None without any.
         drawn: what the bootstrap draws, in words.
         parameters: of the network.
     """
 
     run: Run
-    mae: Estimate
-    mae_over_folds: OverFolds
-    cs5: Estimate
-    cs5_over_folds: OverFolds
+    store: str
+    pictures: int
+    mae: Estimate | None
+    mae_over_folds: OverFolds | None
+    cs5: Estimate | None
+    cs5_over_folds: OverFolds | None
     epsilon: Estimate | None
+    ranges: RangeScore | None
     drawn: str
     parameters: int
 
 
-def score_run(run: Run) -> RunScores:
-    """Scores over all tested pictures and over folds."""
-    mae, cs5, epsilon = _estimates(run.predictions)
-    return RunScores(
-        run,
-        mae,
-        _over_folds([result.mae for result in run.results]),
-        cs5,
-        _over_folds([100 * result.cs5 for result in run.results]),
-        epsilon,
-        _drawn(run),
-        _parameters(run),
-    )
+def score_run(run: Run) -> list[RunScores]:
+    """Scores over all tested pictures and over folds, then on each store if there are several."""
+    drawn, parameters = _drawn(run), _parameters(run)
+    over_folds = [
+        _over_folds([r.mae for r in run.results if r.mae is not None]),
+        _over_folds([100 * r.cs5 for r in run.results if r.cs5 is not None]),
+    ]
+    found = []
+    for column, value, inside in subsets(run.predictions):
+        if column not in ("", "store"):
+            break
+        part = run.predictions.take(np.flatnonzero(inside))
+        mae, cs5, epsilon = _estimates(part.exact())
+        ranges = score_all_ranges(part) if len(part.ranged().predicted) else None
+        found.append(
+            RunScores(
+                run,
+                value if column else "",
+                len(part.predicted),
+                mae,
+                None if column else over_folds[0],
+                cs5,
+                None if column else over_folds[1],
+                epsilon,
+                ranges,
+                drawn,
+                parameters,
+            )
+        )
+    return found
 
 
-def _estimates(tested: Predictions) -> tuple[Estimate, Estimate, Estimate | None]:
-    """MAE in years, CS(5) in per cent and ε-error."""
+def _estimates(
+    tested: Predictions,
+) -> tuple[Estimate | None, Estimate | None, Estimate | None]:
+    """MAE in years, CS(5) in per cent and ε-error on pictures of known age."""
+    if not len(tested.predicted):
+        return None, None, None
     error = np.abs(tested.predicted - tested.actual)
     deviation = tested.rows["age_deviation"].to_numpy().astype(float)  # NaN: the label has none
     known = deviation > 0
@@ -75,7 +104,9 @@ def _estimates(tested: Predictions) -> tuple[Estimate, Estimate, Estimate | None
     return means[0], cs5, means[1] if known.any() else None
 
 
-def _over_folds(values: list[float]) -> OverFolds:
+def _over_folds(values: list[float]) -> OverFolds | None:
+    if not values:
+        return None
     deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return OverFolds(float(np.mean(values)), deviation)
 

@@ -35,6 +35,14 @@ class System:
     model: AgeModel | None = None
     header: dict[str, Any] = field(default_factory=dict)
 
+    def exact(self) -> "System":
+        """The system on the faces whose age is known."""
+        return replace(self, predictions=self.predictions.exact())
+
+    def ranged(self) -> "System":
+        """The system on the faces of which only a range is known."""
+        return replace(self, predictions=self.predictions.ranged())
+
     @property
     def spec(self) -> InputSpec:
         """What the model expects to see."""

@@ -17,7 +17,7 @@ class Table:
     Attributes:
         title, about: what is compared.
         protocol: None in a table of published figures only.
-        runs: in the order given.
+        runs: in the order given; after a run of several stores, its scores on each.
         published: the best first.
         notes: sentences below the table.
     """
@@ -51,7 +51,7 @@ def published_table(rows: list[Published]) -> Table:
 def _table(runs: list[Run]) -> Table:
     protocol = runs[0].protocol
     figures = published(protocol.name)
-    scores = [score_run(run) for run in runs]
+    scores = [each for run in runs for each in score_run(run)]
     title = protocol.name
     if protocol.dataset is None:
         title += f", {', '.join(Path(file).name for file in runs[0].recipe.data.files)}"
@@ -63,12 +63,24 @@ def _table(runs: list[Run]) -> Table:
 
 
 def _of_runs(scores: list[RunScores]) -> list[str]:
-    runs = [each.run for each in scores]
-    drawn = _each((each.drawn, each.run.recipe.name) for each in scores)
+    runs = [each.run for each in scores if not each.store]
+    drawn = _each((each.drawn, each.run.recipe.name) for each in scores if not each.store)
+    pictures = "all pictures"
+    ranges = any(each.ranges for each in scores)
+    if ranges:
+        pictures = "the pictures whose age is known"
     notes = [
-        "MAE (years) and CS(5) are over all pictures, with 95 % intervals in brackets: Clopper "
-        f"and Pearson's for CS(5), else from a bootstrap over {drawn}."
+        f"MAE (years) and CS(5) are over {pictures}, with 95 % intervals in brackets: Clopper "
+        f"and Pearson's for shares, else from a bootstrap over {drawn}."
     ]
+    if ranges:
+        notes.append(
+            "With a range: pictures of which only a range of ages is known. In range: the whole "
+            "year nearest to the estimate is in it. ± 1 group: in it or in the next range below or "
+            "above. Distance: of the estimate to the range, years."
+        )
+    if any(each.store for each in scores):
+        notes.append("Figures over several datasets depend on how many pictures each has.")
     if any(len(run.results) > 1 for run in runs):
         notes.append("±: sample standard deviation over folds.")
     if any(len(run.results) != run.fold_count for run in runs):

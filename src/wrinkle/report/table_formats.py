@@ -25,17 +25,20 @@ LATEX = {
     "–": "--",
 }
 SHOWN = (
-    *("method", "MAE", "MAE over folds", "CS(5) %", "CS(5) % over folds", "ε-error", "pictures"),
+    *("method", "MAE", "MAE over folds", "CS(5) %", "CS(5) % over folds", "ε-error"),
+    *("in range %", "± 1 group %", "distance", "pictures", "with a range"),
     *("folds", "start", "epochs", "seed", "parameters", "source"),
 )
 """Columns of Markdown and LaTeX tables; empty ones are left out."""
 PEOPLE = {True: "shared", False: "apart", None: "unknown"}
 COLUMNS = (
-    *("protocol", "people", "data", "kind", "method", "start", "limit", "epochs", "seed"),
-    *("folds_done", "folds", "pictures"),
+    *("protocol", "people", "data", "store", "kind", "method", "start", "limit", "epochs", "seed"),
+    *("folds_done", "folds", "pictures", "ranges"),
     *("mae", "mae_low", "mae_high", "mae_mean", "mae_deviation"),
     *("cs5", "cs5_low", "cs5_high", "cs5_mean", "cs5_deviation"),
     *("epsilon", "epsilon_low", "epsilon_high"),
+    *("inside", "inside_low", "inside_high", "near", "near_low", "near_high"),
+    *("distance", "distance_low", "distance_high"),
     *("parameters", "drawn", "run", "paper", "where", "note"),
 )
 """Columns of the CSV file; all are always there."""
@@ -60,7 +63,10 @@ def latex(tables: Sequence[Table]) -> str:
 
 
 def to_csv(tables: Sequence[Table]) -> str:
-    """One row per method of all tables, plain numbers; MAE in years, CS(5) in per cent."""
+    """One row per method of all tables, plain numbers; errors in years, shares in per cent.
+
+    inside and near are the columns "in range %" and "± 1 group %".
+    """
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -108,20 +114,31 @@ def _run_cells(scores: RunScores) -> dict[str, str]:
     recipe = scores.run.recipe
     limit = recipe.data.limit
     reduced = f" (reduced: {limit:,} pictures per part)" if limit else ""
-    return {
-        "method": recipe.name + reduced,
+    shown = {
+        "method": f"{recipe.name}, {scores.store}" if scores.store else recipe.name + reduced,
         "MAE": _figure(scores.mae, 3),
-        "MAE over folds": _spread(scores.mae_over_folds, 3),
         "CS(5) %": _figure(scores.cs5, 1),
+        "ε-error": _figure(scores.epsilon, 3),
+        "pictures": f"{scores.pictures:,}",
+        "source": "ours",
+    }
+    if scores.ranges is not None:
+        shown |= {
+            "in range %": _figure(_percent(scores.ranges.inside), 1),
+            "± 1 group %": _figure(_percent(scores.ranges.near), 1),
+            "distance": _figure(scores.ranges.distance, 2),
+            "with a range": f"{scores.ranges.faces:,}",
+        }
+    if scores.store:
+        return shown
+    return shown | {
+        "MAE over folds": _spread(scores.mae_over_folds, 3),
         "CS(5) % over folds": _spread(scores.cs5_over_folds, 1),
-        "ε-error": "" if scores.epsilon is None else _figure(scores.epsilon, 3),
-        "pictures": f"{len(scores.run.predictions.predicted):,}",
         "folds": _folds(scores.run),
         "start": start(recipe),
         "epochs": str(recipe.training.epochs),
         "seed": str(recipe.training.seed),
         "parameters": f"{scores.parameters / 1e6:.2f} M",
-        "source": "ours",
     }
 
 
@@ -141,6 +158,7 @@ def _run_record(scores: RunScores) -> dict[str, object]:
         "protocol": run.protocol.name,
         "people": PEOPLE[run.protocol.shares_people],
         "data": ", ".join(recipe.data.files),
+        "store": scores.store,
         "kind": "ours",
         "method": recipe.name,
         "start": start(recipe),
@@ -149,18 +167,26 @@ def _run_record(scores: RunScores) -> dict[str, object]:
         "seed": recipe.training.seed,
         "folds_done": len(run.results),
         "folds": run.fold_count,
-        "pictures": len(run.predictions.predicted),
+        "pictures": scores.pictures,
+        "ranges": 0 if scores.ranges is None else scores.ranges.faces,
         "parameters": scores.parameters,
         "drawn": scores.drawn,
         "run": run.folder,
     }
-    for name, estimate in (("mae", scores.mae), ("cs5", scores.cs5), ("epsilon", scores.epsilon)):
+    found = {"mae": scores.mae, "cs5": scores.cs5, "epsilon": scores.epsilon}
+    if scores.ranges is not None:
+        found["inside"] = _percent(scores.ranges.inside)
+        found["near"] = _percent(scores.ranges.near)
+        found["distance"] = scores.ranges.distance
+    for name, estimate in found.items():
         if estimate is not None:
             values = ["" if math.isnan(value) else f"{value:.4f}" for value in estimate]
             record |= dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
-    for name, (mean, deviation) in (("mae", scores.mae_over_folds), ("cs5", scores.cs5_over_folds)):
-        record[f"{name}_mean"] = f"{mean:.4f}"
-        record[f"{name}_deviation"] = "" if deviation is None else f"{deviation:.4f}"
+    for name, over_folds in (("mae", scores.mae_over_folds), ("cs5", scores.cs5_over_folds)):
+        if over_folds is not None:
+            mean, deviation = over_folds
+            record[f"{name}_mean"] = f"{mean:.4f}"
+            record[f"{name}_deviation"] = "" if deviation is None else f"{deviation:.4f}"
     return record
 
 
@@ -176,13 +202,19 @@ def _published_record(table: Table, row: Published) -> dict[str, object]:
     }
 
 
-def _figure(estimate: Estimate, digits: int) -> str:
+def _percent(share: Estimate) -> Estimate:
+    return Estimate(*(100 * each for each in share))
+
+
+def _figure(estimate: Estimate | None, digits: int) -> str:
+    if estimate is None:
+        return ""
     value, low, high = (f"{each:.{digits}f}" for each in estimate)
     return value if math.isnan(estimate.low) else f"{value} ({low}–{high})"
 
 
-def _spread(over_folds: OverFolds, digits: int) -> str:
-    mean, deviation = over_folds
+def _spread(over_folds: OverFolds | None, digits: int) -> str:
+    mean, deviation = over_folds or (0.0, None)
     return "" if deviation is None else f"{mean:.{digits}f} ± {deviation:.{digits}f}"
 
 

@@ -33,21 +33,32 @@ class Result:
 
     Attributes:
         fold: its name.
-        n: number of pictures.
-        mae: mean absolute error, years.
-        cs5: share of the pictures, in [0, 1], with an error of at most 5 years.
+        n: number of pictures of known age.
+        mae: mean absolute error on them, years; None without any.
+        cs5: share of them, in [0, 1], with an error of at most 5 years; None without any.
         validation_mae: years; None if the fold has no validation part.
         epochs: number of trained epochs.
         classifiers: name → MAE in years of each classifier, if the network has several.
+        ranges: number of pictures of which only a range is known.
+        inside: share of them, in [0, 1], estimated in the range; None without any.
+        near: the same, in the range or the next one below or above it.
+        distance: mean distance of the estimate to the range, years.
+        stores: name of a store → its pictures' n, mae, cs5, ranges, inside, near and distance, if
+            the run has several stores.
     """
 
     fold: str
     n: int
-    mae: float
-    cs5: float
+    mae: float | None
+    cs5: float | None
     validation_mae: float | None
     epochs: int
     classifiers: dict[str, float] = field(default_factory=dict)
+    ranges: int = 0
+    inside: float | None = None
+    near: float | None = None
+    distance: float | None = None
+    stores: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def read_result(folder: Path) -> Result:

@@ -154,8 +154,9 @@ def _predictions(folder: Path, result: Result) -> Predictions:
     path = folder / PREDICTIONS_FILE
     earlier = path.with_suffix(".csv")
     found = read_predictions(earlier if earlier.is_file() and not path.is_file() else path)
-    if len(found.predicted) != result.n:
-        raise ValueError(f"{path} has {len(found.predicted)} pictures, {RESULT_FILE} {result.n}")
+    expected = result.n + result.ranges
+    if len(found.predicted) != expected:
+        raise ValueError(f"{path} has {len(found.predicted)} pictures, {RESULT_FILE} {expected}")
     return found
 
 
@@ -165,10 +166,12 @@ def _matching_store(path: Path | None, recipe: Recipe, tested: Predictions) -> S
         store = Store(path) if path else open_faces(recipe.data)
     except WrinkleError:
         return None
-    held = dict(zip(*(store.columns[n].to_pylist() for n in ("name", "age")), strict=True))
-    names, ages = (tested.rows[column].to_pylist() for column in ("name", "age"))
-    same = all(held.get(name, -1) == age for name, age in zip(names, ages, strict=True))
-    return store if same else None
+    columns = ("name", "age", "age_low", "age_high")
+    held, labels = (
+        set(zip(*(table[column].to_pylist() for column in columns), strict=True))
+        for table in (store.columns, tested.rows)
+    )
+    return store if labels <= held else None
 
 
 def _date_of_file(file: Path) -> str:

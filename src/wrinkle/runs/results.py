@@ -23,7 +23,7 @@ from wrinkle.runs.recipe import load_recipe
 
 COLUMNS = (
     *("recipe", "dataset", "size", "variant", "start", "seed", "epochs", "device", "folds"),
-    *("mae", "deviation", "mae_all", "cs5", "validation_mae", "time", "note"),
+    *("mae", "deviation", "mae_all", "cs5", "inside", "near", "validation_mae", "time", "note"),
 )
 """Columns of results.csv."""
 HEADINGS = {
@@ -31,6 +31,8 @@ HEADINGS = {
     "deviation": "± over folds",
     "mae_all": "MAE of all pictures",
     "cs5": "CS(5) %",
+    "inside": "in range %",
+    "near": "± 1 group %",
     "validation_mae": "validation MAE",
 }
 """Column → heading in RESULTS.md, if it differs."""
@@ -70,7 +72,7 @@ def main(arguments: list[str] | None = None) -> None:
 def read_rows(path: Path) -> list[Row]:
     """Read results.csv."""
     with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+        return [dict.fromkeys(COLUMNS, "") | row for row in csv.DictReader(file)]
 
 
 def write_rows(path: Path, rows: list[Row]) -> None:
@@ -100,9 +102,10 @@ def row_of(run: Path, recipes: Path) -> Row:
     if chosen is None:
         raise WrinkleError(f"{run}: {recipe.name} is not a run of a recipe in {recipes}")
     header = read_tensors(run / results[0].fold / MODEL_FILE, "model")[1]
-    mae, cs5, n = np.array([(r.mae, 100 * r.cs5, r.n) for r in results]).T
+    tested = [(r.mae, 100 * (r.cs5 or 0), r.n) for r in results if r.mae is not None]
+    mae, cs5, n = np.reshape(tested, (-1, 3)).T.astype(float)
     validation = [r.validation_mae for r in results if r.validation_mae is not None]
-    several = len(results) > 1
+    several = len(mae) > 1
     return {
         **chosen,
         "start": re.sub(rf"^runs/(.+)/[^/]+/{MODEL_FILE}$", r"\1", recipe.init),
@@ -110,12 +113,21 @@ def row_of(run: Path, recipes: Path) -> Row:
         "epochs": str(recipe.training.epochs),
         "device": header["provenance"]["device"],
         "folds": str(len(results)),
-        "mae": f"{mae.mean():.3f}",
+        "mae": f"{mae.mean():.3f}" if n.any() else "",
         "deviation": f"{mae.std(ddof=1):.3f}" if several else "",
         "mae_all": f"{np.average(mae, weights=n):.3f}" if several else "",
-        "cs5": f"{np.average(cs5, weights=n):.1f}",
+        "cs5": f"{np.average(cs5, weights=n):.1f}" if n.any() else "",
+        "inside": _share([(r.inside, r.ranges) for r in results]),
+        "near": _share([(r.near, r.ranges) for r in results]),
         "validation_mae": f"{np.mean(validation):.3f}" if validation else "",
     }
+
+
+def _share(shares: list[tuple[float | None, int]]) -> str:
+    """The mean of shares over folds, weighted by the numbers of pictures, in per cent."""
+    total = sum(pictures for _, pictures in shares)
+    mean = sum((share or 0) * pictures for share, pictures in shares) / max(1, total)
+    return f"{100 * mean:.1f}" if total else ""
 
 
 def runs_of(recipes: Path) -> dict[str, Row]:

@@ -15,13 +15,14 @@ from wrinkle.cores import usable_cores
 from wrinkle.errors import ImageError, WrinkleError
 from wrinkle.faces.align import crop_face, transform
 from wrinkle.faces.decode import count_pixels, decode
-from wrinkle.faces.detectors import Detection, create_detector
+from wrinkle.faces.detectors import Detection, create_detector, find_upright, turn
 from wrinkle.faces.input import InputSpec
 from wrinkle.faces.pictures import Picture, each_picture, in_memory
 from wrinkle.inference.conformal import Calibration
 from wrinkle.inference.device import choose_device
 from wrinkle.inference.intervals import central_interval
 from wrinkle.inference.prepared import prepare_for_inference
+from wrinkle.inference.resolution import longer_side, widening
 from wrinkle.models.base import AgeModel
 from wrinkle.models.file import load_model
 from wrinkle.models.packaged import model_file
@@ -43,6 +44,9 @@ class AgeEstimator:
         header: of its model file.
         device: where it runs.
         detector: mtcnn, dlib or yunet:FILE.onnx.
+        min_face: as for `load`.
+        min_score: as for `load`.
+        largest: as for `load`.
 
     Example:
         >>> estimator = AgeEstimator.load()
@@ -51,7 +55,14 @@ class AgeEstimator:
     """
 
     def __init__(
-        self, model: AgeModel, header: dict[str, Any], device: str | torch.device, detector: str
+        self,
+        model: AgeModel,
+        header: dict[str, Any],
+        device: str | torch.device,
+        detector: str,
+        min_face: float | None = None,
+        min_score: float | None = None,
+        largest: bool = False,
     ) -> None:
         prepare_process()
         self.device, self._process = torch.device(device), os.getpid()
@@ -61,7 +72,8 @@ class AgeEstimator:
         self.ages = self.model.ages.cpu().numpy()
         self.calibration = Calibration.from_header(header)
         with building():
-            self.detector = create_detector(detector, str(device))
+            self.detector = create_detector(detector, str(device), min_face, min_score)
+        self.largest = largest
 
     @classmethod
     def load(
@@ -69,6 +81,9 @@ class AgeEstimator:
         model: str | os.PathLike[str] = "default",
         device: str | None = None,
         detector: str = "mtcnn",
+        min_face: float | None = None,
+        min_score: float | None = None,
+        largest: bool = False,
     ) -> Self:
         """Load a packaged model by name, or a model file by path.
 
@@ -76,6 +91,11 @@ class AgeEstimator:
             model: a packaged model's name, or the path of a model file.
             device: cpu, cuda, cuda:1 or mps; None: the GPU if there is one, else the CPU.
             detector: mtcnn, dlib or yunet:FILE.onnx.
+            min_face: longer side in pixels of the smallest face. None: the detector's choice, with
+                mtcnn 20.
+            min_score: smallest score of a face, in [0, 1]. None: the detector's choice, with mtcnn
+                0.9, or 0.8 in pictures without such a face.
+            largest: whether only the most prominent face of each picture is used.
 
         Returns:
             The estimator.
@@ -87,7 +107,7 @@ class AgeEstimator:
         where = choose_device(device)
         with building():
             network, header = load_model(model_file(model))
-        return cls(network, header, where, detector)
+        return cls(network, header, where, detector, min_face, min_score, largest)
 
     def predict(self, images: Picture | Iterable[Picture], batch: int = 32) -> list[list[Face]]:
         """Find the faces of one or several pictures and estimate their ages.
@@ -145,16 +165,20 @@ class AgeEstimator:
     def _find_faces(self, predictions: list[Prediction]) -> None:
         readable = [p for p in predictions if p.image is not None]
         with own_settings(self.device):
-            faces = self._faces([cast(np.ndarray, p.image) for p in readable])
-        for prediction, found in zip(readable, faces, strict=True):
-            prediction.faces = found
+            self._predict_faces(readable)
 
-    def _faces(self, images: list[np.ndarray]) -> list[list[Face]]:
-        detections = self.detector(images) if images else []
-        pairs = zip(images, detections, strict=True)
-        found = [(image, each) for image, group in pairs for each in group]
-        predicted = zip(*self._predict(found), strict=True)
-        return [[self._face(each, *next(predicted)) for each in group] for group in detections]
+    def _predict_faces(self, predictions: list[Prediction]) -> None:
+        upright = find_upright(self.detector, [cast(np.ndarray, p.image) for p in predictions])
+        found = []
+        for prediction, (rotation, faces) in zip(predictions, upright, strict=True):
+            if rotation:
+                prediction.rotation = rotation
+                prediction.image = turn(cast(np.ndarray, prediction.image), rotation)
+                prediction.height, prediction.width = prediction.image.shape[:2]
+            found += [(prediction, face) for face in (faces[:1] if self.largest else faces)]
+        places = [(cast(np.ndarray, p.image), face) for p, face in found]
+        for (prediction, face), *each in zip(found, *self._predict(places), strict=True):
+            prediction.faces.append(self._face(face, *each))
 
     @torch.inference_mode()
     def _predict(self, faces: list[tuple[np.ndarray, Detection]]) -> tuple[np.ndarray, np.ndarray]:
@@ -170,19 +194,22 @@ class AgeEstimator:
         return np.concatenate(distributions), np.concatenate(ages)
 
     def _face(self, found: Detection, distribution: np.ndarray, age: np.floating) -> Face:
+        widen = widening(longer_side(found.box))
         if self.calibration is None:
-            ends = central_interval(distribution, self.ages)
+            low, high = central_interval(distribution, self.ages)
+            if widen > 1:
+                own = np.array([low, high])
+                low, high = (age + widen * (own - age)).clip(self.ages[0], self.ages[-1])
         else:
             low, high = self.calibration.interval(
-                distribution[None], self.ages, predicted=np.array([age])
+                distribution[None], self.ages, predicted=np.array([age]), widen=widen
             )[0]
-            ends = float(low), float(high)
         return Face(
             found.box,
             found.score,
             found.key_points,
             float(age),
-            ends,
+            (float(low), float(high)),
             distribution,
             self.ages,
             self.calibration,

@@ -11,14 +11,16 @@ import numpy as np
 from wrinkle.faces.pictures import Picture
 from wrinkle.inference.conformal import Calibration
 from wrinkle.inference.intervals import probability_at_least
+from wrinkle.inference.resolution import LOW, longer_side, widening
 
 
 @dataclass(slots=True, eq=False)
 class Face:
     """A face and its estimated age.
 
-    Coordinates are pixels of the upright picture, that is after its EXIF orientation is applied:
-    x to the right, y down, from the upper left corner; pixel i covers [i, i + 1).
+    Coordinates are pixels of the upright picture, that is after its EXIF orientation is applied and
+    it is turned by `Prediction.rotation`: x to the right, y down, from the upper left corner; pixel
+    i covers [i, i + 1).
     """
 
     box: np.ndarray
@@ -31,7 +33,7 @@ class Face:
     """Years, as the model's head decodes them: with most heads the mean of the distribution."""
     interval: tuple[float, float]
     """Years: the 90 % interval, calibrated if the model is (`calibration`), else the central
-    interval of the distribution."""
+    interval of the distribution; wider for a face of few pixels."""
     distribution: np.ndarray = field(repr=False)
     """(A,) float32, sums to 1: the predicted probability of each of `ages`."""
     ages: np.ndarray = field(repr=False)
@@ -43,16 +45,23 @@ class Face:
         """Whether all fields are equal, arrays in every element."""
         return _equal(self, other) if isinstance(other, Face) else NotImplemented
 
+    @property
+    def low_resolution(self) -> bool:
+        """Whether the face has so few pixels (less than 40) that its age is a rough guess."""
+        return longer_side(self.box) < LOW
+
     def at_least(self, age: float) -> float:
         """Return P(the person is `age` or older), in [0, 1]; calibrated if the model is.
 
         Args:
             age: years.
         """
+        widen = widening(longer_side(self.box))
         if self.calibration is None:
-            return probability_at_least(self.distribution, self.ages, age)
-        own = np.array([self.age])
-        return float(self.calibration.at_least(self.distribution[None], self.ages, age, own)[0])
+            nearer = self.age + (age - self.age) / widen
+            return probability_at_least(self.distribution, self.ages, nearer)
+        own, p = np.array([self.age]), self.distribution[None]
+        return float(self.calibration.at_least(p, self.ages, age, own, widen)[0])
 
     def to_dict(self, at_least: float | None = None, distribution: bool = False) -> dict[str, Any]:
         """Return the face as numbers, strings and lists; docs/predict.md describes the keys.
@@ -76,6 +85,7 @@ class Face:
             "score": _rounded(self.score, 4),
             "box": _rounded(self.box, 1),
             "key_points": _rounded(self.key_points, 1),
+            "low_resolution": self.low_resolution,
         }
         if distribution:
             found["ages"] = [int(age) if age % 1 == 0 else float(age) for age in self.ages]
@@ -103,6 +113,9 @@ class Prediction:
     """Of the upright picture, in pixels; None if it could not be read."""
     height: int | None = None
     """Of the upright picture, in pixels; None if it could not be read."""
+    rotation: int = 0
+    """0, 90, 180 or 270: degrees clockwise by which the picture, its EXIF orientation applied, was
+    turned to be upright, judged by the faces in it."""
 
     def __post_init__(self) -> None:
         """Take width and height from the picture."""
@@ -121,13 +134,15 @@ class Prediction:
             distribution: whether to add each face's `ages` and `distribution`.
 
         Returns:
-            `path` (None if the source is not a path), `width`, `height`, `faces` and `error`.
+            `path` (None if the source is not a path), `width`, `height`, `rotation`, `faces` and
+            `error`.
         """
         named = isinstance(self.source, str | os.PathLike)
         return {
             "path": os.fsdecode(self.source) if named else None,  # type: ignore[arg-type]
             "width": self.width,
             "height": self.height,
+            "rotation": self.rotation,
             "faces": [face.to_dict(at_least, distribution) for face in self.faces],
             "error": self.error,
         }

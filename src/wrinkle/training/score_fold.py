@@ -11,6 +11,8 @@ from wrinkle.datasets.store import Store
 from wrinkle.evaluation.metrics import cumulative_score, mean_absolute_error
 from wrinkle.evaluation.prediction_files import write_predictions
 from wrinkle.evaluation.predictions import Predictions
+from wrinkle.evaluation.range_scores import distances, in_range, with_neighbours
+from wrinkle.evaluation.scores import CUMULATIVE, subsets
 from wrinkle.faces.input import InputSpec
 from wrinkle.inference.conformal import LEAST_FACES, calibrate
 from wrinkle.inference.predict_store import predict_store
@@ -85,17 +87,36 @@ def _result(
     fold: Fold, tested: Predictions, provenance: dict[str, Any], classifiers: dict[str, np.ndarray]
 ) -> Result:
     """The fold's scores; those of single classifiers only if there are several."""
-    actual = tested.actual
+    exact = ~np.isnan(tested.actual)
+    several = classifiers if len(classifiers) > 1 and exact.any() else {}
     return Result(
         fold=fold.name,
-        n=len(actual),
-        mae=float(mean_absolute_error(tested.predicted, actual)),
-        cs5=float(cumulative_score(tested.predicted, actual, 5)),
+        **_scores(tested),
         validation_mae=provenance["scores"].get("validation_mae"),
         epochs=provenance["epochs"],
         classifiers={
-            name: float(mean_absolute_error(ages, actual))
-            for name, ages in classifiers.items()
-            if len(classifiers) > 1
+            name: float(mean_absolute_error(ages[exact], tested.actual[exact]))
+            for name, ages in several.items()
+        },
+        stores={
+            store: _scores(tested.take(np.flatnonzero(inside)))
+            for column, store, inside in subsets(tested)
+            if column == "store"
         },
     )
+
+
+def _scores(tested: Predictions) -> dict[str, Any]:
+    """The fields of `Result` that are computed from predictions."""
+    exact, ranged = tested.exact(), tested.ranged()
+    scores: dict[str, Any] = {"n": len(exact.predicted), "ranges": len(ranged.predicted)}
+    scores |= {"mae": None, "cs5": None}
+    if scores["n"]:
+        scores["mae"] = float(mean_absolute_error(exact.predicted, exact.actual))
+        scores["cs5"] = float(cumulative_score(exact.predicted, exact.actual, CUMULATIVE))
+    if scores["ranges"]:
+        spans, wide = ranged.ranges, with_neighbours(ranged)
+        scores["inside"] = float(in_range(ranged.predicted, spans).mean())
+        scores["near"] = float(in_range(ranged.predicted, wide).mean())
+        scores["distance"] = float(distances(ranged.predicted, spans).mean())
+    return scores

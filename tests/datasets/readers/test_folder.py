@@ -190,3 +190,55 @@ def test_any_bytes_give_rows_or_one_line(tmp_path_factory, content):
         message = ""
     assert "\n" not in message
     assert all(0 <= row.age <= MAX_AGE for row in rows)
+
+
+def test_ranges_beside_and_in_place_of_ages(album: Path) -> None:
+    lines = 'a.jpg,,20,29\nb.png,34,30,39\n"sub/ö, c.jpg",29.9,20,29\n'
+    rows, dropped = read_dataset("folder", _write(album, "path,age,age_low,age_high\n" + lines))
+    assert [(row.age, row.age_low, row.age_high, row.label) for row in rows] == [
+        (None, 20, 29, "20–29"),
+        (34, 30, 39, "34 (30–39)"),
+        (29.9, 20, 29, "29.9 (20–29)"),
+    ]
+    assert dropped == []
+    rows, _ = read_dataset("folder", _write(album, "path,age_low,age_high\na.jpg,0,2\n"))
+    assert [(row.age, row.age_low, row.age_high) for row in rows] == [(None, 0, 2)]
+
+
+@pytest.mark.parametrize(
+    ("cells", "reason", "detail"),
+    [
+        (",29,20", "impossible range", "'29' to '20' is no range of whole years in 0..120"),
+        (",20.5,29", "impossible range", "'20.5' to '29'"),
+        (",20,", "impossible range", "'20' to ''"),
+        (",20,130", "impossible range", "'20' to '130'"),
+        (",-1,3", "impossible range", "'-1' to '3'"),
+        ("30,20,29", "impossible range", "age 30 is not in the range 20 to 29"),
+        ("x,20,29", "impossible age", "'x' is not a number"),
+        (",,", "impossible age", "'' is not a number"),
+    ],
+)
+def test_a_wrong_range_is_dropped_with_its_line(
+    album: Path, cells: str, reason: str, detail: str
+) -> None:
+    _write(album, f"path,age,age_low,age_high\nb.png,5,,\na.jpg,{cells}\n")
+    rows, (one,) = read_dataset("folder", album)
+    assert [row.name for row in rows] == ["b.png"]
+    assert (one.name, one.reason) == ("a.jpg", reason)
+    assert one.detail.startswith("line 3: ")
+    assert detail in one.detail
+
+
+def test_a_range_needs_both_ends(album: Path) -> None:
+    with pytest.raises(WrinkleError, match=r"lacks the column age_high: a range needs both"):
+        read_dataset("folder", _write(album, "path,age,age_low\na.jpg,3,0\n"))
+    with pytest.raises(WrinkleError, match="age"):
+        read_dataset("folder", _write(album, "path,age_low\na.jpg,3\n"))
+
+
+def test_different_ranges_of_one_picture_conflict(album: Path) -> None:
+    _write(album, "path,age_low,age_high\na.jpg,20,29\na.jpg,30,39\nb.png,0,2\nb.png,0,2\n")
+    rows, dropped = read_dataset("folder", album)
+    assert [row.name for row in rows] == ["b.png"]
+    assert [d.reason for d in dropped] == ["conflicting duplicate labels"] * 2 + ["duplicate"]
+    assert "20–29, 30–39" in dropped[0].detail

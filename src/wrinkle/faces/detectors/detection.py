@@ -29,6 +29,11 @@ class Detection:
         """Area of the box in square pixels."""
         return float(max(self.box[2] - self.box[0], 0) * max(self.box[3] - self.box[1], 0))
 
+    @property
+    def side(self) -> float:
+        """Longer side of the box in pixels."""
+        return float((self.box[2:] - self.box[:2]).max())
+
 
 class Detector(Protocol):
     """Finds faces in photographs of any sizes."""

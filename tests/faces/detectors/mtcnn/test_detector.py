@@ -3,12 +3,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from wrinkle.datasets.dataset import five_points
 from wrinkle.datasets.readers.fgnet import FGNet
 from wrinkle.faces.decode import decode
-from wrinkle.faces.detectors import Detection
+from wrinkle.faces.detectors import Detection, create_detector
 from wrinkle.faces.detectors.mtcnn import MTCNN
+from wrinkle.faces.detectors.mtcnn.pixels import Search
+from wrinkle.protocols import utkface
 
 EXAMPLES = Path(__file__).resolve().parents[4] / "examples"
 EYES = {
@@ -126,6 +129,133 @@ def test_every_face_of_a_crowd_is_found(detector, photographs):
     (faces,) = detector([crowd])
     cells = {tuple((face.key_points[2] // 160).astype(int)) for face in faces}
     assert len(cells) == 20
+
+
+PLACES = {
+    "eileen_collins_1998.jpg": (182, 60, 86, 114),
+    "joe_biden_2010.jpg": (156, 58, 100, 144),
+    "barack_obama_2012.jpg": (270, 74, 157, 216),
+    "grace_hopper_1984.jpg": (167, 119, 179, 215),
+}
+"""x, y, width and height of the faces."""
+
+
+def _head(photographs: dict[str, np.ndarray], name: str, height: int) -> np.ndarray:
+    """A part of a photograph around the face, which is half of its height."""
+    x, y, w, h = PLACES[name]
+    part = photographs[name][max(y - h // 2, 0) : y + h * 3 // 2, x - w // 2 : x + w * 3 // 2]
+    width = round(part.shape[1] * height / part.shape[0])
+    return cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def _large_and_small(
+    photographs: dict[str, np.ndarray], large: int, small: int, height: int, width: int
+) -> np.ndarray:
+    """One face of `large` pixels at the left, three of `small` pixels at the right."""
+    scene = np.full((height, width, 3), 150, np.uint8)
+    head = _head(photographs, "grace_hopper_1984.jpg", 2 * large)
+    scene[height - len(head) :, 40 : 40 + head.shape[1]] = head
+    for number, name in enumerate(list(PLACES)[:3]):
+        head = _head(photographs, name, 2 * small)
+        y, x = 20 + number * (len(head) + 15), width - head.shape[1] - 20
+        scene[y : y + len(head), x : x + head.shape[1]] = head
+    return scene
+
+
+@pytest.mark.parametrize(
+    ("large", "small", "height", "width"),
+    [
+        (440, 100, 1200, 1600),  # 9 % of the picture
+        (440, 140, 1200, 1600),
+        (440, 25, 1200, 1600),
+        (250, 40, 600, 800),
+        (560, 60, 1120, 1300),  # a portrait: 20 %
+    ],
+)
+def test_small_faces_beside_a_large_one(detector, photographs, large, small, height, width):
+    (faces,) = detector([_large_and_small(photographs, large, small, height, width)])
+    sides = sorted(face.side for face in faces)
+    assert len(sides) == 4
+    assert max(sides[:3]) < 1.4 * small
+    assert sides[3] > 0.8 * large
+
+
+def test_the_smallest_face_and_score_are_limited(photographs):
+    scene = _large_and_small(photographs, 440, 100, 1200, 1600)
+    assert len(create_detector("mtcnn", "cpu", 200)([scene])[0]) == 1
+    assert len(create_detector("mtcnn", "cpu", 500)([scene])[0]) == 0
+    scores = [face.score for face in create_detector("mtcnn", "cpu", None, 0.5)([scene])[0]]
+    assert len(scores) >= 4
+    between = float(np.mean(sorted(scores)[-2:]))
+    assert len(create_detector("mtcnn", "cpu", None, between)([scene])[0]) == 1
+
+
+@pytest.mark.parametrize("small", [20, 26, 40])
+def test_small_faces_beside_a_small_portrait(detector, photographs, small):
+    (faces,) = detector([_large_and_small(photographs, 230, small, 460, 480)])
+    assert len(faces) == 4
+    assert faces[0].area > 0.2 * 460 * 480
+
+
+class Plain(MTCNN):
+    """Every window of the full pyramid goes through P-Net, from 20 pixels on."""
+
+    def __call__(self, images):
+        copies = [[image] for image in images]
+        searches = [Search(np.empty((0, 4)), 20, np.inf)] * len(images)
+        with torch.inference_mode():
+            proposed = self._propose(copies, searches, self._windows)
+            found = self._refine(copies, [np.ones(2)] * len(images), *proposed)
+        return [[face for face in faces if face.score >= 0.9] for faces in found]
+
+
+def _same_place(one: Detection, other: Detection) -> bool:
+    low, high = np.maximum(one.box, other.box)[:2], np.minimum(one.box, other.box)[2:]
+    shared = float(np.clip(high - low, 0, None).prod())
+    return shared > 0.4 * (one.area + other.area - shared)
+
+
+def _group(photographs: dict[str, np.ndarray], seed: int) -> np.ndarray:
+    """Twelve heads of 20 to 90 pixels on noise, some of them mirrored and darker."""
+    rng = np.random.default_rng(seed)
+    scene = cv2.resize(rng.integers(60, 190, (45, 60, 3), np.uint8), (1200, 900))
+    for row in range(3):
+        for column in range(4):
+            side = int(np.exp(rng.uniform(np.log(20), np.log(90))))
+            head = _head(photographs, list(PLACES)[rng.integers(len(PLACES))], 2 * side)
+            head = head[:, :: rng.choice([-1, 1])] * rng.uniform(0.7, 1)
+            y, x = 300 * row + rng.integers(0, 110), 300 * column + rng.integers(0, 100)
+            scene[y : y + head.shape[0], x : x + head.shape[1]] = head.astype(np.uint8)
+    return scene
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_no_face_of_plain_mtcnn_is_lost_in_a_group(detector, photographs, seed):
+    scene = _group(photographs, seed)
+    (expected,), (found,) = Plain()([scene]), detector([scene])
+    assert len(expected) >= 10
+    for face in expected:
+        assert any(_same_place(face, other) for other in found)
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_hardly_a_face_of_plain_mtcnn_is_lost(detector, data_root):
+    """UTKFace's test faces, in rows on grey, of 24 to 130 pixels."""
+    names = sorted(name for name, part in utkface.parts().items() if part == "test")
+    files = {path.name: path for path in (data_root / "utkface").rglob("*.jpg")}
+    paths = [files[name] for name in names[::5] if name in files]
+    plain = Plain()
+    expected = lost = 0
+    for number, side in enumerate((36, 42, 50, 60, 80, 100, 130, 200) * 2):
+        crops = [decode(path) for path in paths[20 * number : 20 * number + 20]]
+        small = [cv2.resize(c, (side, side), interpolation=cv2.INTER_AREA) for c in crops]
+        scene = np.vstack([np.hstack(small[5 * i : 5 * i + 5]) for i in range(4)])
+        (faces,), (found,) = plain([scene]), detector([scene])
+        expected += len(faces)
+        lost += sum(not any(_same_place(face, other) for other in found) for face in faces)
+    assert expected > 250
+    assert lost <= 0.01 * expected
 
 
 @pytest.mark.data

@@ -3,10 +3,11 @@ Networks", IEEE SPL 2016.
 
 The three networks have their published weights; the cascade is ours. It takes many photographs of
 different sizes at once and goes from coarse to fine: a first pass looks for faces that fill a good
-part of the picture, and only photographs without one pay for the fine levels of the pyramid.
+part of the picture; the fine levels of the pyramid are then searched outside these faces, and P-Net
+sees only the windows that a much smaller network, the prefilter, lets pass.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -15,8 +16,13 @@ from torch import nn
 
 from wrinkle.faces.detectors.detection import Detection, by_prominence
 from wrinkle.faces.detectors.mtcnn.boxes import adjust, select, square, suppress
-from wrinkle.faces.detectors.mtcnn.nets import load_nets
+from wrinkle.faces.detectors.mtcnn.nets import Prefilter, load_nets, load_prefilter
 from wrinkle.faces.detectors.mtcnn.pixels import (
+    Level,
+    Search,
+    cut,
+    halve,
+    halvings,
     normalise,
     pyramids,
     resize_box,
@@ -26,10 +32,16 @@ from wrinkle.faces.detectors.mtcnn.pixels import (
 )
 from wrinkle.faces.detectors.registry import DETECTORS
 
+Windows = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+"""Of N windows: number of the picture (N,), corner (x, y) in pixels of the level (N, 2),
+score (N,), and box offsets (N, 4)."""
 CELL = 12
 """Side of the window that P-Net classifies, in pixels."""
 STRIDE = 2
 """Distance of neighbouring windows, in pixels."""
+INSIDE = 0.85
+"""Share of a window's width and height inside a known face from which it is not looked at: it would
+be suppressed as a part of that face."""
 RNET_SIDE = 24
 ONET_SIDE = 48
 
@@ -40,6 +52,10 @@ class MTCNN:
 
     Args:
         device: where the networks run.
+        min_face: side in pixels of the smallest face to look for; slightly smaller ones may be
+            found. When None, it is 20.
+        min_score: the smallest score of a face, in [0, 1]. When None, it is 0.9 in a photograph
+            with such a face and 0.8 in others.
 
     Raises:
         WrinkleError: the file of weights is missing or damaged.
@@ -49,51 +65,103 @@ class MTCNN:
     """Smallest score to pass P-Net, R-Net and O-Net."""
     sure = 0.9
     """A face with a lower score counts only in a photograph without a better one."""
-    portrait = 0.08
-    """A photograph is done after the coarse pass if its largest face covers this share of it."""
     coarse = 0.25
-    """Side of the smallest face of the coarse pass, as a share of the photograph's shorter side."""
-    smallest = 20.0
-    """Side in pixels of the smallest face of the fine pass …"""
-    finest_side = 1280
-    """… in a photograph whose longer side, in pixels, is this at most."""
-    batch = 256
+    """Side of the smallest face of the coarse pass, as a share of the shorter side …"""
+    strip = 64
+    """… and the longer side is at most this many times the side of such a face."""
+    batch = 32
     """Boxes that R-Net and O-Net take at a time."""
-    pixels = 1 << 20
-    """Of pyramid levels that P-Net takes at a time: 40 MB after its first layer."""
+    patches = 64
+    """Patches that P-Net takes at a time."""
+    pixels = 1 << 16
+    """Of pyramid levels that P-Net takes at a time: more do not fit into a CPU's caches."""
+    smallest = 20.0
+    """Side in pixels of the smallest face to look for."""
+    portrait = 0.2
+    """Share of a photograph that a face covers in a portrait: it is not searched for again."""
 
-    def __init__(self, device: str | torch.device = "cpu", /) -> None:
+    def __init__(
+        self,
+        device: str | torch.device = "cpu",
+        /,
+        min_face: float | None = None,
+        min_score: float | None = None,
+    ) -> None:
+        self.min_face, self.min_score = min_face, min_score
         self.device = torch.device(device)
         self.pnet, self.rnet, self.onet = (net.to(self.device).eval() for net in load_nets())
+        self.prefilter = load_prefilter().to(self.device).eval()
 
     @torch.inference_mode()
     def __call__(self, images: Sequence[np.ndarray]) -> list[list[Detection]]:
         """Find faces in (H, W, 3) uint8 RGB photographs; see `Detector`."""
         if not len(images):
             return []
-        found = self._cascade(images, [self._coarse_side(i) for i in images])
-        pending = [
-            index
-            for index, (image, faces) in enumerate(zip(images, found, strict=True))
-            if max((f.area for f in faces), default=0)
-            < self.portrait * image.shape[0] * image.shape[1]
-        ]
-        if pending:
-            rest = [images[i] for i in pending]
-            smallest = [
-                max(self.smallest, self.smallest * max(i.shape[:2]) / self.finest_side)
-                for i in rest
-            ]
-            for index, faces in zip(pending, self._cascade(rest, smallest), strict=True):
-                found[index] = faces or found[index]
+        copies = [halvings(image, CELL) for image in images]
+        found = self._coarse(copies)
+        searches = [self._search(*each) for each in zip(images, found, strict=True)]
+        pending = [i for i, search in enumerate(searches) if search.smallest < search.largest]
+        fine = self._fine([copies[i] for i in pending], [searches[i] for i in pending])
+        for index, faces in zip(pending, fine, strict=True):
+            known = len(searches[index].known) > 0
+            found[index] = _join(found[index], faces) if known else faces or found[index]
         for index in (i for i, faces in enumerate(found) if not faces):
             found[index] = self._in_a_frame(images[index])
-        return [[f for f in faces if f.score >= self.sure] or faces for faces in found]
+        return [self._good(faces) for faces in found]
+
+    @torch.inference_mode()
+    def find_large(self, images: Sequence[np.ndarray]) -> list[list[Detection]]:
+        """Find only the faces that fill a good part of their photograph: a third of the time."""
+        return self._coarse([halvings(image, CELL) for image in images]) if len(images) else []
+
+    def _good(self, faces: list[Detection]) -> list[Detection]:
+        if self.min_score is not None:
+            return [f for f in faces if f.score >= self.min_score]
+        return [f for f in faces if f.score >= self.sure] or faces
 
     def _coarse_side(self, image: np.ndarray) -> float:
-        """Side of the coarse pass's smallest face; in a long strip no less than the fine pass's."""
+        """Side in pixels of the coarse pass's smallest face."""
         short, long = sorted(image.shape[:2])
-        return float(max(self.coarse * short, self.smallest * long / self.finest_side))
+        least = self.min_face or self.smallest
+        return float(max(self.coarse * short, long / self.strip, least))
+
+    def _coarse(self, copies: Sequence[list[np.ndarray]]) -> list[list[Detection]]:
+        """The faces that fill a good part of their photograph, of which `halvings` are given.
+
+        All networks work on copies in which the smallest face just fills O-Net's input: none needs
+        a larger one, and a resize reads the pixels of the copy, not those of the photograph.
+        """
+        smallest = [self._coarse_side(own[0]) for own in copies]
+        small, scales = zip(
+            *(shrink(own, ONET_SIDE / s) for own, s in zip(copies, smallest, strict=True)),
+            strict=True,
+        )
+        searches = [
+            Search(np.empty((0, 4)), s * scale.mean(), np.inf)
+            for s, scale in zip(smallest, scales, strict=True)
+        ]
+        shrunk = [halvings(picture, CELL) for picture in small]
+        return self._refine(shrunk, scales, *self._propose(shrunk, searches, self._windows))
+
+    def _search(self, image: np.ndarray, found: list[Detection]) -> Search:
+        """What the fine pass looks for: in a portrait, the faces beside those that are known.
+
+        Where the coarse pass has found little, it may have taken several faces for one: the fine
+        pass then looks for faces of all sizes.
+        """
+        smallest = self.min_face or self.smallest
+        sure = [face for face in found if face.score >= self.sure]
+        largest = max((face.area for face in sure), default=0.0)
+        if largest < self.portrait * image.shape[0] * image.shape[1]:
+            return Search(np.empty((0, 4)), smallest, np.inf)
+        return Search(np.stack([f.box for f in sure]), smallest, self._coarse_side(image))
+
+    def _fine(
+        self, copies: Sequence[list[np.ndarray]], searches: Sequence[Search]
+    ) -> list[list[Detection]]:
+        """The faces that the searches ask for, each photograph's best first."""
+        proposed = self._propose(copies, searches, self._likely_windows)
+        return self._refine(copies, [np.ones(2)] * len(copies), *proposed)
 
     def _in_a_frame(self, image: np.ndarray) -> list[Detection]:
         """Look again at a picture that a face may fill: P-Net needs some surroundings."""
@@ -101,88 +169,126 @@ class MTCNN:
         framed = cv2.copyMakeBorder(
             image, border, border, border, border, cv2.BORDER_CONSTANT, value=(127, 127, 127)
         )
-        (faces,) = self._cascade([framed], [self._coarse_side(framed)])
+        (faces,) = self._coarse([halvings(framed, CELL)])
         for face in faces:
             face.box -= border
             face.key_points -= border
         return faces
 
-    def _cascade(
-        self, images: Sequence[np.ndarray], smallest: Sequence[float]
+    def _propose(
+        self,
+        copies: Sequence[list[np.ndarray]],
+        searches: Sequence[Search],
+        find: Callable[[Iterable[tuple[int, Level]], Sequence[Search]], Windows],
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """P-Net over image pyramids: owners (N,) and boxes (N, 4) in pixels of the first copies."""
+        seen: list[tuple[int, np.ndarray, tuple[int, ...]]] = []
+
+        def parts() -> Iterator[tuple[int, Level]]:
+            for level in split(pyramids(copies, searches, CELL), self.pixels):
+                yield len(seen), level
+                seen.extend((owner, scale, p.shape[1::-1]) for owner, scale, p in level)
+
+        n, corner, score, offsets = find(parts(), searches)
+        if not len(n):
+            return np.empty(0, np.int64), np.empty((0, 4))
+        owner, scale, size = (np.array(each)[n] for each in zip(*seen, strict=True))
+        box = adjust(np.concatenate([corner, corner + CELL], 1), offsets) / np.tile(scale, 2)
+        # The padding depends on the other pictures.
+        inside = np.all(corner + CELL <= size, axis=1)
+        n, owner, box, score = select(inside, n, owner, box, score)
+        kept = suppress(n, box, score, 0.5)
+        owner, box, score = owner[kept], box[kept], score[kept]
+        kept = suppress(owner, box, score, 0.7)
+        return owner[kept], box[kept]
+
+    def _windows(self, parts: Iterable[tuple[int, Level]], searches: Sequence[Search]) -> Windows:
+        """All windows that P-Net takes for a face, in levels given with their first's number."""
+        found = [self._classify(stack([p for *_, p in level]), first) for first, level in parts]
+        return _concatenate(found)
+
+    def _likely_windows(
+        self, parts: Iterable[tuple[int, Level]], searches: Sequence[Search]
+    ) -> Windows:
+        """The same, of the windows that the prefilter lets pass and that hold no known face."""
+        numbers, starts, patches = [], [], []
+        for first, level in parts:
+            stacked = stack([p for *_, p in level], Prefilter.stride, Prefilter.side)
+            halves = torch.from_numpy(np.stack([halve(picture) for picture in stacked]))
+            passed = self.prefilter(normalise(halves.to(self.device))).cpu().numpy()
+            for mask, (index, scale, _) in zip(passed, level, strict=True):
+                _leave_out(mask, searches[index].known * np.tile(scale, 2))
+            n, row, column = passed.nonzero()
+            start = Prefilter.stride * np.stack([column, row], 1)
+            numbers.append(n + first)
+            starts.append(start)
+            patches.append(cut(stacked, n, start, Prefilter.side))
+        if not numbers:
+            return _concatenate([])
+        number, start, patch = map(np.concatenate, (numbers, starts, patches))
+        found = [
+            self._classify(patch[first : first + self.patches], first)
+            for first in range(0, len(patch), self.patches)
+        ]
+        k, corner, score, offsets = _concatenate(found)
+        return number[k], corner + start[k], score, offsets
+
+    def _classify(self, pictures: np.ndarray, first: int) -> Windows:
+        """The windows of (B, H, W, 3) uint8 pictures, numbered from `first`, with a face."""
+        face, offsets = self.pnet(normalise(torch.from_numpy(pictures).to(self.device)))
+        where = (face > self.thresholds[0]).nonzero()
+        offset = offsets.permute(0, 2, 3, 1)[tuple(where.T)].double().cpu().numpy()
+        score = face[tuple(where.T)].double().cpu().numpy()
+        n, row, column = where.cpu().numpy().T
+        return n + first, STRIDE * np.stack([column, row], 1).astype(np.float64), score, offset
+
+    def _refine(
+        self,
+        copies: Sequence[list[np.ndarray]],
+        scales: Sequence[np.ndarray],
+        owner: np.ndarray,
+        boxes: np.ndarray,
     ) -> list[list[Detection]]:
-        """The faces of at least `smallest` pixels in each photograph, each one's best first.
+        """R-Net and O-Net: the faces of each photograph, each one's best first.
 
-        All networks work on copies in which the smallest face just fills O-Net's input: none needs
-        a larger one, and a resize reads the pixels of the copy, not those of the photograph.
+        Args:
+            copies: of each photograph, itself or a smaller copy, and the `halvings` of this.
+            scales: of each photograph, the scale (x, y) of the first of its copies.
+            owner: (N,) index of each box's photograph.
+            boxes: (N, 4) in pixels of the first copy.
         """
-        copies, scales = zip(
-            *(shrink(i, ONET_SIDE / s) for i, s in zip(images, smallest, strict=True)), strict=True
-        )
-        least = [s * scale.mean() for s, scale in zip(smallest, scales, strict=True)]
-        owner, boxes, score, points = self._search(copies, least)
-        scale = np.array(scales)[owner]
-        boxes, points = boxes / np.tile(scale, 2), points / scale[:, None]
-        result: list[list[Detection]] = [[] for _ in images]
-        for i, index in enumerate(owner):
-            face = Detection(
-                boxes[i].astype(np.float32), float(score[i]), points[i].astype(np.float32)
-            )
-            result[index].append(face)
-        return [by_prominence(faces) for faces in result]
-
-    def _search(
-        self, images: Sequence[np.ndarray], smallest: Sequence[float]
-    ) -> tuple[np.ndarray, ...]:
-        """P-Net, R-Net and O-Net: owners (N,), boxes (N, 4), scores (N,), key points (N, 5, 2)."""
-        owner, boxes = self._propose(images, smallest)
         boxes = square(boxes)
-        score, offsets = self._run(self.rnet, images, owner, boxes, RNET_SIDE)
+        score, offsets = self._run(self.rnet, copies, owner, boxes, RNET_SIDE)
         owner, boxes, score, offsets = select(
             score > self.thresholds[1], owner, boxes, score, offsets
         )
         kept = suppress(owner, adjust(boxes, offsets), score, 0.7)
         owner, boxes = owner[kept], square(adjust(boxes, offsets)[kept])
 
-        score, offsets, points = self._run(self.onet, images, owner, boxes, ONET_SIDE)
+        score, offsets, points = self._run(self.onet, copies, owner, boxes, ONET_SIDE)
+        least = self.thresholds[2] if self.min_score is None else self.min_score
         owner, boxes, score, offsets, points = select(
-            score > self.thresholds[2], owner, boxes, score, offsets, points
+            score > min(least, self.thresholds[2]), owner, boxes, score, offsets, points
         )
         corner, side = boxes[:, None, :2], (boxes[:, 2:] - boxes[:, :2])[:, None]
         points = corner + side * points.reshape(-1, 2, 5).transpose(0, 2, 1)
         boxes = adjust(boxes, offsets)
-        kept = suppress(owner, boxes, score, 0.7, of_smaller=True)
-        return owner[kept], boxes[kept], score[kept], points[kept]
-
-    def _propose(
-        self, images: Sequence[np.ndarray], smallest: Sequence[float]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """P-Net over the image pyramids: owners (N,) and boxes (N, 4) in photograph pixels."""
-        owners, boxes, scores = [np.empty(0, np.int64)], [np.empty((0, 4))], [np.empty(0)]
-        for level in split(pyramids(images, smallest, CELL), self.pixels):
-            face, offsets = self.pnet(stack([resized for _, _, resized in level], self.device))
-            where = (face > self.thresholds[0]).nonzero()
-            picked = offsets.permute(0, 2, 3, 1)[tuple(where.T)].double().cpu().numpy()
-            score = face[tuple(where.T)].double().cpu().numpy()
-            n, row, column = where.cpu().numpy().T
-            corner = STRIDE * np.stack([column, row], 1).astype(np.float64)
-            shape = np.array([resized.shape[1::-1] for _, _, resized in level])[n]
-            inside = (corner + CELL <= shape).all(1)  # the padding depends on the others
-            owner = np.array([index for index, _, _ in level])[n]
-            box = adjust(np.concatenate([corner, corner + CELL], 1), picked)
-            box /= np.array([np.tile(scale, 2) for _, scale, _ in level])[n]
-            owner, box, score = select(inside, owner, box, score)
-            kept = suppress(owner, box, score, 0.5)
-            owners.append(owner[kept])
-            boxes.append(box[kept])
-            scores.append(score[kept])
-        owner, box = np.concatenate(owners), np.concatenate(boxes)
-        kept = suppress(owner, box, np.concatenate(scores), 0.7)
-        return owner[kept], box[kept]
+        faces: list[list[Detection]] = [[] for _ in copies]
+        for i in suppress(owner, boxes, score, 0.7, of_smaller=True):
+            scale = scales[owner[i]]
+            faces[owner[i]].append(
+                Detection(
+                    (boxes[i] / np.tile(scale, 2)).astype(np.float32),
+                    float(score[i]),
+                    (points[i] / scale).astype(np.float32),
+                )
+            )
+        return [by_prominence(each) for each in faces]
 
     def _run(
         self,
         net: nn.Module,
-        images: Sequence[np.ndarray],
+        copies: Sequence[list[np.ndarray]],
         owner: np.ndarray,
         boxes: np.ndarray,
         size: int,
@@ -193,6 +299,39 @@ class MTCNN:
             part = slice(start, start + self.batch)
             crops = np.empty((len(boxes[part]), size, size, 3), np.uint8)
             for crop, index, box in zip(crops, owner[part], boxes[part], strict=True):
-                resize_box(images[index], box, crop)
+                own = copies[index]
+                # The smallest copy in which O-Net's crop is not enlarged.
+                halved = int(np.log2(max((box[2] - box[0]) / ONET_SIDE, 1)))
+                halved = min(halved, len(own) - 1)
+                resize_box(own[halved], box / 2**halved, crop)
             outputs.append(net(normalise(torch.from_numpy(crops).to(self.device))))
         return [torch.cat(parts).double().cpu().numpy() for parts in zip(*outputs, strict=True)]
+
+
+def _join(large: list[Detection], small: list[Detection]) -> list[Detection]:
+    """The faces of both passes; where two are at one place, the coarse pass's."""
+    faces = large + small
+    if not small:
+        return faces
+    first = np.array([f.score for f in large] + [f.score - 1 for f in small])
+    boxes = np.stack([f.box for f in faces]).astype(np.float64)
+    kept = suppress(np.zeros(len(faces), np.int64), boxes, first, 0.7, of_smaller=True)
+    return by_prominence([faces[i] for i in kept])
+
+
+def _concatenate(found: list[Windows]) -> Windows:
+    nothing = np.empty(0, np.int64), np.empty((0, 2)), np.empty(0), np.empty((0, 4))
+    n, corner, score, offsets = map(np.concatenate, zip(nothing, *found, strict=True))
+    return n, corner, score, offsets
+
+
+def _leave_out(mask: np.ndarray, known: np.ndarray) -> None:
+    """Set the cells (H, W) of the prefilter to false whose windows are inside a known face.
+
+    Of such a window, at least `INSIDE` of the width and of the height are inside.
+    """
+    low = np.ceil((known[:, :2] - (1 - INSIDE) * CELL) / Prefilter.stride).astype(int).clip(0)
+    last = known[:, 2:] - INSIDE * CELL - STRIDE
+    high = np.floor(last / Prefilter.stride).astype(int).clip(-1) + 1
+    for (x1, y1), (x2, y2) in zip(low, high, strict=True):
+        mask[y1:y2, x1:x2] = False
