@@ -6,7 +6,6 @@ Several processes divide each batch and compute the same as one process up to ro
 included; only dropout draws different numbers in each process.
 """
 
-import math
 import time
 from copy import deepcopy
 from functools import partial
@@ -313,7 +312,7 @@ class Trainer:
     def _save_state(self) -> None:
         progress = self.progress
         progress.sums = {name: float(total) for name, total in self.totals.items()}
-        self._check_finite(progress.sums.get("loss", 0.0))
+        progress.check_finite(progress.sums.get("loss", 0.0))
         if not self.main:
             return
         parts = {
@@ -346,13 +345,6 @@ class Trainer:
 
     def _show(self) -> None:
         means, progress = self._means(), self.progress
-        self._check_finite(means["loss"])
+        progress.check_finite(means["loss"])
         rate = self.optimizer.param_groups[0]["lr"]
         self.log.step(progress.epoch, progress.step, self.batches.steps, means, rate)
-
-    def _check_finite(self, loss: float) -> None:
-        if not math.isfinite(loss):
-            raise WrinkleError(
-                f"the loss is {loss} in epoch {self.progress.epoch + 1}, step {self.progress.step}:"
-                " lower optimizer.lr, add schedule.warmup_epochs or set training.clip"
-            )

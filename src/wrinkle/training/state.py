@@ -1,5 +1,6 @@
 """The state of a run: everything that is needed to resume it with the same results."""
 
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -30,6 +31,21 @@ class Progress:
     seen: int = 0
     best: float | None = None
     history: list[dict[str, float | None]] = field(default_factory=list)
+
+    def check_finite(self, loss: float) -> None:
+        """Check a loss.
+
+        Args:
+            loss: of a batch, or a sum of losses.
+
+        Raises:
+            WrinkleError: it is infinite or not a number.
+        """
+        if not math.isfinite(loss):
+            raise WrinkleError(
+                f"the loss is {loss} in epoch {self.epoch + 1}, step {self.step}: lower"
+                " optimizer.lr, add schedule.warmup_epochs or set training.clip"
+            )
 
 
 def write_state(folder: Path, progress: Progress, parts: dict[str, dict[str, Tensor]]) -> None:

@@ -25,6 +25,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from wrinkle.datasets.dataset import DATASETS, Dataset
 from wrinkle.datasets.rows import (
@@ -108,36 +109,52 @@ def _read(file: Path) -> Table:
     return table
 
 
+class _Label(NamedTuple):
+    """Age in years and range of whole years, at least one of them, or why there is neither."""
+
+    age: float | None = None
+    span: tuple[int, int] | None = None
+    reason: str = ""
+    detail: str = ""
+
+
+def _labels(table: Table) -> Iterator[_Label]:
+    """The label of each line."""
+    numbers = [table.numbers(column) for column in ("age", *_RANGE)]
+    for (_, cells), age, low, high in zip(table.lines, *numbers, strict=True):
+        written = {column: normal(cells.get(column, "")) for column in ("age", *_RANGE)}
+        given = {column for column, cell in written.items() if cell not in _UNKNOWN}
+        years, span = possible_age(age), possible_range(low, high)
+        if span is None and given & set(_RANGE):
+            ends = f"{written['age_low']!r} to {written['age_high']!r}"
+            detail = f"{ends} is no range of whole years in 0..{MAX_AGE}"
+            yield _Label(reason="impossible range", detail=detail)
+        elif years is None and ("age" in given or span is None):
+            detail = f"{written['age']!r} is not a number in 0..{MAX_AGE}"
+            yield _Label(reason="impossible age", detail=detail)
+        elif years is not None and span is not None and not span[0] <= years < span[1] + 1:
+            detail = f"age {years:g} is not in the range {span[0]} to {span[1]}"
+            yield _Label(reason="impossible range", detail=detail)
+        else:
+            yield _Label(years, span)
+
+
 def _rows(table: Table) -> Iterator[Row | Dropped]:
     """The row of each line, or why there is none."""
     base = table.file.parent
     find, genders = _finder(base), _genders(table)
-    ages, deviations = table.numbers("age"), table.numbers("age_deviation")
-    lows, highs = (table.numbers(column) for column in _RANGE)
-    for (number, cells), age, deviation, low, high in zip(
-        table.lines, ages, deviations, lows, highs, strict=True
+    deviations = table.numbers("age_deviation")
+    for (number, cells), label, deviation in zip(
+        table.lines, _labels(table), deviations, strict=True
     ):
         where, text = f"line {number}", cells["path"]
-        path, years = find(text) if text else None, possible_age(age)
+        path = find(text) if text else None
         if path is None:
             yield Dropped(text, "no such picture", where)
             continue
         name = _name(path, base)
-        written = {column: normal(cells.get(column, "")) for column in ("age", *_RANGE)}
-        given = {column for column, cell in written.items() if cell not in _UNKNOWN}
-        span = possible_range(low, high)
-        if span is None and given & set(_RANGE):
-            ends = f"{written['age_low']!r} to {written['age_high']!r}"
-            detail = f"{where}: {ends} is no range of whole years in 0..{MAX_AGE}"
-            yield Dropped(name, "impossible range", detail)
-            continue
-        if years is None and ("age" in given or span is None):
-            detail = f"{where}: {written['age']!r} is not a number in 0..{MAX_AGE}"
-            yield Dropped(name, "impossible age", detail)
-            continue
-        if years is not None and span is not None and not span[0] <= years < span[1] + 1:
-            detail = f"{where}: age {years:g} is not in the range {span[0]} to {span[1]}"
-            yield Dropped(name, "impossible range", detail)
+        if label.reason:
+            yield Dropped(name, label.reason, f"{where}: {label.detail}")
             continue
         optional = {column: normal(cells.get(column, "")) for column in _OPTIONAL}
         known = {key: None if cell in _UNKNOWN else cell for key, cell in optional.items()}
@@ -149,17 +166,18 @@ def _rows(table: Table) -> Iterator[Row | Dropped]:
         if known["gender"] and gender is None:
             detail = f"{where}: {known['gender']!r}; write female, male or nothing"
             unread.append(Dropped(name, "unknown gender", detail))
+        low, high = label.span or (None, None)
         yield Row(
             path=path,
             name=name,
-            age=years,
+            age=label.age,
             source="folder",
             age_deviation=spread,
             person=known["person"],
             gender=gender,
             group=known["group"],
-            age_low=None if span is None else span[0],
-            age_high=None if span is None else span[1],
+            age_low=low,
+            age_high=high,
             unread=tuple(unread),
         )
 
