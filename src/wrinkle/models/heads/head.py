@@ -30,7 +30,7 @@ class Head(nn.Module):
     trained_as: ClassVar[str] = "distribution"
     """The kind of output that a loss can train: "distribution" (`log_distribution` has useful
     gradients), "ranks" (the raw output is the logits of age > a for each age a but the last) or
-    "value" (`age` is an affine function of the raw output)."""
+    "value" (only `age` has useful gradients)."""
 
     def __init__(self, ages: Tensor) -> None:
         super().__init__()
@@ -135,3 +135,21 @@ def split_choice(choice: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 def at_least_float32(x: Tensor) -> Tensor:
     """Convert a tensor to float32, unless its type is wider."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def between_ages(value: Tensor, ages: Tensor) -> Tensor:
+    """Distribution of a value: the probability is divided between the ages next to it.
+
+    Args:
+        value: (B,) years, clamped to the range of the ages.
+        ages: (A,) years, ascending, A ≥ 2.
+
+    Returns:
+        (B, A), rows sum to 1; the mean is the value.
+    """
+    value = value.clamp(ages[0], ages[-1])[:, None]
+    above = torch.searchsorted(ages, value.detach()).clamp(1, len(ages) - 1)
+    low, high = ages[above - 1], ages[above]
+    share = (value - low) / (high - low)
+    empty = torch.zeros(len(value), len(ages), dtype=value.dtype, device=value.device)
+    return empty.scatter(1, above - 1, 1 - share).scatter(1, above, share)

@@ -2,10 +2,9 @@
 
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
-from wrinkle.models.heads.head import HEADS, Head, at_least_float32
+from wrinkle.models.heads.head import HEADS, Head, at_least_float32, between_ages
 
 
 @HEADS.named("regression")
@@ -55,9 +54,4 @@ class Regression(Head):
         Returns:
             (B, A), rows sum to 1.
         """
-        age = self.age(raw).clamp(self.ages[0], self.ages[-1])[:, None]
-        above = torch.searchsorted(self.ages, age.detach()).clamp(1, len(self.ages) - 1)
-        low, high = self.ages[above - 1], self.ages[above]
-        share = (age - low) / (high - low)
-        empty = torch.zeros(len(raw), len(self.ages), dtype=age.dtype, device=age.device)
-        return empty.scatter(1, above - 1, 1 - share).scatter(1, above, share)
+        return between_ages(self.age(raw), self.ages)
