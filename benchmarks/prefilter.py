@@ -1,12 +1,12 @@
 """Fit the detector's prefilter: which windows of a picture are worth a run of MTCNN's P-Net.
 
-    python benchmarks/prefilter.py prefilter.safetensors LFW UTKFACE FAIRFACE
+    python benchmarks/prefilter.py prefilter.safetensors LFW UTKFACE FAIRFACE --photographs 3000
 
 Photographs are scaled so that their face has 9.5 to 19 pixels, as in the level of the pyramid that
 shows it, or is larger: then its surroundings are examples of what is not a face. A cell is a face
 if P-Net finds one there that overlaps a true one; what is inside large faces does not count. The
-packaged file comes from 5,000 photographs of LFW (names A to Q) and 2,500 each of UTKFace and of
-FairFace's training part; its threshold was chosen on composed pictures of other photographs.
+packaged file comes from 3,000 photographs each of LFW (names A to Q) and of the training parts of
+UTKFace and FairFace; its threshold was chosen on composed pictures of other photographs.
 """
 
 import argparse
