@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from wrinkle.errors import WrinkleError
-from wrinkle.inference.conformal import Calibration, calibrate, moments
+from wrinkle.inference.conformal import Calibration, balanced_weights, calibrate, moments
 
 AGES = np.arange(101)
 
@@ -153,7 +153,9 @@ def test_each_domain_counts_the_same() -> None:
     p, age = simulated(22_000, 5)
     domain = np.where(np.arange(22_000) < 2000, "few", "many")
     age[domain == "few"] += 15  # of which the model knows nothing
-    fitted = calibrate(p, AGES, age, "two domains", domains=domain)
+    fitted = calibrate(
+        p, AGES, age, "two domains", weights=balanced_weights(domain.tolist(), [None] * 22_000)
+    )
     low, high = fitted.interval(p, AGES).T
     inside = (low <= age) & (age <= high)
     covered = [inside[domain == name].mean() for name in ("few", "many")]
@@ -166,6 +168,15 @@ def test_each_domain_counts_the_same() -> None:
 def test_domains_of_equal_size_change_nothing() -> None:
     p, age = simulated(4000, 6)
     together = calibrate(p, AGES, age, "together")
-    apart = calibrate(p, AGES, age, "apart", domains=np.arange(4000) % 2)
+    apart = calibrate(
+        p, AGES, age, "apart", weights=balanced_weights(["a", "b"] * 2000, [None] * 4000)
+    )
     assert apart.residuals == pytest.approx(together.residuals)
     assert apart.faces == together.faces
+
+
+def test_weights_by_hand() -> None:
+    """Two domains; in the first, one person has two of three pictures."""
+    weights = balanced_weights(["a", "a", "a", "b"], ["x", "x", "y", None])
+    assert weights == pytest.approx(np.array([1, 1, 2, 4]) / 2)
+    assert balanced_weights(["a"] * 3, ["x", None, None]) == pytest.approx(np.ones(3))

@@ -8,7 +8,8 @@ from torch import Tensor
 from wrinkle.faces.align import TEMPLATE
 from wrinkle.models import MODELS, AgeModel, Output, create_model
 
-SIZE = 64
+SIZES = {"dlib_resnet": 103}
+"""Sides of the inputs other than 64 pixels."""
 KEY_POINTS = torch.tensor(TEMPLATE[None], dtype=torch.float32)
 
 # Raw outputs for `images()`, the first, the middle and the last one (logits of ages 0, 50 and 100),
@@ -19,6 +20,7 @@ STORED = {
     "adpf_attention": (1.452, 0.0655, 0.3646),
     "bif_fusion": (0.0945, -0.0345, 0.0596),
     "dhaa": (-0.0110, 0.0185, -0.0448),
+    "dlib_resnet": (0.2221, 0.2847, -0.3354),
     "efficientnet_lite0": (0.777016, -0.786485, 0.338349),
     "res18_ex": (0.031194, -0.155989, 0.007701),
     "resnet18": (0.031194, -0.155989, 0.007701),
@@ -33,16 +35,17 @@ SEEDS = {"ssr_net": 2}
 many seeds."""
 
 
-def images(count: int = 1) -> Tensor:
-    """Smooth stripes (count, 3, 64, 64), without a random generator."""
-    values = torch.linspace(-2 * count, 2 * count, count * 3 * SIZE * SIZE).sin()
-    return values.reshape(count, 3, SIZE, SIZE)
+def images(name: str, count: int = 1) -> Tensor:
+    """Smooth stripes (count, 3, S, S) for a network, without a random generator."""
+    size = SIZES.get(name, 64)
+    values = torch.linspace(-2 * count, 2 * count, count * 3 * size * size).sin()
+    return values.reshape(count, 3, size, size)
 
 
 def seeded(name: str) -> AgeModel:
     """A network that takes `images()`; ADPF's take their own input size only."""
     torch.manual_seed(SEEDS.get(name, 0))
-    fields = {"input_size": SIZE} if name.startswith(("adpf", "bif")) else {}
+    fields = {"input_size": 64} if name.startswith(("adpf", "bif")) else {}
     return create_model(name, **fields).eval()
 
 
@@ -58,9 +61,9 @@ OURS = [name for name in MODELS.names() if is_ours(name)]
 every_model = pytest.mark.parametrize("name", OURS)
 
 
-def raw(model: AgeModel) -> Tensor:
+def raw(name: str, model: AgeModel) -> Tensor:
     """The raw output for `images()`."""
-    output: Output = model(images(), KEY_POINTS)
+    output: Output = model(images(name), KEY_POINTS)
     return output.raw
 
 
@@ -73,10 +76,10 @@ def test_output_is_a_distribution_over_its_ages(name: str) -> None:
     model = seeded(name)
     points = KEY_POINTS.expand(2, 5, 2)
     with torch.no_grad():
-        output = model(images(2), points)
+        output = model(images(name, 2), points)
         probabilities = model.head.distribution(output.raw)
         age = model.head.age(output.raw)
-        every = model.predict_all(images(2), points, mirror=False)
+        every = model.predict_all(images(name, 2), points, mirror=False)
     assert probabilities.shape == (2, len(model.ages))
     assert output.raw.shape == (2, RAW_WIDTH.get(name, len(model.ages)))
     assert list(output.sub) == list(model.sub_heads) == list(model.classifiers)[1:]
@@ -97,7 +100,7 @@ def test_output_is_a_distribution_over_its_ages(name: str) -> None:
 @every_model
 def test_stored_numbers(name: str) -> None:
     with torch.no_grad():
-        found = raw(seeded(name))[0]
+        found = raw(name, seeded(name))[0]
     logits = found[[0, len(found) // 2, -1]]
     torch.testing.assert_close(logits, torch.tensor(STORED[name]), rtol=2e-3, atol=2e-4)
 
@@ -111,7 +114,7 @@ def test_state_dict_round_trip(name: str) -> None:
     assert not [entry for entry in model.state_dict() if entry.endswith("ages")]
     other.load_state_dict(model.state_dict())
     with torch.no_grad():
-        assert torch.equal(raw(model), raw(other))
+        assert torch.equal(raw(name, model), raw(name, other))
 
 
 @every_model
@@ -119,16 +122,16 @@ def test_channels_last_gives_the_same(name: str) -> None:
     model = seeded(name)
     with torch.no_grad():
         points = KEY_POINTS.expand(2, 5, 2)
-        expected = model(images(2), points).raw
+        expected = model(images(name, 2), points).raw
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        found = model(images(2).to(memory_format=torch.channels_last), points).raw
+        found = model(images(name, 2).to(memory_format=torch.channels_last), points).raw
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
 
 
 @every_model
 def test_gradient_reaches_every_parameter(name: str) -> None:
     model = seeded(name).train()
-    output = model(images(2), KEY_POINTS.expand(2, 5, 2))
+    output = model(images(name, 2), KEY_POINTS.expand(2, 5, 2))
     if model.head.trained_as == "value":
         loss = (model.head.age(output.raw) - torch.tensor([7.0, 60.0])).abs().mean()
     else:
@@ -146,4 +149,4 @@ def test_gradient_reaches_every_parameter(name: str) -> None:
 def test_key_points_may_be_given(name: str) -> None:
     model = seeded(name)
     with torch.no_grad():
-        assert model(images(), torch.zeros(1, 5, 2)).raw.isfinite().all()
+        assert model(images(name), torch.zeros(1, 5, 2)).raw.isfinite().all()

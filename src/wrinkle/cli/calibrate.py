@@ -16,6 +16,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("model", help="a packaged model's name or a model file")
     add("store", help="a file made by `wrinkle prepare`")
     add("out", type=Path, help="the calibrated model file")
+    add(
+        "--also",
+        nargs="+",
+        default=(),
+        metavar="STORE",
+        help="further stores; each store, and in a store each person, then counts the same",
+    )
     add_split(parser, "validation")
     add("--device", help="cpu, cuda, cuda:1 …; the GPU if there is one by default")
     add("--batch", type=at_least(1), default=64, help="faces per step (default: 64)")

@@ -1,14 +1,16 @@
 """Calibrate the intervals of a model on faces of known age."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
 from wrinkle.evaluation.evaluate_store import predict
-from wrinkle.inference.conformal import Calibration, calibrate
+from wrinkle.evaluation.predictions import pooled
+from wrinkle.inference.conformal import Calibration, balanced_weights, calibrate
 from wrinkle.inference.device import choose_device
 from wrinkle.inference.provenance import Split, learned, split_rows
 from wrinkle.models.file import amend, load_model
@@ -34,6 +36,7 @@ def calibrate_model(
     device: str | None = None,
     batch: int = 64,
     workers: int = 1,
+    also: Sequence[str | Path | Store] = (),
 ) -> CalibratedModel:
     """Calibrate a model's intervals and write the model to a new file.
 
@@ -46,29 +49,58 @@ def calibrate_model(
             faces of which only a range is known are not used.
         out: the new model file; it may be the old one.
         split, protocol, fold, device, batch, workers: as for `wrinkle.evaluation.evaluate`.
+        also: further stores. Each store, and in a store each person, then counts the same.
 
     Raises:
         WrinkleError: the model was trained on some of the faces, there are too few, or as for
             `evaluate`.
     """
-    faces = store if isinstance(store, Store) else Store(store)
     source = model_file(model)
     network, header = load_model(source, choose_device(device))
-    provenance = header["provenance"]
-    rows = split_rows(faces, split, protocol, fold, provenance)
-    rows = rows[faces.exact[rows]]
-    trained = np.isin(rows, learned(provenance, faces, ["train"])).sum()
+    stores = [each if isinstance(each, Store) else Store(each) for each in (store, *also)]
+    rows = [_rows(str(model), header, each, split, protocol, fold) for each in stores]
+    found = pooled(
+        [
+            predict(str(model), network, header, each, some, device, batch, workers)
+            for each, some in zip(stores, rows, strict=True)
+        ]
+    )
+    assert found.distribution is not None
+    assert found.ages is not None
+    part = "all faces" if split == "all" else f"{split} part"
+    names = [each.path.name for each in stores]
+    weights = None
+    if also:
+        domains = np.repeat(names, [len(some) for some in rows]).tolist()
+        weights = balanced_weights(domains, found.rows["person"].to_pylist())
+    calibration = calibrate(
+        found.distribution,
+        found.ages,
+        found.actual,
+        f"{part} of {', '.join(names)}",
+        found.predicted,
+        weights,
+    )
+    amend(source, out, calibration=calibration.to_header())
+    ends = calibration.interval(found.distribution, found.ages, predicted=found.predicted)
+    return CalibratedModel(calibration, float(np.diff(ends, axis=1).mean()))
+
+
+def _rows(
+    model: str,
+    header: dict[str, Any],
+    faces: Store,
+    split: Split,
+    protocol: str | None,
+    fold: str | None,
+) -> np.ndarray:
+    """Rows of a store with a known age, on none of which the model was trained."""
+    rows = split_rows(faces, split, protocol, fold, header["provenance"])
+    rows = np.asarray(rows[faces.exact[rows]])
+    trained = np.isin(rows, learned(header["provenance"], faces, ["train"])).sum()
     if trained:
         raise WrinkleError(
             f"{model} was trained on {trained:,} of these {len(rows):,} faces, where its errors "
             "are too small: calibrate on others, such as --split validation"
         )
-    found = predict(str(model), network, header, faces, rows, device, batch, workers)
-    assert found.distribution is not None
-    assert found.ages is not None
-    part = "all faces" if split == "all" else f"{split} part"
-    data = f"{part} of {faces.path.name}"
-    calibration = calibrate(found.distribution, found.ages, found.actual, data, found.predicted)
-    amend(source, out, calibration=calibration.to_header())
-    ends = calibration.interval(found.distribution, found.ages, predicted=found.predicted)
-    return CalibratedModel(calibration, float(np.diff(ends, axis=1).mean()))
+    return rows

@@ -12,6 +12,8 @@ Every function takes the ages of a distribution, (A,) in years. They may start a
 steps of any size.
 """
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,12 +140,9 @@ def calibrate(
     actual: np.ndarray,
     data: str,
     predicted: np.ndarray | None = None,
-    domains: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
 ) -> Calibration:
     """Calibrate on faces of known age, on which the model was not trained.
-
-    Faces of several domains, such as datasets, count as if there were equally many of each. The
-    intervals then do not rest on the domain with most faces, but hold on average over domains.
 
     Args:
         distributions: (N, A), rows sum to 1.
@@ -152,7 +151,7 @@ def calibrate(
         data: description of the faces.
         predicted: (N,) years, the model's ages, if they are not the means of the distributions (as
             with CORAL).
-        domains: (N,), the domain of each face; None: all are of one.
+        weights: (N,), above 0, how much each face counts; None: all the same.
 
     Returns:
         The calibration.
@@ -166,23 +165,38 @@ def calibrate(
     mean, deviation = moments(distributions, ages)
     centre = mean if predicted is None else _predicted(predicted, mean)
     residuals = (np.asarray(actual, np.float64) - centre) / deviation
-    if domains is not None and len(np.unique(domains)) > 1:
-        return Calibration(_balanced(residuals, np.asarray(domains)), len(actual), data)
-    residuals = np.sort(residuals)
-    if len(residuals) > KNOTS:
+    order = np.argsort(residuals, kind="stable")
+    residuals = residuals[order]
+    if weights is not None:
+        own = np.asarray(weights, np.float64)[order]
+        places = np.cumsum(own) - own
+        residuals = np.interp(np.linspace(0, 1, KNOTS), places / places[-1], residuals)
+    elif len(residuals) > KNOTS:
         residuals = np.quantile(residuals, np.linspace(0, 1, KNOTS))
     return Calibration(residuals, len(actual), data)
 
 
-def _balanced(residuals: np.ndarray, domains: np.ndarray) -> np.ndarray:
-    """Quantiles, (`KNOTS`,), of residuals (N,) of which each domain has the same total weight."""
-    _, domain, counts = np.unique(domains, return_inverse=True, return_counts=True)
-    order = np.argsort(residuals, kind="stable")
-    weights = (1 / counts)[domain[order]]
-    places = np.cumsum(weights) - weights
-    places /= places[-1]
-    quantiles: np.ndarray = np.interp(np.linspace(0, 1, KNOTS), places, residuals[order])
-    return quantiles
+def balanced_weights(domains: Sequence[str], people: Sequence[str | None]) -> np.ndarray:
+    """Return weights with which each domain, and in a domain each person, counts the same.
+
+    Intervals that are calibrated with them do not rest on the dataset with most faces, nor on the
+    people with most pictures.
+
+    Args:
+        domains: of N faces, such as the dataset.
+        people: of N faces, unique in a domain; None: each such face is another person.
+
+    Returns:
+        (N,), with mean 1.
+    """
+    who = [p or f"face {n}" for n, p in enumerate(people)]
+    pictures = Counter(zip(domains, who, strict=True))
+    persons = Counter(domain for domain, _ in pictures)
+    weights = np.array(
+        [1 / (persons[d] * pictures[d, p]) for d, p in zip(domains, who, strict=True)]
+    )
+    balanced: np.ndarray = weights / weights.mean()
+    return balanced
 
 
 def moments(distributions: np.ndarray, ages: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from wrinkle.datasets.joined import JoinedStore
 from wrinkle.datasets.store import Store
 from wrinkle.evaluation.metrics import cumulative_score, mean_absolute_error
 from wrinkle.evaluation.prediction_files import write_predictions
@@ -14,7 +15,7 @@ from wrinkle.evaluation.predictions import Predictions
 from wrinkle.evaluation.range_scores import distances, in_range, with_neighbours
 from wrinkle.evaluation.scores import CUMULATIVE, subsets
 from wrinkle.faces.input import InputSpec
-from wrinkle.inference.conformal import LEAST_FACES, calibrate
+from wrinkle.inference.conformal import LEAST_FACES, balanced_weights, calibrate
 from wrinkle.inference.predict_store import predict_store
 from wrinkle.models.file import amend, load_model
 from wrinkle.protocols import Fold
@@ -66,6 +67,7 @@ def score_fold(
             store.ages[exact],
             f"validation part of {recipe.data.split}, fold {fold.name}",
             validated.age,
+            _weights(store, exact),
         )
         amend(folder / MODEL_FILE, folder / MODEL_FILE, calibration=calibration.to_header())
         interval = calibration.interval(distributions[:, 0], model_ages, predicted=every[:, 0])
@@ -81,6 +83,14 @@ def score_fold(
     )
     write_predictions(folder / PREDICTIONS_FILE, tested)
     return _result(fold, tested, header["provenance"], dict(zip(names, every.T, strict=True)))
+
+
+def _weights(store: Store, rows: np.ndarray) -> np.ndarray | None:
+    """Weights of rows in the calibration: of several stores, and of each person, the same."""
+    if not isinstance(store, JoinedStore):
+        return None
+    some = store.columns.take(rows)
+    return balanced_weights(some["store"].to_pylist(), some["person"].to_pylist())
 
 
 def _result(

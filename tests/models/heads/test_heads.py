@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from wrinkle.errors import WrinkleError
 from wrinkle.models import HEADS, create_head, create_model
 from wrinkle.models.heads.ranks import CORAL
+from wrinkle.models.heads.softmax import median
 
 FEATURES = 6
 NAMES = HEADS.names()
@@ -151,3 +152,28 @@ def test_wrong_stages_are_one_line(fields: dict[str, object], line: str) -> None
 def test_a_wrong_head_is_one_line(choice: str, line: str) -> None:
     with pytest.raises(WrinkleError, match=line):
         create_model("resnet18", head=choice)
+
+
+def test_the_median_by_hand() -> None:
+    """Half of the probability of 0.2, 0.2, 0.4, 0.2 is reached a quarter into the third age."""
+    p = torch.tensor([[0.2, 0.2, 0.4, 0.2], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
+    ages = torch.arange(4.0)
+    # The first and the last age stand for half a year only.
+    torch.testing.assert_close(median(p, ages), torch.tensor([1.75, 0.25, 2.75]))
+    torch.testing.assert_close(median(p[:1], 10 * ages), torch.tensor([17.5]))
+
+
+def test_a_softmax_may_be_decoded_as_its_median() -> None:
+    torch.manual_seed(0)
+    ages = torch.arange(101.0)
+    raw = 3 * torch.randn(50, 101)
+    head = create_head({"name": "softmax", "decode": "median"}, 8, ages)
+    found = head.age(raw)
+    for p, age in zip(raw.softmax(-1).double(), found.double(), strict=True):
+        year = int(age.round())
+        assert p[:year].sum() <= 0.5 + 1e-6
+        assert p[year + 1 :].sum() <= 0.5 + 1e-6
+    mean = create_head("softmax", 8, ages).age(raw)
+    torch.testing.assert_close(mean, (raw.softmax(-1) * ages).sum(-1))
+    with pytest.raises(WrinkleError, match="decode is 'mode'"):
+        create_head({"name": "softmax", "decode": "mode"}, 8, ages)
