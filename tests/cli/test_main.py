@@ -149,7 +149,7 @@ def test_a_command_may_have_subcommands(wrinkle: Command, monkeypatch: pytest.Mo
         (["predict", "x", "--json", "--csv"], r".*not allowed with.*"),
         (["predict", "x", "--batch", "many"], r".*--batch: invalid integer value: 'many'.*"),
         (["predict", "x", "--batch", "0"], r".*--batch: 0 is too small: give 1 or more.*"),
-        (["prepare", "lfw", ".", "x"], r"unknown dataset 'lfw'.*choices: .*fgnet.*"),
+        (["prepare", "lfv", ".", "x"], r"unknown dataset 'lfv'.*choices: .*fgnet.*"),
         (["prepare", "fgnet", ".", "x", "--size", "8"], r".*8 is too small: give 32 or more.*"),
         (["prepare", "fgnet", ".", "x", "--workers", "0"], r".*0 is too small: give 1 or more.*"),
         (["evaluate", "default"], r".*required: store.*"),

@@ -145,6 +145,7 @@ class Dots:
     def __init__(self) -> None:
         self.key_points = ((TEMPLATE * 0.6 + 1) * 64)[None].astype(np.float32)
         self.ages = np.array([30.0], np.float32)
+        self.ranges, self.exact = np.full((1, 2), np.nan, np.float32), np.array([True])
         self.columns = pa.table({"age_deviation": pa.array([None], pa.float32())})
         self.picture = np.zeros((128, 128, 3), np.uint8)
         for number, (x, y) in enumerate(self.key_points[0]):

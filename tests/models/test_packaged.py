@@ -56,8 +56,10 @@ def test_default_is_small_enough() -> None:
 def test_default_is_near_the_examples_ages() -> None:
     names = list(KNOWN_AGES)
     predictions = AgeEstimator.load(device="cpu").predict([EXAMPLES / name for name in names])
-    for name, faces in zip(names, predictions, strict=True):
-        assert abs(faces[0].age - KNOWN_AGES[name]) <= 12, name
+    errors = [abs(f[0].age - KNOWN_AGES[n]) for n, f in zip(names, predictions, strict=True)]
+    assert np.mean(errors) <= 6
+    for name, faces, error in zip(names, predictions, errors, strict=True):
+        assert error <= 15, name
         low, high = faces[0].interval
         assert low < faces[0].age < high
 
@@ -79,7 +81,7 @@ def test_default_does_not_mind_how_a_picture_was_saved() -> None:
 def test_default_says_where_it_comes_from() -> None:
     header = AgeEstimator.load(device="cpu").header
     provenance = header["provenance"]
-    assert provenance["split"] == "utkface"
+    assert provenance["split"] == "utkface + fairface + by-person:10"
     assert provenance["pictures"]["train"] > 10_000
     errors = [years for name, years in provenance["scores"].items() if name.startswith("utkface")]
     assert errors

@@ -23,7 +23,8 @@ def test_ages_are_those_of_the_photographs(crops: list[Crop]) -> None:
         png = cv2.imencode(".png", crop[..., ::-1])[1].tobytes()
         lossless.append(Crop(png, transform(matrix, face.key_points).astype(np.float32)))
     ages = [face.age for face in faces]
-    assert [label.age for label in annotator.annotate(lossless)] == pytest.approx(ages, abs=0.01)
+    # Other pixels within rounding, which bfloat16 rounds otherwise.
+    assert [label.age for label in annotator.annotate(lossless)] == pytest.approx(ages, abs=0.2)
     # The stage's own crops differ by their JPEG compression only.
     assert [label.age for label in annotator.annotate(crops)] == pytest.approx(ages, abs=1.0)
     assert max(ages) - min(ages) > 10
