@@ -31,6 +31,7 @@ from wrinkle.faces.detectors.mtcnn.pixels import (
     stack,
 )
 from wrinkle.faces.detectors.registry import DETECTORS
+from wrinkle.faces.detectors.threads import Threads
 
 Windows = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 """Of N windows: number of the picture (N,), corner (x, y) in pixels of the level (N, 2),
@@ -91,10 +92,16 @@ class MTCNN:
         self.device = torch.device(device)
         self.pnet, self.rnet, self.onet = (net.to(self.device).eval() for net in load_nets())
         self.prefilter = load_prefilter().to(self.device).eval()
+        self._threads = Threads()
 
-    @torch.inference_mode()
     def __call__(self, images: Sequence[np.ndarray]) -> list[list[Detection]]:
         """Find faces in (H, W, 3) uint8 RGB photographs; see `Detector`."""
+        if self.device.type != "cpu" or not len(images):
+            return self._find(images)
+        return self._threads.map(self._find, images)
+
+    @torch.inference_mode()
+    def _find(self, images: Sequence[np.ndarray]) -> list[list[Detection]]:
         if not len(images):
             return []
         copies = [halvings(image, CELL) for image in images]
