@@ -55,6 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_every_command_finds_the_plugin_again(folder: Path) -> None:
     model = folder / "runs/my_method/only/model.safetensors"
     (folder / "my_method.py").unlink()  # the run has a copy

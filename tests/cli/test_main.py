@@ -244,7 +244,10 @@ def test_an_unread_pipe_ends_without_an_error() -> None:
         assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
+@pytest.mark.parametrize(
+    "closed",
+    [">&- 2>&- <&-", *(pytest.param(e, marks=pytest.mark.slow) for e in (">&-", "2>&-", "<&-"))],
+)
 def test_closed_standard_streams_end_quietly(closed: str) -> None:
     for arguments, code in (("datasets", 0), ("predict none.jpg", 1), ("predict -", 2)):
         line = f'"{sys.executable}" -m wrinkle {arguments} {closed}'

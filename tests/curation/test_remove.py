@@ -251,6 +251,7 @@ class Killed(BaseException):
 NAMES: dict[str, Any] = {"persons": ["Ann Example"]}
 
 
+@pytest.mark.kills
 def test_a_removal_killed_at_any_step_is_finished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
