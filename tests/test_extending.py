@@ -81,6 +81,7 @@ def test_a_moved_model_without_its_plugin_is_one_line(folder: Path, tmp_path: Pa
     assert subprocess.run(command, capture_output=True).returncode == 0
 
 
+@pytest.mark.slow
 def test_fields_of_plugins_are_checked_when_the_recipe_is_loaded(folder: Path) -> None:
     command = [sys.executable, "-m", "wrinkle", "train", "runs/my_method/recipe.yaml"]
     for override, line in (

@@ -103,6 +103,7 @@ def test_a_second_run_does_nothing(config: Path, wrinkle: Command) -> None:
     assert (config.parent / "ws" / "export" / "card.html").exists()
 
 
+@pytest.mark.slow
 def test_stages_run_separately(tmp_path: Path, small_model: Path, wrinkle: Command) -> None:
     config = fresh(tmp_path, small_model)
     assert "nothing yet in" in wrinkle("curate", "status", config).out
@@ -126,6 +127,7 @@ def studio(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLabelStudio]:
         yield studio
 
 
+@pytest.mark.slow
 def test_a_run_waits_for_people(config: Path, studio: FakeLabelStudio, wrinkle: Command) -> None:
     with config.open("a") as file:
         file.write(f"refine: {{url: '{studio.url}', people: 2}}\n")
@@ -153,6 +155,7 @@ def test_a_run_waits_for_people(config: Path, studio: FakeLabelStudio, wrinkle: 
     assert len(studio.stored) == 4
 
 
+@pytest.mark.slow
 def test_a_removal_is_permanent(config: Path, wrinkle: Command) -> None:
     name = NAMES[0]
     url = (config.parent / "pictures" / name).as_uri()
@@ -172,6 +175,7 @@ def test_a_removal_is_permanent(config: Path, wrinkle: Command) -> None:
     assert not list(config.parent.glob("ws/pictures/*/*"))
 
 
+@pytest.mark.slow
 def test_a_removed_person_is_not_searched_for(config: Path, wrinkle: Command) -> None:
     person = {"query": "Ann Example", "person": "Ann Example", "url": "https://example.org/ann.jpg"}
     row = {"search": '["wikimedia", "Ann Example", 9]', "address": person["url"], **person}
@@ -201,6 +205,7 @@ def test_a_killed_removal_is_finished_first(config: Path, wrinkle: Command) -> N
 # --again and --retry
 
 
+@pytest.mark.slow
 def test_again_deletes_pictures_that_are_no_longer_found(config: Path, wrinkle: Command) -> None:
     (config.parent / "pictures" / NAMES[0]).unlink()
     kept = wrinkle("curate", "run", config)
@@ -300,6 +305,7 @@ def test_a_bad_configuration_is_one_line(tmp_path: Path, wrinkle: Command) -> No
     assert not (tmp_path / "ws").exists()
 
 
+@pytest.mark.slow
 def test_a_failed_search_is_reported(tmp_path: Path, small_model: Path, wrinkle: Command) -> None:
     config = fresh(tmp_path, small_model)
     config.write_text(config.read_text().replace("[pictures]", "[pictures, nowhere]"))

@@ -44,6 +44,7 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PART", 4)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_parts")
 def test_the_order_does_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
     source = folder_of(tmp_path / "in", 2)

@@ -259,6 +259,7 @@ def test_twice_the_same_input_gives_what_the_resnet_gives() -> None:
     )
 
 
+@pytest.mark.slow
 def test_another_dhaa_is_taken_as_it_is(tmp_path: object) -> None:
     torch.manual_seed(5)
     other, path = create_model("dhaa", **SMALL), f"{tmp_path}/dhaa.safetensors"

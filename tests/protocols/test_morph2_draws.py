@@ -70,6 +70,7 @@ def _complete(spec):
     return sorted(protocol.names()), [sides(f, "name", TABLE) for f in protocol.folds(TABLE)]
 
 
+@pytest.mark.slow
 @settings(deadline=None)  # the first example under a seed waits for the draw
 @given(st.data(), st.sampled_from(APART), st.integers(0, 1))
 def test_any_share_of_the_photographs_keeps_its_split(data, name, seed):

@@ -22,6 +22,7 @@ def error_of(path: Path, *overrides: str) -> str:
     return line.removeprefix(f"{path}: ")
 
 
+@pytest.mark.slow
 def test_every_choice_of_every_recipe_loads_under_a_name_of_its_own() -> None:
     names: list[str] = []
     for path in sorted((ROOT / "recipes").rglob("*.yaml")):

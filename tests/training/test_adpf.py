@@ -190,6 +190,7 @@ def test_a_first_stage_with_another_head(two_stages: Path, tmp_path: Path) -> No
     assert second["attention.head.fc.weight"].shape[0] == 101
 
 
+@pytest.mark.slow
 def test_a_finished_run_does_not_need_its_first_stage_any_more(
     two_stages: Path, tmp_path: Path
 ) -> None:

@@ -101,6 +101,7 @@ def test_what_does_not_go_together_is_one_line(
     assert not list(tmp_path.rglob("recipe.yaml"))
 
 
+@pytest.mark.slow
 def test_a_fresh_classifier_on_a_trained_trunk(drawn_recipe: Path, tmp_path: Path) -> None:
     short = [*DHAA, "training.epochs=1"]
     train(load_recipe(drawn_recipe, [*short, "name=a"]), "1", tmp_path)
