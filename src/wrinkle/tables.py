@@ -102,9 +102,10 @@ def read_table(file: Path, required: Sequence[str], instead: Sequence[str] = ())
     if not fitting:
         head = max(heads.values(), key=len)
         missing = [column for column in required if column not in head]
+        wanted = " or ".join(_enumerated(columns) for columns in (required, instead) if columns)
         raise WrinkleError(
             f"{file} lacks the column {_enumerated(missing)}: its first line must name at least"
-            f" {_enumerated(required)}, separated by commas, semicolons or tabs (found"
+            f" {wanted}, separated by commas, semicolons or tabs (found"
             f" {', '.join(head) or 'nothing'})"
         )
     separator = max(fitting, key=lambda choice: len(heads[choice]))

@@ -96,6 +96,13 @@ def possible_range(low: float | None, high: float | None) -> tuple[int, int] | N
     return int(first), int(last)
 
 
+def distance_to_range(ages: np.ndarray, ranges: np.ndarray) -> np.ndarray:
+    """Years from each age (N,) to its range (N, 2), 0 within; NaN where there is no range."""
+    low, high = ranges.T
+    distance: np.ndarray = np.maximum(np.maximum(low - ages, ages - high), 0)
+    return distance
+
+
 def separate(found: Iterable[Row | Dropped]) -> tuple[list[Row], list[Dropped]]:
     """Rows and pictures left out, separated; of rows with the same name only the first is kept."""
     rows: dict[str, Row] = {}

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
-from wrinkle.datasets.rows import MAX_AGE
+from wrinkle.datasets.rows import MAX_AGE, distance_to_range
 from wrinkle.errors import WrinkleError
 from wrinkle.files import replacing
 
@@ -173,8 +173,7 @@ class Store:
             rows: (n,) rows of the store.
             ages: (n,) years, estimates for them.
         """
-        low, high = self.ranges[rows].T
-        outside: np.ndarray = np.maximum(np.maximum(low - ages, ages - high), 0)
+        outside = distance_to_range(ages, self.ranges[rows])
         return np.where(self.exact[rows], np.abs(ages - self.ages[rows]), outside)
 
     def image(self, index: int) -> np.ndarray:

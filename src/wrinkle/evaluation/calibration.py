@@ -97,6 +97,10 @@ def _rows(
     """Rows of a store with a known age, on none of which the model was trained."""
     rows = split_rows(faces, split, protocol, fold, header["provenance"])
     rows = np.asarray(rows[faces.exact[rows]])
+    if not len(rows):
+        raise WrinkleError(
+            f"{faces.path} has no face of known age there: ranges are not used to calibrate"
+        )
     trained = np.isin(rows, learned(header["provenance"], faces, ["train"])).sum()
     if trained:
         raise WrinkleError(

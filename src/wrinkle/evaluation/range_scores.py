@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wrinkle.console import count
+from wrinkle.datasets.rows import distance_to_range
 from wrinkle.evaluation.predictions import INTERVAL, Predictions
 from wrinkle.evaluation.proportions import shares
 from wrinkle.evaluation.scores import clusters, ends, known_people, people_in, percent, subsets
@@ -81,7 +82,7 @@ def _score(predictions: Predictions, parts: list[tuple[str, str, np.ndarray]]) -
 
     inside = share(in_range(predictions.predicted, ranges))
     near = share(in_range(predictions.predicted, with_neighbours(predictions)))
-    distance = estimates(of_parts(distances(predictions.predicted, ranges)), members, drawn)
+    distance = estimates(of_parts(distance_to_range(predictions.predicted, ranges)), members, drawn)
     coverage: Sequence[Estimate | None] = [None] * len(parts)
     if predictions.interval is not None:
         low, high = predictions.interval.T
@@ -111,13 +112,6 @@ def in_range(ages: np.ndarray, ranges: np.ndarray) -> np.ndarray:
     nearest = np.floor(ages + 0.5)
     within: np.ndarray = (ranges[:, 0] <= nearest) & (nearest <= ranges[:, 1])
     return within
-
-
-def distances(ages: np.ndarray, ranges: np.ndarray) -> np.ndarray:
-    """Years from each age to its range (N, 2), 0 within."""
-    low, high = ranges.T
-    found: np.ndarray = np.maximum(np.maximum(low - ages, ages - high), 0)
-    return found
 
 
 def with_neighbours(predictions: Predictions) -> np.ndarray:
@@ -211,7 +205,9 @@ def range_comparison(systems: Sequence[Predictions]) -> str:
             f"{row.distance.value:>10.2f}"
         )
         if system is not systems[0]:
-            errors = [distances(each.predicted, each.ranges) for each in (system, systems[0])]
+            errors = [
+                distance_to_range(each.predicted, each.ranges) for each in (system, systems[0])
+            ]
             found = compare_errors(errors[0], errors[1], clusters(system)).difference
             line += f"{found.value:>+12.2f}{ends(found, '{:+.2f} to {:+.2f}'):>18}"
         lines.append(line)

@@ -85,7 +85,7 @@ def estimates_by_range(systems: Sequence[System]) -> Figure:
 
 
 def few_ranges(systems: Sequence[System]) -> bool:
-    """Whether a figure has room for every range that occurs."""
+    """Whether there are few enough different ranges to draw each of them."""
     ranges = np.concatenate([system.predictions.ranges for system in systems])
     return len(np.unique(ranges, axis=0)) <= MOST_RANGES
 

@@ -13,11 +13,12 @@ from markupsafe import Markup
 from wrinkle import __version__
 from wrinkle.console import progress
 from wrinkle.datasets import DATASETS
+from wrinkle.datasets.rows import distance_to_range
 from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
 from wrinkle.evaluation.metrics import epsilon_error
 from wrinkle.evaluation.predictions import Predictions, in_common
-from wrinkle.evaluation.range_scores import distances, score_ranges
+from wrinkle.evaluation.range_scores import score_ranges
 from wrinkle.evaluation.scores import Score, clusters, score
 from wrinkle.evaluation.uncertainty import Comparison, Estimate, compare_errors
 from wrinkle.files import replace_file
@@ -175,7 +176,7 @@ def compared(systems: Sequence[System], ranges: bool = False) -> dict[str, Any]:
 def _errors(predictions: Predictions) -> np.ndarray:
     """Absolute errors, or distances to the range where no age is known; years."""
     actual = predictions.actual
-    outside = distances(predictions.predicted, predictions.ranges)
+    outside = distance_to_range(predictions.predicted, predictions.ranges)
     errors: np.ndarray = np.where(np.isnan(actual), outside, np.abs(predictions.predicted - actual))
     return errors
 

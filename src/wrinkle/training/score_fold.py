@@ -8,11 +8,12 @@ import numpy as np
 import torch
 
 from wrinkle.datasets.joined import JoinedStore
+from wrinkle.datasets.rows import distance_to_range
 from wrinkle.datasets.store import Store
 from wrinkle.evaluation.metrics import cumulative_score, mean_absolute_error
 from wrinkle.evaluation.prediction_files import write_predictions
 from wrinkle.evaluation.predictions import Predictions
-from wrinkle.evaluation.range_scores import distances, in_range, with_neighbours
+from wrinkle.evaluation.range_scores import in_range, with_neighbours
 from wrinkle.evaluation.scores import CUMULATIVE, subsets
 from wrinkle.faces.input import InputSpec
 from wrinkle.inference.conformal import LEAST_FACES, balanced_weights, calibrate
@@ -128,5 +129,5 @@ def _scores(tested: Predictions) -> dict[str, Any]:
         spans, wide = ranged.ranges, with_neighbours(ranged)
         scores["inside"] = float(in_range(ranged.predicted, spans).mean())
         scores["near"] = float(in_range(ranged.predicted, wide).mean())
-        scores["distance"] = float(distances(ranged.predicted, spans).mean())
+        scores["distance"] = float(distance_to_range(ranged.predicted, spans).mean())
     return scores
