@@ -58,6 +58,7 @@ def test_the_scores_are_of_each_kind_of_label_and_store(run: Path, recipe: Recip
 
 def test_the_run_is_read_with_its_stores(run: Path) -> None:
     read = read_run(run)
+    assert read.fold_count == 1
     assert read.store is not None
     everything, *parts = score_run(read)
     assert [(part.store, part.pictures) for part in parts] == [("two", 20), ("one", 12)]

@@ -68,6 +68,8 @@ class Run:
     @property
     def fold_count(self) -> int | None:
         """Number of folds, finished or not; None if it depends on a store that is missing."""
+        if self.recipe.data.stores:
+            return 1
         return len(self.folds) if self.folds else len(self.protocol.sizes) or None
 
     def fold(self, name: str) -> Fold | None:
