@@ -36,13 +36,15 @@ class Photometric(Part):
 
 class Augment(Part):
     """Random view of a face: `mirror` is a probability, `rotation` ± degrees, `scale` and
-    `translation` ± fractions (of the face's size and of the input's side)."""
+    `translation` ± fractions (of the face's size and of the input's side). `style` is the share of
+    faces that get a part of another face's light and colour (`datasets.style`)."""
 
     mirror: Probability = 0.5
     rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
     scale: Strength = 0.0
     translation: Strength = 0.0
     photometric: Photometric = Photometric()
+    style: Probability = 0.0
 
 
 def generator(seed: int, epoch: int, row: int, draw: int) -> np.random.Generator:

@@ -157,7 +157,7 @@ class Trainer:
         if self.average is not None and self.world > 1 and not self.state:
             self.average.load_state_dict(self.network.state_dict())
         loss, bf16 = self.recipe.create_loss(), training.precision == "bf16"
-        self.task = Task(self.network, loss, self.spec, bf16)
+        self.task = Task(self.network, loss, self.spec, bf16, self.recipe.augment.style)
         # Raw outputs and labels of this epoch so far, for `after_epoch`.
         self.keeps_raw = has_after_epoch(self.network)
         if self.keeps_raw and self.world > 1:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from wrinkle.datasets.loader import Item
+from wrinkle.datasets.style import mix_style
 from wrinkle.faces.input import InputSpec
 from wrinkle.losses import Loss, Target
 from wrinkle.models import AgeModel, Extras
@@ -34,10 +35,14 @@ class Task:
         loss: the loss.
         spec: the network's input.
         bf16: whether the forward pass is autocast to bfloat16; losses are always float32.
+        style: share of images whose light and colour are mixed with another's, in [0, 1].
     """
 
-    def __init__(self, network: AgeModel, loss: Loss, spec: InputSpec, bf16: bool) -> None:
-        self.network, self.loss, self.spec, self.bf16 = network, loss, spec, bf16
+    def __init__(
+        self, network: AgeModel, loss: Loss, spec: InputSpec, bf16: bool, style: float = 0.0
+    ) -> None:
+        self.network, self.loss, self.spec = network, loss, spec
+        self.bf16, self.style = bf16, style
 
     def __call__(self, model: nn.Module, batch: Item) -> StepResult:
         """Compute the loss of a batch.
@@ -50,6 +55,8 @@ class Task:
             The loss, its terms and the raw outputs.
         """
         images = self.spec.images(batch.crop, batch.matrix)
+        if self.style:
+            images = mix_style(images, self.style)
         with torch.autocast(images.device.type, torch.bfloat16, self.bf16):
             output = model(images, batch.key_points, *self._extras(batch))
         target = Target(batch.age, batch.deviation, batch.ranges, batch.exact)
@@ -67,7 +74,7 @@ class Task:
 
 
 def step_seed(seed: int, step: int, rank: int) -> int:
-    """Return the seed of torch's random numbers (dropout) for one step.
+    """Return the seed of torch's random numbers (dropout, style) for one step.
 
     Args:
         seed: of the recipe.
