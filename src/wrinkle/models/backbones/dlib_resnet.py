@@ -10,7 +10,7 @@ the shortcut of a block that halves the resolution is an average pooling, and a 
 of different sizes counts what is missing in one as zeros.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from wrinkle.errors import WrinkleError
 from wrinkle.models.base import AgeModel, Start, initialise
+from wrinkle.models.folded_norm import folded_norm, unfold_batch_norms
 from wrinkle.models.heads import HeadChoice
 from wrinkle.models.registry import register
 
@@ -28,8 +29,6 @@ LEVELS = ((32, 3), (64, 4), (128, 3), (256, 3), (256, 1))
 """(channels, blocks) of each level; the first block of all but the first level halves the sides."""
 SMALLEST_INPUT = 103
 """Pixels; with fewer nothing is left for the last convolution."""
-CALIBRATION_FACES = 1024
-"""Training faces whose statistics batch norm starts with."""
 
 
 class Block(nn.Module):
@@ -131,73 +130,10 @@ class DlibResNet(AgeModel):
         features: Tensor = self.dropout(torch.cat(chosen, 1))
         return features
 
-    @torch.no_grad()
     def before_training(self, views: Iterable[Tensor], ages: Tensor) -> None:
-        """Give batch norms the statistics of training faces without changing any output.
-
-        dlib's file has normalisation folded into a gain and a shift, which `read_dlib` gives as a
-        batch norm of mean 0 and variance 1. In training, batch statistics would then change every
-        output at once. Here each layer's mean and variance over training faces become its running
-        statistics, and gain and shift are adapted so that the layer computes what it did.
-        """
-        if not all(_is_folded(layer) for layer in self.modules() if _is_norm(layer)):
-            return
-        seen = 0
-        sums: dict[str, list[Tensor]] = {}
-        hooks = [
-            layer.register_forward_pre_hook(_collect(sums, name))
-            for name, layer in self.named_modules()
-            if _is_norm(layer)
-        ]
+        """Give batch norms the statistics of training faces; dlib's file has them folded in."""
         mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (self.mean, self.std))
-        self.eval()
-        for pictures in views:
-            self((pictures - mean.to(pictures.device)) / std.to(pictures.device))
-            seen += len(pictures)
-            if seen >= CALIBRATION_FACES:
-                break
-        for hook in hooks:
-            hook.remove()
-        for name, layer in self.named_modules():
-            if name in sums:
-                _refold(layer, *sums[name])
-
-
-def _is_norm(layer: nn.Module) -> bool:
-    return isinstance(layer, nn.BatchNorm2d)
-
-
-def _is_folded(layer: nn.Module) -> bool:
-    assert isinstance(layer, nn.BatchNorm2d)
-    assert layer.running_mean is not None
-    return not layer.running_mean.any()
-
-
-def _collect(
-    sums: dict[str, list[Tensor]], name: str
-) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-    """Forward hook that adds count, sum and sum of squares of a layer's input, in float64."""
-
-    def hook(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        x = inputs[0].double().transpose(0, 1).flatten(1)
-        new = [torch.tensor(float(x.shape[1])), x.sum(1), x.square().sum(1)]
-        old = sums.get(name)
-        sums[name] = new if old is None else [a + b for a, b in zip(old, new, strict=True)]
-
-    return hook
-
-
-def _refold(layer: nn.Module, count: Tensor, total: Tensor, squares: Tensor) -> None:
-    assert isinstance(layer, nn.BatchNorm2d)
-    assert layer.running_mean is not None
-    assert layer.running_var is not None
-    mean = total / count
-    variance = (squares / count - mean**2).clamp_min(1e-8)
-    gain = layer.weight.double() / (layer.running_var.double() + layer.eps).sqrt()
-    layer.bias.add_((gain * mean).to(layer.bias.dtype))
-    layer.weight.copy_(gain * (variance + layer.eps).sqrt())
-    layer.running_mean.copy_(mean)
-    layer.running_var.copy_(variance)
+        unfold_batch_norms(self, ((x - mean.to(x.device)) / std.to(x.device) for x in views))
 
 
 def read_dlib(path: Path) -> dict[str, Tensor]:
@@ -224,15 +160,9 @@ def read_dlib(path: Path) -> dict[str, Tensor]:
             if len(filters) != size + shape[0] or len(gain) != shape[0]:
                 raise ValueError(f"{conv} has another size")
             bias = torch.from_numpy(filters[size:].copy())
-            eps = 1e-5
-            state |= {
-                f"{conv}.weight": weight,
-                f"{norm}.weight": gain * (1 + eps) ** 0.5,
-                # The convolution's bias goes into the shift: both are added before the ReLU.
-                f"{norm}.bias": shift + gain * bias,
-                f"{norm}.running_mean": torch.zeros(shape[0]),
-                f"{norm}.running_var": torch.ones(shape[0]),
-            }
+            state[f"{conv}.weight"] = weight
+            # The convolution's bias goes into the shift: both are added before the ReLU.
+            state |= folded_norm(norm, gain, shift + gain * bias)
     except (ValueError, IndexError) as error:
         raise WrinkleError(
             f"{path} is damaged or is not dlib's face recognition network ({error}): install "
