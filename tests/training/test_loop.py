@@ -204,6 +204,21 @@ def test_choose_last_and_sgd_and_clip(drawn_recipe: Path, tmp_path: Path) -> Non
     assert text[1].split(",")[2] == ""
 
 
+def test_frozen_parts_keep_weights_and_statistics(drawn_recipe: Path, tmp_path: Path) -> None:
+    recipe = load_recipe(drawn_recipe, ["training.frozen=[conv, bn]", "training.ema=null"])
+    train(recipe, "1", tmp_path)
+    weights = load_file(tmp_path / "drawn/1/model.safetensors")
+    torch.manual_seed(recipe.training.seed)
+    start = tiny.tiny().state_dict()
+    for name in ("conv.weight", "bn.weight", "bn.running_mean", "bn.running_var"):
+        assert torch.equal(weights[name], start[name])
+    assert not torch.equal(weights["head.fc.weight"], start["head.fc.weight"])
+    for name in ("conv2", "''"):
+        recipe = load_recipe(drawn_recipe, [f"training.frozen=[{name}]"])
+        with pytest.raises(WrinkleError, match=r"no part .*parts: .*conv, bn"):
+            train(recipe, "1", tmp_path / "other")
+
+
 def test_a_loss_that_explodes_is_one_line(drawn_recipe: Path, tmp_path: Path) -> None:
     recipe = load_recipe(drawn_recipe, ["optimizer.name=sgd", "optimizer.lr=1e30"])
     with pytest.raises(WrinkleError, match=r"the loss is (nan|inf) in epoch .*optimizer\.lr"):

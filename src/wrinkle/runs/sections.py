@@ -147,6 +147,9 @@ class Training(Part):
     """Decay of the weights' moving average, which is then validated and saved; None: no average."""
     balance: Probability = 0.0
     """Exponent: a row is drawn with probability ∝ (1 / smoothed frequency of its age)^balance."""
+    frozen: tuple[str, ...] = ()
+    """Parts of the network that keep their starting weights and statistics, such as "conv1" or
+    "blocks.0"."""
     validate_every: Count = 1
     """Epochs between validations."""
     choose: Literal["best", "last"] = "best"

@@ -46,7 +46,7 @@ from wrinkle.training.extras import (
     write_extras,
 )
 from wrinkle.training.log import Log
-from wrinkle.training.network import build_network, has_after_epoch
+from wrinkle.training.network import build_network, frozen_parts, has_after_epoch
 from wrinkle.training.optim import (
     create_optimizer,
     head_steps,
@@ -200,6 +200,8 @@ class Trainer:
             for name, value in progress.sums.items()
         }
         self.model.train()
+        for part in frozen_parts(self.network, training.frozen):
+            part.eval()
         self.batches.start(progress.epoch, progress.step)
         for batch in read_batches(self.loader, self.device):
             size = self.batches.step_size(progress.step)
@@ -220,13 +222,11 @@ class Trainer:
 
     def _step(self, batch: Item, size: int) -> dict[str, Tensor]:
         """One step on this process's share of a batch of `size` → mean losses of the full batch."""
-        step = self.progress.epoch * self.batches.steps + self.progress.step
-        training = self.recipe.training
+        steps, training = self.batches.steps, self.recipe.training
+        step = self.progress.epoch * steps + self.progress.step
         torch.manual_seed(step_seed(training.seed, step, self.rank))
-        factor = learning_rate_factor(
-            self.recipe.schedule, training.epochs, self.batches.steps, step
-        )
-        alone = step < head_steps(self.recipe.schedule, self.batches.steps)
+        factor = learning_rate_factor(self.recipe.schedule, training.epochs, steps, step)
+        alone = step < head_steps(self.recipe.schedule, steps)
         set_learning_rate(self.optimizer, factor, alone)
         result = self.task(self.model, batch)
         # Gradients are averaged over processes, so each is weighted by its share of the batch.

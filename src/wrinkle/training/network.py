@@ -1,8 +1,10 @@
 """Construction of a recipe's network, and checks that the parts of a recipe fit together."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from wrinkle.errors import WrinkleError
 from wrinkle.faces.align import TEMPLATE
@@ -46,7 +48,27 @@ def build_network(recipe: Recipe, started: bool = False, first: Path | None = No
         load_initial(network, recipe.init, recipe.init_classifier)
     if first is not None and not started:
         load_initial(network, str(first))
+    for part in frozen_parts(network, recipe.training.frozen):
+        part.requires_grad_(False)
     return network
+
+
+def frozen_parts(network: nn.Module, names: Sequence[str]) -> list[nn.Module]:
+    """Return the parts of a network that training does not change.
+
+    Args:
+        network: the network.
+        names: the recipe's `training.frozen`.
+
+    Raises:
+        WrinkleError: there is no such part.
+    """
+    parts = dict(network.named_modules())
+    for name in names:
+        if not name or name not in parts:
+            known = ", ".join(n for n, _ in network.named_children())
+            raise WrinkleError(f"training.frozen: there is no part {name!r}; parts: {known}")
+    return [parts[name] for name in names]
 
 
 @torch.inference_mode()
