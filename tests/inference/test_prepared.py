@@ -78,19 +78,21 @@ def test_bfloat16_is_for_the_parts_that_bear_it(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (1, 2), (7, 2)])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "groups"), [(3, 1, 1), (3, 2, 1), (1, 2, 1), (7, 2, 1), (3, 2, 8)]
+)
 def test_a_packed_convolution_is_the_convolution(
-    dtype: torch.dtype, kernel: int, stride: int
+    dtype: torch.dtype, kernel: int, stride: int, groups: int
 ) -> None:
     torch.manual_seed(0)
-    plain = nn.Conv2d(8, 16, kernel, stride, kernel // 2).requires_grad_(False)
+    plain = nn.Conv2d(8, 16, kernel, stride, kernel // 2, groups=groups).requires_grad_(False)
     packed = PackedConv2d(copy.deepcopy(plain), dtype)
     for shape in ((1, 8, 9, 9), (3, 8, 14, 10)):
         x = torch.randn(shape)
         # The factors are rounded, the sum is not.
-        rounded = nn.functional.conv2d(
-            x.to(dtype).float(), plain.weight.to(dtype).float(), plain.bias, stride, kernel // 2
-        )
+        exact = copy.deepcopy(plain)
+        exact.weight.copy_(plain.weight.to(dtype))
+        rounded = exact(x.to(dtype).float())
         y = packed(x)
         assert y.dtype == dtype
         torch.testing.assert_close(y.float(), rounded, atol=1e-4, rtol=5e-3)

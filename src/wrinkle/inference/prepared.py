@@ -55,21 +55,32 @@ def fold_batch_norm(module: nn.Module) -> None:
 def pack_convolutions(module: nn.Module, dtype: torch.dtype) -> None:
     """Replace every Conv2d below a module by a `PackedConv2d`, in place.
 
-    Grouped convolutions and those with other than zero padding are kept.
+    Convolutions with other than zero padding are kept, and in float32 those that would not be
+    faster: grouped and 1×1.
 
     Args:
         module: a network or a part of it.
         dtype: type to compute in, float32 or bfloat16.
     """
     for name, child in module.named_children():
-        if type(child) is nn.Conv2d and child.groups == 1 and child.padding_mode == "zeros":
-            setattr(module, name, PackedConv2d(child, dtype))
+        if type(child) is nn.Conv2d and child.padding_mode == "zeros":
+            if dtype != torch.float32 or is_reordered(child):
+                setattr(module, name, PackedConv2d(child, dtype))
         else:
             pack_convolutions(child, dtype)
 
 
+def is_reordered(convolution: nn.Conv2d) -> bool:
+    """Return whether oneDNN's memory layout makes a convolution faster.
+
+    Not if it is grouped; and for some 1×1 convolutions, such as 512 → 512, the layout that oneDNN
+    chooses without knowing the input's size is ten times slower.
+    """
+    return convolution.groups == 1 and convolution.kernel_size != (1, 1)
+
+
 class PackedConv2d(nn.Module):
-    """A convolution on a CPU with its weight in oneDNN's memory layout.
+    """A convolution on a CPU with its weight in oneDNN's memory layout, see `is_reordered`.
 
     In bfloat16 only the factors and the result are rounded; sums and the bias are float32.
 
@@ -85,16 +96,20 @@ class PackedConv2d(nn.Module):
             [int(p) for p in convolution.padding],
             list(convolution.stride),
             list(convolution.dilation),
+            convolution.groups,
         )
-        weight = convolution.weight.to(dtype, memory_format=torch.channels_last)
-        self.weight = torch.ops.mkldnn._reorder_convolution_weight(weight, *self.geometry, 1, None)
+        weight = convolution.weight.detach().to(dtype, memory_format=torch.channels_last)
+        if is_reordered(convolution):
+            reorder = torch.ops.mkldnn._reorder_convolution_weight
+            weight = reorder(weight, *self.geometry, None)
+        self.weight = weight
         self.bias = convolution.bias
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, C, H, W) of any floating type → (B, O, H', W') in `dtype`."""
         x = x.to(self.dtype, memory_format=torch.channels_last)
         y: Tensor = torch.ops.mkldnn._convolution_pointwise(
-            x, self.weight, self.bias, *self.geometry, 1, "none", [], ""
+            x, self.weight, self.bias, *self.geometry, "none", [], ""
         )
         return y
 

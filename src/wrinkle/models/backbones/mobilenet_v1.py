@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wrinkle.errors import WrinkleError
@@ -46,13 +47,21 @@ class Separable(nn.Module):
 
     def __init__(self, channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
-        self.conv_dw = SameConv2d(channels, channels, 3, stride, groups=channels)
+        self.stride = stride
+        padding = 1 if stride == 1 else 0
+        self.conv_dw = nn.Conv2d(
+            channels, channels, 3, stride, padding, groups=channels, bias=False
+        )
         self.bn_dw = nn.BatchNorm2d(channels)
-        self.conv_pw = SameConv2d(channels, out_channels, 1)
+        self.conv_pw = nn.Conv2d(channels, out_channels, 1, bias=False)
         self.bn_pw = nn.BatchNorm2d(out_channels)
         self.relu = nn.ReLU6(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.stride == 2:
+            rows, columns = (1 - side % 2 for side in x.shape[-2:])
+            # SAME: an even side gets its only pixel of padding at the right and at the bottom.
+            x = F.pad(x, (1 - columns, 1, 1 - rows, 1))
         x = self.relu(self.bn_dw(self.conv_dw(x)))
         y: Tensor = self.relu(self.bn_pw(self.conv_pw(x)))
         return y
@@ -67,6 +76,7 @@ class MobileNetV1(AgeModel):
         WrinkleError: dropout is not in [0, 1), max_age is below 1 or input_size below 16.
     """
 
+    bf16_parts: ClassVar = ("blocks",)
     mean: ClassVar = (123.68 / 255, 116.779 / 255, 103.939 / 255)
     std: ClassVar = (1 / 255,) * 3
 
