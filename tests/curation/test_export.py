@@ -19,13 +19,14 @@ from tests.curation.workspaces import (
     config_of,
     crop,
     divided,
+    labelled,
     some,
 )
 from wrinkle.curation import export
 from wrinkle.curation.config import Split
 from wrinkle.curation.people.refine import REFINED
 from wrinkle.curation.people.tasks import VOTES
-from wrinkle.curation.stages import card
+from wrinkle.curation.stages import card, coarse_label
 from wrinkle.curation.stages.split import split
 from wrinkle.curation.workspace import Workspace
 from wrinkle.datasets.store import Store
@@ -53,6 +54,29 @@ def parquet(folder: Path) -> pa.Table:
 
 def tables_of(folder: Path) -> dict[str, dict]:
     return {row["face"]: row for row in parquet(folder).to_pylist()}
+
+
+def test_ranges_are_exported_as_ranges(tmp_path: Path) -> None:
+    annotator = ANNOTATORS[0]
+    workspace = labelled(tmp_path, some(12), [annotator])
+    stage = coarse_label.answers_stage(annotator)
+    rows = workspace.table(stage).sort_by("age").to_pylist()
+    for row in rows[:8]:
+        row |= {"age_low": row["age"] - 0.5, "age_high": row["age"] + 4.5, "age": row["age"] + 2}
+    workspace.replace(stage, daft.from_arrow(pa.Table.from_pylist(rows, coarse_label.SCHEMA)))
+    coarse_label.coarse_label(workspace, [annotator], 1)
+    split(workspace, False, Split(test=3), 0)
+    folder = with_card(workspace, [annotator])
+    store = Store(folder / "faces.arrow")
+    assert (~store.exact).sum() == 8
+    named = dict(zip(store.columns["name"].to_pylist(), store.ranges.tolist(), strict=True))
+    first = next(low_high for name, low_high in named.items() if Picture("p0").face in name)
+    assert first == [0.0, 6.0]  # 0.5 to 5.5, rounded outwards
+    features = tables_of(folder)[Picture("p0").face]
+    assert (features["age"], features["age_low"], features["age_high"]) == (None, 0, 6)
+    exact = tables_of(folder)[Picture("p11").face]
+    assert (exact["age"], exact["age_low"], exact["age_high"]) == (12.0, None, None)
+    assert "<b>0–6</b>" in (folder / card.PAGE).read_text(encoding="utf-8")
 
 
 def test_the_store_opens_and_is_split_by_folder(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from daft.functions import to_struct
 
 from wrinkle.curation.config import public_title
 from wrinkle.curation.sources import source_class
+from wrinkle.curation.stages.split import ENDS
 from wrinkle.curation.workspace import Workspace
 from wrinkle.datasets.store import FORMAT, SCHEMA, StoreWriter
 from wrinkle.errors import WrinkleError
@@ -40,7 +41,9 @@ VOTE = pa.struct([("person", pa.string()), ("age", pa.float64()), ("round", pa.i
 FEATURES = pa.schema(
     [
         ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
-        ("age", pa.float64()),
+        ("age", pa.float64()),  # null where only a range is known
+        ("age_low", pa.int16()),  # first and last year of that range
+        ("age_high", pa.int16()),
         ("age_deviation", pa.float64()),
         ("face", pa.string()),
         ("picture", pa.string()),  # SHA-256 of the picture it was cropped from
@@ -185,13 +188,19 @@ def _store_row(row: Mapping[str, Any]) -> dict[str, Any]:
         "name": f"{row['part']}/{row['face']}.jpg",
         "image": row["image"],
         "key_points": row["key_points"],
-        "age": row["age"],
-        "age_deviation": row["age_deviation"],
+        **_label(row),
         "person": row["person"],
         "source": min(sources, default="unknown"),
         "digest": row["picture"],
         "score": row["score"],
     }
+
+
+def _label(row: Mapping[str, Any]) -> dict[str, float | None]:
+    """A face's age, or the range in its place."""
+    ends = {name: None if row[name] is None else int(row[name]) for name in ENDS}
+    age = row["age"] if ends["age_low"] is None else None
+    return {"age": age, **ends, "age_deviation": row["age_deviation"]}
 
 
 def _features(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -200,7 +209,7 @@ def _features(row: Mapping[str, Any]) -> dict[str, Any]:
     lists = {name: sorted(each, key=str) for name, each in lists.items()}
     image = {"bytes": row["image"], "path": f"{row['face']}.jpg"}
     coarse = {public_title(annotator): age for annotator, age in (row["by"] or {}).items()}
-    return {**row, **lists, "image": image, "coarse": json.dumps(coarse)}
+    return {**row, **lists, **_label(row), "image": image, "coarse": json.dumps(coarse)}
 
 
 def public(source: Mapping[str, Any]) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def asks(service: Service, slept: list[float]) -> Rekognition:
 def test_requests_are_as_documented(service: Service, asks: Rekognition) -> None:
     service.replies = [found(face(20, 29))]
     (label,) = asks.annotate([CROP])
-    assert (label.age, label.detail) == (24.5, "")
+    assert (label.age, label.age_range, label.detail) == (24.5, (20, 29), "")
     (heard,) = service.heard
     assert heard.headers["x-amz-target"] == "RekognitionService.DetectFaces"
     assert heard.headers["content-type"] == "application/x-amz-json-1.1"

@@ -61,6 +61,36 @@ def test_mean_and_spread_of_the_answers(tmp_path: Path) -> None:
     assert dropped == [None] + ["fewer than 2 answers"] * 3
 
 
+def test_ranges_stay_ranges_if_every_annotator_gives_one(tmp_path: Path) -> None:
+    workspace = fill(tmp_path, 5)
+    one, two = (NamedPart(name="wrinkle", model=name) for name in "ab")
+    say(workspace, one, [30.0])  # as earlier versions kept answers, without ranges
+    digests = workspace.table("faces").sort_by("face")["digest"].to_pylist()
+    for annotator, first, ages, ranges in (
+        (one, 1, [24.5, 25.0, 40.0], [(20, 29), (20, 30), (38, 42)]),
+        (two, 1, [26.0, 28.0], [(21, 31), None]),
+    ):
+        lows, highs = zip(*(each or (None, None) for each in ranges), strict=True)
+        table = pa.table(
+            {
+                "digest": digests[first : first + len(ages)],
+                "age": ages,
+                "age_low": pa.array(lows, pa.float64()),
+                "age_high": pa.array(highs, pa.float64()),
+            }
+        )
+        workspace.append(answers_stage(annotator), daft.from_arrow(table))
+    coarse_label(workspace, [one, two], least=1)
+    table = workspace.table("coarse_label", "age", "age_low", "age_high", "face").sort_by("face")
+    found = {row.pop("face"): tuple(row.values()) for row in table.to_pylist()}
+    assert found == {
+        "f0": (30.0, None, None),
+        "f1": (25.25, 20.0, 30.0),  # 20.5 to 30.0, rounded outwards
+        "f2": (26.5, None, None),  # only one of two gives a range
+        "f3": (40.0, 38.0, 42.0),
+    }
+
+
 def test_means_equal_a_slow_computation(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     workspace = fill(tmp_path, 40)

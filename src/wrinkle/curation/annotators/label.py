@@ -31,14 +31,16 @@ class Label:
     """An annotator's final answer for one crop: it is not asked again.
 
     Attributes:
-        age: years; None if it sees no age.
+        age: years; None if it sees no age. The middle of the range where it gives one.
         detail: why not, in one line.
         raw: a service's own answer as JSON, without a key in it; empty for models.
+        age_range: first and last year, if it gives a range in place of an age.
     """
 
     age: float | None
     detail: str = ""
     raw: str = ""
+    age_range: tuple[int, int] | None = None
 
 
 class AnnotatorError(WrinkleError):

@@ -89,7 +89,9 @@ class Rekognition:
         if own is None:
             return Label(None, ANOTHER_FACE if faces else NO_FACE, raw)
         years = faces[own].AgeRange
-        return Label((years.Low + years.High) / 2, raw=raw) if years else Label(None, NO_AGE, raw)
+        if years is None:
+            return Label(None, NO_AGE, raw)
+        return Label((years.Low + years.High) / 2, "", raw, (years.Low, years.High))
 
     def _ask(self, image: bytes) -> dict[str, Any] | Label:
         """The answer, or the label of a picture that is refused; AnnotatorError otherwise."""

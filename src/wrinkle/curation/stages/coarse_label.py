@@ -13,6 +13,7 @@ from typing import Any
 import daft
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from daft import DataType, Expression, col, lit
 from daft.functions import to_struct, when
 
@@ -24,6 +25,7 @@ from wrinkle.registry import load_plugins
 from wrinkle.settings import NamedPart
 
 STAGE = "coarse_label"
+YEARS = ("age", "age_low", "age_high")
 AT_ONCE = 1024
 """Faces of a part: a killed run loses so many of a model's answers, none of a service's."""
 MAX_PROBLEMS = 5
@@ -35,6 +37,8 @@ SCHEMA = pa.schema(
         ("detail", pa.string()),
         ("raw", pa.string()),  # a service's own answer
         ("asked_at", pa.string()),  # UTC
+        ("age_low", pa.float64()),  # first and last year of a range; null: a single age
+        ("age_high", pa.float64()),
     ]
 )
 """An annotator's table of answers."""
@@ -87,25 +91,27 @@ def ask_all(
 
 
 def coarse_label(workspace: Workspace, annotators: Sequence[NamedPart], least: int) -> None:
-    """Write the table: face, age, spread, answers, dropped, by.
+    """Write the table: face, age, age_low, age_high, spread, answers, dropped, by.
 
-    age: the mean over the annotators that see one, in years. spread: the root mean square of the
-    answers' deviations from it, in years; null of one answer. answers: how many there are; faces
-    with fewer than `least` are dropped. by: each annotator's age.
+    age: the mean over the annotators that see one, in years. age_low, age_high: the means of the
+    ranges' ends, rounded, if every one of these annotators gives a range; null otherwise. spread:
+    the root mean square of the answers' deviations from the age, in years; null of one answer.
+    answers: how many there are; faces with fewer than `least` are dropped. by: each annotator's
+    age.
     """
     frame = kept_faces(workspace)
     if frame is None:
         return
     frame = frame.select("face", "digest")
-    ages = []
+    ages, lows, highs = ([col(f"{n}{k}") for k in range(len(annotators))] for n in YEARS)
     for number, annotator in enumerate(annotators):
-        answers = workspace.frame(answers_stage(annotator))
-        ages.append(col(f"age{number}"))
+        answers = _answered(workspace, answers_stage(annotator))
+        own = [col(name).alias(f"{name}{number}") for name in YEARS]
         if answers is None:
-            frame = frame.with_column(f"age{number}", lit(None).cast(DataType.float64()))
+            nothing = {f"{name}{number}": lit(None).cast(DataType.float64()) for name in YEARS}
+            frame = frame.with_columns(nothing)
         else:
-            answers = answers.select("digest", col("age").alias(f"age{number}"))
-            frame = frame.join(answers, on="digest", how="left")
+            frame = frame.join(answers.select("digest", *own), on="digest", how="left")
     count = _sum([age.not_null().cast(DataType.int64()) for age in ages])
     mean = _sum([age.fill_null(0.0) for age in ages]) / count
     deviations = [age - mean for age in ages]
@@ -115,6 +121,8 @@ def coarse_label(workspace: Workspace, annotators: Sequence[NamedPart], least: i
             "answers": count,
             "age": when(count >= lit(1), mean).otherwise(None),
             "spread": when(count >= lit(2), square.sqrt()).otherwise(None),
+            "age_low": _mean_of_all(lows, count).floor(),
+            "age_high": _mean_of_all(highs, count).ceil(),
         }
     )
     few = "no age seen" if least == 1 else f"fewer than {least} answers"
@@ -122,7 +130,9 @@ def coarse_label(workspace: Workspace, annotators: Sequence[NamedPart], least: i
     titles = map(annotator_title, annotators)
     by = to_struct(**dict(zip(titles, ages, strict=True)))
     table = frame.select(
-        "face", "age", "spread", "answers", dropped.alias("dropped"), by.alias("by")
+        *("face", "age", "age_low", "age_high", "spread", "answers"),
+        dropped.alias("dropped"),
+        by.alias("by"),
     )
     workspace.replace(STAGE, table.sort("face"))
 
@@ -134,6 +144,32 @@ def kept_faces(workspace: Workspace) -> daft.DataFrame | None:
         return None
     kept = deduplicated.where(col("dropped").is_null()).select("face")
     return faces.join(kept, on="face", how="semi")
+
+
+def _answered(workspace: Workspace, stage: str) -> daft.DataFrame | None:
+    """Digest, age, age_low and age_high of an annotator's answers, also of earlier versions, which
+    kept no ranges."""
+    tables: dict[bool, list[str]] = {}
+    for part in workspace.parts(stage):
+        for file in part.glob("*.parquet"):
+            has_ranges = "age_low" in pq.read_schema(file).names
+            tables.setdefault(has_ranges, []).append(str(file))
+    frames = []
+    for has_ranges, files in tables.items():
+        frame = daft.read_parquet(files)
+        if not has_ranges:
+            nothing = lit(None).cast(DataType.float64())
+            frame = frame.with_columns({"age_low": nothing, "age_high": nothing})
+        frames.append(frame.select("digest", *YEARS))
+    return frames[0].concat(frames[1]) if len(frames) > 1 else frames[0] if frames else None
+
+
+def _mean_of_all(ends: Sequence[Expression], count: Expression) -> Expression:
+    """Mean of the ends of ranges of all `count` annotators that see an age; null if one of them
+    gives none."""
+    given = _sum([end.not_null().cast(DataType.int64()) for end in ends])
+    mean = _sum([end.fill_null(0.0) for end in ends]) / count
+    return when((given == count) & (count >= lit(1)), mean).otherwise(None)
 
 
 def _missing(workspace: Workspace, annotator: NamedPart) -> pa.Table:
@@ -199,7 +235,10 @@ def _ask_service(
 def _answers(annotator: Annotator, crops: Sequence[Crop]) -> list[dict[str, Any]]:
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return [
-        {"age": label.age, "detail": label.detail, "raw": label.raw, "asked_at": now}
+        {
+            **{"age": label.age, "detail": label.detail, "raw": label.raw, "asked_at": now},
+            **dict(zip(YEARS[1:], label.age_range or (None, None), strict=True)),
+        }
         for label in annotator.annotate(crops)
     ]
 

@@ -14,6 +14,7 @@ from wrinkle.errors import WrinkleError
 from wrinkle.protocols.fold import shuffled
 
 STAGE = "split"
+ENDS = ("age_low", "age_high")
 SHARE = 20_000 / 124_917
 """Share of Web-FaceAge's faces that are its test part."""
 
@@ -32,17 +33,21 @@ def run(context: StageContext) -> bool:
 
 
 def labels(workspace: Workspace, refined: bool) -> daft.DataFrame | None:
-    """Faces with an age in years: columns face, age and age_deviation.
+    """Faces with an age in years: columns face, age, age_low, age_high and age_deviation.
 
     Args:
-        refined: whether people were asked; otherwise the age is the coarse one without deviation.
+        refined: whether people were asked; otherwise the age is the coarse one without deviation,
+            the middle of age_low and age_high where these are not null.
     """
     frame = workspace.frame("refine" if refined else "coarse_label")
     if frame is None:
         return None
-    deviation = col("deviation") if refined else lit(None).cast(DataType.float64())
+    nothing = lit(None).cast(DataType.float64())
+    deviation = col("deviation") if refined else nothing
+    ends = [nothing if refined else col(name) for name in ENDS]
     kept = frame.where(col("dropped").is_null())
-    return kept.select("face", "age", deviation.alias("age_deviation"))
+    ends = [end.alias(name) for end, name in zip(ends, ENDS, strict=True)]
+    return kept.select("face", "age", *ends, deviation.alias("age_deviation"))
 
 
 def persons(workspace: Workspace) -> daft.DataFrame | None:
@@ -60,7 +65,7 @@ def persons(workspace: Workspace) -> daft.DataFrame | None:
 
 
 def split(workspace: Workspace, refined: bool, settings: Split, seed: int) -> None:
-    """Draw the test part; columns face, picture, person, age, age_deviation and part.
+    """Draw the test part; columns face, picture, person, age, its range and deviation, and part.
 
     Args:
         refined: whether people were asked for ages.
