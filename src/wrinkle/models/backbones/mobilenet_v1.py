@@ -76,7 +76,8 @@ class MobileNetV1(AgeModel):
         WrinkleError: dropout is not in [0, 1), max_age is below 1 or input_size below 16.
     """
 
-    bf16_parts: ClassVar = ("blocks",)
+    # Rounding in the first two changes ages by 0.3 years on average, in the others by 0.05.
+    bf16_parts: ClassVar = tuple(f"blocks.{number}" for number in range(2, len(BLOCKS)))
     mean: ClassVar = (123.68 / 255, 116.779 / 255, 103.939 / 255)
     std: ClassVar = (1 / 255,) * 3
 
