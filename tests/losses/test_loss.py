@@ -11,11 +11,21 @@ from wrinkle.errors import WrinkleError
 from wrinkle.losses import LOSSES, Loss, Target, diversity_loss
 from wrinkle.models import AgeModel, Output, create_model
 
+OF_DISTRIBUTIONS = ["cross_entropy", "dldl", "dldl_v2", "l1", "l2", "mean_variance"]
+OF_DISTRIBUTIONS += ["soft_softmax", "sord"]
 HEADS_AND_TERMS = {
-    "softmax": ["cross_entropy", "dldl_v2", "l1", "l2", "mean_variance"],
-    "rectified": ["cross_entropy", "dldl_v2", "l1", "l2", "mean_variance"],
+    "softmax": OF_DISTRIBUTIONS,
+    "rectified": OF_DISTRIBUTIONS,
+    "unimodal": OF_DISTRIBUTIONS,
     "or_cnn": ["ordinal"],
     "coral": ["ordinal"],
+    "ranking_cnn": ["ordinal"],
+    "corn": ["corn"],
+    "group_encoding": ["group_encoding"],
+    "regression_forest": ["forest"],
+    "distribution_forest": ["forest"],
+    "bridge_net": ["bridge_net"],
+    "moving_window": ["moving_window"],
     "regression": ["l1", "l2"],
 }
 
@@ -110,7 +120,7 @@ def test_one_term_twice_has_two_names() -> None:
     ("choices", "line"),
     [
         ([], "loss is empty"),
-        ([{"name": "dldl"}], "unknown loss 'dldl'.*did you mean 'dldl_v2'"),
+        ([{"name": "dldlv2"}], "unknown loss 'dldlv2'.*did you mean 'dldl_v2'"),
         ([{"name": "dldl_v2", "weight": -1}], "weight is -1"),
         ([{"name": "dldl_v2", "weight": math.inf}], "weight is inf"),
         ([{"name": "dldl_v2", "sigma": 0}], "sigma is 0"),

@@ -44,3 +44,13 @@ def test_extreme_logits_have_a_finite_gradient() -> None:
     loss_of(Ordinal(), raw, torch.tensor([0.0]), torch.arange(4.0), "or_cnn").backward()
     assert raw.grad is not None
     torch.testing.assert_close(raw.grad, torch.tensor([[1.0, 0.0, 1.0]]))
+
+
+@pytest.mark.parametrize("head", ["or_cnn", "coral"])
+def test_equals_coral_pytorch(head: str) -> None:
+    losses = pytest.importorskip("coral_pytorch.losses")
+    levels_of = pytest.importorskip("coral_pytorch.dataset").levels_from_labelbatch
+    torch.manual_seed(0)
+    raw, labels = 3 * torch.randn(64, 100), torch.randint(0, 101, (64,))
+    found = loss_of(Ordinal(), raw, labels.float(), torch.arange(101.0), head)
+    torch.testing.assert_close(found, losses.coral_loss(raw, levels_of(labels, 101)))

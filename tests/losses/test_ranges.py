@@ -17,10 +17,12 @@ AGES = torch.arange(101.0)
 RANGES = [(20, 29), (0, 2), (70, 120), (50, 50), (110, 120)]
 """The last one is beyond the head's last age, which stands for it."""
 PAIRS = [(head, term) for head, terms in HEADS_AND_TERMS.items() for term in terms]
+OWN_TESTS = {"corn", "group_encoding", "forest", "bridge_net", "moving_window"}
+"""Terms whose loss of ranges is compared with a slow version in their own tests."""
 
 
 def raw_of(head: str, rows: int, seed: int = 0) -> Tensor:
-    width = {"regression": 1, "or_cnn": 100, "coral": 100}.get(head, 101)
+    width = create_head(head, 8, AGES)(torch.zeros(1, 8)).shape[-1]
     return torch.randn(rows, width, generator=torch.Generator().manual_seed(seed))
 
 
@@ -64,7 +66,8 @@ def slow(head: str, term: str, raw: Tensor) -> float:
 def test_every_term_and_head(head: str, term: str) -> None:
     raw = raw_of(head, len(RANGES)).requires_grad_()
     loss, _ = Loss([{"name": term}])(Output(raw), ranged(*RANGES), model(head=head))
-    assert loss.item() == pytest.approx(slow(head, term, raw.detach()), rel=1e-5)
+    if term not in OWN_TESTS:
+        assert loss.item() == pytest.approx(slow(head, term, raw.detach()), rel=1e-5)
     loss.backward()
     assert torch.isfinite(raw.grad).all()
     assert raw.grad.abs().sum() > 0

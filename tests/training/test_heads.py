@@ -18,6 +18,14 @@ LOSSES = {
     "or_cnn": "[{name: ordinal}]",
     "coral": "[{name: ordinal}]",
     "regression": "[{name: l1}]",
+    "corn": "[{name: corn}]",
+    "ranking_cnn": "[{name: ordinal}]",
+    "unimodal": "[{name: sord}]",
+    "group_encoding": "[{name: group_encoding}]",
+    "regression_forest": "[{name: forest}]",
+    "distribution_forest": "[{name: forest}]",
+    "bridge_net": "[{name: bridge_net}]",
+    "moving_window": "[{name: moving_window}]",
 }
 NETWORKS = {
     "tiny": ("model={name: tiny, dropout: 0.0}", "optimizer.lr=0.02"),

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from wrinkle.errors import WrinkleError
+from wrinkle.losses.label_distribution import cut_to_range, divergence
 from wrinkle.losses.term import (
     LOSSES,
     Target,
     Term,
     check_ages,
     distance_to_range,
-    in_range,
     log_probability,
 )
 from wrinkle.models.base import Output
@@ -51,7 +51,7 @@ class DLDLv2(Term):
     fits: ClassVar = ("distribution",)
 
     def __init__(self, sigma: float = 2.0) -> None:
-        _check_sigma(sigma)
+        check_sigma(sigma)
         self.sigma = sigma
 
     def __call__(self, output: Output, target: Target, head: Head) -> Tensor:
@@ -59,8 +59,7 @@ class DLDLv2(Term):
         check_ages(target, output.raw)
         log_p = head.log_distribution(output.raw)
         label = log_gaussian(target.age, head.ages, self.sigma, target.deviation)
-        if target.ranges is not None and not target.ranges.isnan().all():
-            label = label.masked_fill(~in_range(target, head.ages), -torch.inf).log_softmax(-1)
+        label = cut_to_range(label, target, head.ages)
         return _divergence_and_error(log_p.exp(), log_p, label, target.age, head.ages)
 
     def of_range(self, output: Output, target: Target, head: Head) -> Tensor:
@@ -102,7 +101,7 @@ def age_estimation_loss(
             f"a loss takes probabilities (B, A), age (B,) and ages (A,), not {shapes[0]}, "
             f"{shapes[1]} and {shapes[2]}"
         )
-    _check_sigma(sigma)
+    check_sigma(sigma)
     log_p = probabilities.clamp_min(SMALLEST_PROBABILITY).log()
     label = log_gaussian(age, ages, sigma, deviation)
     return _divergence_and_error(probabilities, log_p, label, age, ages)
@@ -138,13 +137,15 @@ def log_gaussian(
 def _divergence_and_error(
     p: Tensor, log_p: Tensor, log_label: Tensor, age: Tensor, ages: Tensor
 ) -> Tensor:
-    # 0 · log 0 is 0, where a label's distribution is cut to a range.
-    log_label = log_label.clamp_min(-1e4)
-    divergence = (log_label.exp() * (log_label - log_p)).sum(-1)
     error = ((p * ages).sum(-1) - age).abs()
-    return (divergence + error).mean()
+    return (divergence(log_label, log_p) + error).mean()
 
 
-def _check_sigma(sigma: float) -> None:
+def check_sigma(sigma: float) -> None:
+    """Check a standard deviation in years.
+
+    Raises:
+        WrinkleError: it is not above 0.
+    """
     if not isinstance(sigma, (int, float)) or not 0 < sigma < math.inf:
         raise WrinkleError(f"sigma is {sigma!r}; it must be a number of years above 0")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from wrinkle.errors import WrinkleError
 from wrinkle.models import HEADS, create_head, create_model
-from wrinkle.models.heads.ranks import CORAL
+from wrinkle.models.heads.ranks import CORAL, smallest_so_far
 from wrinkle.models.heads.softmax import median
 
 FEATURES = 6
@@ -53,6 +53,34 @@ def test_any_head_on_any_network(name: str, network: str) -> None:
     torch.testing.assert_close(found.distribution.sum(-1), torch.ones(found.age.shape))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.filterwarnings("ignore")
+def test_every_head_is_exported_to_onnx(name: str) -> None:
+    pytest.importorskip("onnxscript")
+    from onnx.reference import ReferenceEvaluator
+
+    class Decoded(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = create_head(name, FEATURES, torch.arange(101.0))
+
+        def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            raw = self.head(features)
+            return self.head.distribution(raw), self.head.age(raw)
+
+    batch = {"features": {0: torch.export.Dim("batch", min=1)}}
+    inputs = (torch.randn(3, FEATURES),)
+    program = torch.onnx.export(
+        Decoded().eval(), inputs, dynamo=True, dynamic_shapes=batch, verbose=False
+    )
+    assert program is not None
+    features = torch.randn(5, FEATURES)
+    found = ReferenceEvaluator(program.model_proto).run(None, {"features": features.numpy()})
+    for own, expected in zip(found, program.exported_program.module()(features), strict=True):
+        np.testing.assert_allclose(own, expected.detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_low_precision_raw_gives_float32(name: str) -> None:
     head = create_head(name, FEATURES, torch.arange(30.0))
@@ -83,6 +111,12 @@ def test_inconsistent_ranks_still_give_a_distribution() -> None:
     p = torch.tensor([0.5, 0.8, 0.1])  # the second counts as 0.5
     raw = (p / (1 - p)).log()[None]
     torch.testing.assert_close(head.distribution(raw), torch.tensor([[0.5, 0.0, 0.4, 0.1]]))
+
+
+@given(st.lists(st.floats(-50, 50, width=32), min_size=1, max_size=40))
+def test_the_smallest_so_far_is_cummin(row: list[float]) -> None:
+    x = torch.tensor([row, row[::-1]])
+    assert torch.equal(smallest_so_far(x), x.cummin(-1).values)
 
 
 def test_coral_shares_its_weights_and_starts_consistent() -> None:

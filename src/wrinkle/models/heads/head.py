@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from pydantic import AfterValidator
 from torch import Tensor, nn
 
@@ -29,8 +30,8 @@ class Head(nn.Module):
 
     trained_as: ClassVar[str] = "distribution"
     """The kind of output that a loss can train: "distribution" (`log_distribution` has useful
-    gradients), "ranks" (the raw output is the logits of age > a for each age a but the last) or
-    "value" (only `age` has useful gradients)."""
+    gradients), "ranks" (the raw output is the logits of age > a for each age a but the last),
+    "value" (only `age` has useful gradients), or a name that the head's own loss has in `fits`."""
 
     def __init__(self, ages: Tensor) -> None:
         super().__init__()
@@ -147,9 +148,7 @@ def between_ages(value: Tensor, ages: Tensor) -> Tensor:
     Returns:
         (B, A), rows sum to 1; the mean is the value.
     """
-    value = value.clamp(ages[0], ages[-1])[:, None]
-    above = torch.searchsorted(ages, value.detach()).clamp(1, len(ages) - 1)
-    low, high = ages[above - 1], ages[above]
-    share = (value - low) / (high - low)
-    empty = torch.zeros(len(value), len(ages), dtype=value.dtype, device=value.device)
-    return empty.scatter(1, above - 1, 1 - share).scatter(1, above, share)
+    # 1 at ages up to the one before the value, 0 from the one after it. Not torch.searchsorted,
+    # which has no counterpart in ONNX.
+    passed = ((value[:, None] - ages[:-1]) / ages.diff()).clamp(0, 1)
+    return F.pad(passed, (1, 0), value=1.0) - F.pad(passed, (0, 1))

@@ -30,7 +30,7 @@ class Ranks(Head):
         Returns:
             (B, A), rows sum to 1.
         """
-        older = at_least_float32(raw).sigmoid().cummin(-1).values
+        older = smallest_so_far(at_least_float32(raw).sigmoid())
         edges = torch.cat([torch.ones_like(older[:, :1]), older, torch.zeros_like(older[:, :1])], 1)
         return edges[:, :-1] - edges[:, 1:]
 
@@ -38,6 +38,18 @@ class Ranks(Head):
         """Logits (B, A − 1) → years (B,): a_r, where r is the number of classifiers with P > ½."""
         rank = (raw > 0).sum(-1)
         return self.ages[rank]
+
+
+def smallest_so_far(x: Tensor) -> Tensor:
+    """Replace each number of a row by the smallest of those up to it; (B, N) → (B, N).
+
+    `torch.cummin` has no counterpart in ONNX; here the range doubles with each step.
+    """
+    reach = 1
+    while reach < x.shape[-1]:
+        x = torch.cat([x[:, :reach], torch.minimum(x[:, reach:], x[:, :-reach])], -1)
+        reach *= 2
+    return x
 
 
 @HEADS.named("or_cnn")

@@ -97,8 +97,8 @@ class Stagewise(Head):
         """Raw output (B, Σ_k (2 s_k + 1)) → years (B,), which may be outside the ages' range."""
         raw = at_least_float32(raw)
         first, last = self.ages[0], self.ages[-1]
-        width = (last - first + 1).expand(len(raw))  # of a bin, in years
-        age = first.expand(len(raw))
+        width = (last - first + 1) * torch.ones_like(raw[:, 0])  # of a bin, in years
+        age = first * torch.ones_like(raw[:, 0])
         starts = accumulate((2 * s + 1 for s in self.bins), initial=0)
         for s, start in zip(self.bins, starts, strict=False):
             weights, shifts, delta = raw[:, start : start + 2 * s + 1].split([s, s, 1], -1)
