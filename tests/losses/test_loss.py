@@ -26,6 +26,7 @@ HEADS_AND_TERMS = {
     "distribution_forest": ["forest"],
     "bridge_net": ["bridge_net"],
     "moving_window": ["moving_window"],
+    "two_points": ["two_points"],
     "regression": ["l1", "l2"],
 }
 
@@ -90,7 +91,8 @@ def test_descending_any_loss_moves_the_age_to_the_label(head: str) -> None:
         if head == "rectified":
             raw += 1  # where an output is negative, Eq. 9 has no gradient
         raw.requires_grad_()
-        optimizer = torch.optim.Adam([raw], lr=0.2)
+        # The age of two points is in units of ten years.
+        optimizer = torch.optim.Adam([raw], lr=0.02 if head == "two_points" else 0.2)
         labels = target(4.0, 16.0)
         for _ in range(150):
             optimizer.zero_grad()

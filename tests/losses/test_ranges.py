@@ -17,7 +17,7 @@ AGES = torch.arange(101.0)
 RANGES = [(20, 29), (0, 2), (70, 120), (50, 50), (110, 120)]
 """The last one is beyond the head's last age, which stands for it."""
 PAIRS = [(head, term) for head, terms in HEADS_AND_TERMS.items() for term in terms]
-OWN_TESTS = {"corn", "group_encoding", "forest", "bridge_net", "moving_window"}
+OWN_TESTS = {"corn", "group_encoding", "forest", "bridge_net", "moving_window", "two_points"}
 """Terms whose loss of ranges is compared with a slow version in their own tests."""
 
 

@@ -6,7 +6,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from wrinkle.faces.align import TEMPLATE
+from wrinkle.losses import LOSSES, Target
 from wrinkle.models import MODELS, AgeModel, Output, create_model
+from wrinkle.models.heads.two_points import TwoPoints
 
 SIZES = {"dlib_resnet": 103}
 """Sides of the inputs other than 64 pixels."""
@@ -19,6 +21,7 @@ STORED = {
     "adpf": (-0.0796, 0.011, 0.0998),
     "adpf_attention": (1.452, 0.0655, 0.3646),
     "bif_fusion": (0.0945, -0.0345, 0.0596),
+    "c3ae": (0.0393992, -0.0042508, 5.01142),
     "dhaa": (-0.0110, 0.0185, -0.0448),
     "dlib_resnet": (0.2221, 0.2847, -0.3354),
     "efficientnet_lite0": (0.777016, -0.786485, 0.338349),
@@ -27,8 +30,11 @@ STORED = {
     "resnet34": (-1.629318, 0.064084, 0.382464),
     "resnet50": (-5.414366, -8.702572, 0.325198),
     "ssr_net": (-1.2328e-03, -4.9469e-05, -1.3461e-02),
+    "thin_age_net": (-0.0171563, 0.0268457, 0.0188573),
+    "tiny_age_net": (0.0109876, -0.00343015, 0.00196464),
+    "vgg16": (0.00211057, 0.00355201, -0.00206435),
 }
-RAW_WIDTH = {"ssr_net": 21}
+RAW_WIDTH = {"c3ae": 12, "ssr_net": 21}
 """Width of the raw output where it is not the number of ages."""
 SEEDS = {"ssr_net": 2}
 """Seeds other than 0. Each of SSR-Net's stages has three products of ReLUs, which are all zero with
@@ -45,7 +51,7 @@ def images(name: str, count: int = 1) -> Tensor:
 def seeded(name: str) -> AgeModel:
     """A network that takes `images()`; ADPF's take their own input size only."""
     torch.manual_seed(SEEDS.get(name, 0))
-    fields = {"input_size": 64} if name.startswith(("adpf", "bif")) else {}
+    fields = {"input_size": 64} if name.startswith(("adpf", "bif", "vgg")) else {}
     return create_model(name, **fields).eval()
 
 
@@ -87,13 +93,14 @@ def test_output_is_a_distribution_over_its_ages(name: str) -> None:
     assert set(output.extra) == set(model.extra_names)
     torch.testing.assert_close(probabilities.sum(-1), torch.ones(2))
     assert age.shape == (2,)
-    if model.head.trained_as != "value":  # which may be outside the ages
+    if model.head.trained_as not in ("value", "points"):  # which may be outside the ages
         assert ((age >= 0) & (age <= model.ages[-1])).all()
     assert every.distribution.shape == (2, len(model.classifiers), 101)
     torch.testing.assert_close(every.distribution[:, 0], probabilities)
     torch.testing.assert_close(every.age[:, 0], age)
     assert len(model.ages) == 101
-    assert create_model(name).input_size >= (64 if name == "ssr_net" else 112)
+    side = MODELS.schema(name).model_fields["input_size"].default
+    assert side >= (64 if name == "ssr_net" else 112)
     assert len(model.mean) == len(model.std) == 3
 
 
@@ -132,10 +139,15 @@ def test_channels_last_gives_the_same(name: str) -> None:
 def test_gradient_reaches_every_parameter(name: str) -> None:
     model = seeded(name).train()
     output = model(images(name, 2), KEY_POINTS.expand(2, 5, 2))
-    if model.head.trained_as == "value":
-        loss = (model.head.age(output.raw) - torch.tensor([7.0, 60.0])).abs().mean()
+    labels = torch.tensor([7.0, 60.0])
+    if isinstance(model.head, TwoPoints):
+        # Both below the untrained age, or the bias's gradients would cancel.
+        young = Target(torch.tensor([7.0, 20.0]), torch.full((2,), torch.nan))
+        loss = LOSSES.create("two_points")(output, young, model.head)
+    elif model.head.trained_as == "value":
+        loss = (model.head.age(output.raw) - labels).abs().mean()
     else:
-        loss = F.cross_entropy(output.raw, torch.tensor([7, 60]))
+        loss = F.cross_entropy(output.raw, labels.long())
     for tensor in [*output.sub.values(), *output.extra.values()]:
         loss = loss + tensor.square().mean()
     loss.backward()

@@ -26,6 +26,7 @@ LOSSES = {
     "distribution_forest": "[{name: forest}]",
     "bridge_net": "[{name: bridge_net}]",
     "moving_window": "[{name: moving_window}]",
+    "two_points": "[{name: two_points}]",
 }
 NETWORKS = {
     "tiny": ("model={name: tiny, dropout: 0.0}", "optimizer.lr=0.02"),

@@ -16,6 +16,7 @@ from wrinkle.losses.regression import AbsoluteError, SquaredError
 from wrinkle.losses.soft_softmax import SoftSoftmax
 from wrinkle.losses.sord import SORD
 from wrinkle.losses.term import LOSSES, Target, Term
+from wrinkle.losses.two_points import TwoPoints
 from wrinkle.models.heads.rectified import rectified_distribution
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "SquaredError",
     "Target",
     "Term",
+    "TwoPoints",
     "age_estimation_loss",
     "diversity_loss",
     "rectified_distribution",
