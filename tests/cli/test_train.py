@@ -97,3 +97,51 @@ def test_a_missing_extra_is_named(
     (line,) = wrinkle("train", recipe).err
     assert "no-such-package is missing" in line
     assert ".[train]" in line
+
+
+def test_all_variants_and_seeds_are_trained_and_continued(
+    wrinkle: Command, recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = yaml.safe_load(recipe.read_text())
+    content["variants"] = {
+        "dldl": {"loss": [{"name": "dldl"}]},
+        "coral": {"model": {"head": "coral"}, "loss": [{"name": "ordinal"}]},
+    }
+    recipe.write_text(yaml.safe_dump(content, sort_keys=False))
+    monkeypatch.chdir(recipe.parent)
+    command = ("train", recipe, "--variants", "all", "--seeds", "0-1", "--folds", "1")
+    done = wrinkle(*command)
+    assert done.code == 0
+    runs = recipe.parent / "runs"
+    names = ["small-dldl-seed0", "small-coral-seed0", "small-dldl-seed1", "small-coral-seed1"]
+    assert [line for line in done.err if line.startswith("run ")] == [
+        f"run {number} of 4: {name}" for number, name in enumerate(names, 1)
+    ]
+    models = [runs / name / "1" / "model.safetensors" for name in names]
+    before = [model.stat().st_mtime_ns for model in models]
+    for missing in (models[1].parent / "result.json", models[1]):
+        missing.unlink()
+    assert wrinkle(*command).code == 0
+    after = [model.stat().st_mtime_ns for model in models]
+    assert [a == b for a, b in zip(after, before, strict=True)] == [True, False, True, True]
+
+
+def test_a_failed_run_does_not_stop_the_others(
+    wrinkle: Command, recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = yaml.safe_load(recipe.read_text())
+    loss = [{"name": "dldl"}]
+    content["variants"] = {
+        "first": {"loss": loss},
+        "second": {"loss": loss, "init": "nowhere.pth"},
+        "third": {"loss": loss, "training": {"seed": 1}},
+    }
+    recipe.write_text(yaml.safe_dump(content, sort_keys=False))
+    monkeypatch.chdir(recipe.parent)
+    done = wrinkle("train", recipe, "--variants", "all", "--folds", "1")
+    assert done.code == 1
+    (line,) = (line for line in done.err if "nowhere.pth" in line)
+    assert "small-second" in line
+    assert (recipe.parent / "runs/small-third/1/result.json").exists()
+    done = wrinkle("train", recipe, "--variants", "second,first", "--folds", "1")
+    assert done.code == 2
