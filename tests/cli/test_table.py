@@ -125,3 +125,31 @@ def test_a_trained_recipe_is_in_the_table(
     assert (row["folds_done"], row["folds"], row["limit"]) == ("2", "4", "32")
     assert (row["people"], row["drawn"]) == ("shared", "people")
     assert float(row["mae_low"]) < float(row["mae"]) < float(row["mae_high"])
+
+
+def test_a_leaderboard_with_its_figure(wrinkle: Command, runs: Path) -> None:
+    pytest.importorskip("matplotlib")
+    write_run(runs, Path("none.arrow"), name="other", optimizer__lr=0.5)
+    done = wrinkle("table", "runs/drawn", "runs/other", "--leaderboard", "--plot", "pairs.png")
+    assert (done.code, done.err) == (0, ["wrote pairs.png"])
+    assert Path("pairs.png").read_bytes().startswith(b"\x89PNG")
+    assert "| drawn | 0 | 4.400 |" in done.out
+    done = wrinkle("table", "runs/drawn", "--leaderboard", "--format", "csv")
+    assert done.out.startswith("protocol,kind,method,seeds,mae")
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--plot", "a.png"], "give --leaderboard too"),
+        (["--leaderboard", "--published"], "not both"),
+        (["--leaderboard", "--plot", "a.doc"], "ends in .png, .svg, .pdf"),
+    ],
+)
+def test_options_that_do_not_fit_are_one_line(
+    wrinkle: Command, runs: Path, options: list[str], line: str
+) -> None:
+    done = wrinkle("table", "runs/drawn", *options)
+    assert done.code == 2
+    (error,) = done.err
+    assert line in error

@@ -46,20 +46,29 @@ COLUMNS = (
 
 def markdown(tables: Sequence[Table]) -> str:
     """A heading, a table and a list of notes for each table."""
-    parts = []
-    for table in tables:
-        head, rows = _shown(table)
-        lines = [f"| {' | '.join(_markdown_cell(c) for c in row)} |" for row in (head, *rows)]
-        rule = "|".join("---" if name in WORDS else "---:" for name in head)
-        lines.insert(1, f"|{rule}|")
-        notes = "\n".join(f"- {note}" for note in table.notes)
-        parts += [f"### {table.title}", table.about, "\n".join(lines), notes]
-    return "\n\n".join(filter(None, parts)) + "\n"
+    parts = [markdown_part(t.title, t.about, *_shown(t), t.notes) for t in tables]
+    return "\n\n".join(parts) + "\n"
+
+
+def markdown_part(
+    title: str, about: str, head: list[str], rows: list[list[str]], notes: list[str]
+) -> str:
+    """A heading, a sentence, a table and a list of notes."""
+    lines = [f"| {' | '.join(_markdown_cell(c) for c in row)} |" for row in (head, *rows)]
+    rule = "|".join("---" if name in WORDS else "---:" for name in head)
+    lines.insert(1, f"|{rule}|")
+    listed = "\n".join(f"- {note}" for note in notes)
+    return "\n\n".join(filter(None, [f"### {title}", about, "\n".join(lines), listed]))
 
 
 def latex(tables: Sequence[Table]) -> str:
     r"""A `table` environment for each, notes in the caption. Needs `\usepackage{booktabs}`."""
-    return "\n".join(map(_latex, tables))
+    parts = []
+    for table in tables:
+        about = f"{table.title}: {table.about}." if table.about else f"{table.title}."
+        rule = len(table.runs) if table.published else 0
+        parts.append(latex_part(*_shown(table), " ".join([about, *table.notes]), rule))
+    return "\n".join(parts)
 
 
 def to_csv(tables: Sequence[Table]) -> str:
@@ -76,13 +85,11 @@ def to_csv(tables: Sequence[Table]) -> str:
     return text.getvalue()
 
 
-def _latex(table: Table) -> str:
-    head, rows = _shown(table)
+def latex_part(head: list[str], rows: list[list[str]], caption: str, rule: int) -> str:
+    """A `table` environment; a line after the first `rule` rows, unless that is 0."""
     first, *lines = [" & ".join(map(_latex_text, row)) + r" \\" for row in (head, *rows)]
-    if table.runs and table.published:
-        lines.insert(len(table.runs), r"\midrule")
-    about = f"{table.title}: {table.about}." if table.about else f"{table.title}."
-    caption = " ".join([about, *table.notes])
+    if rule:
+        lines.insert(rule, r"\midrule")
     return "\n".join(
         [
             r"\begin{table}",
@@ -116,17 +123,17 @@ def _run_cells(scores: RunScores) -> dict[str, str]:
     reduced = f" (reduced: {limit:,} pictures per part)" if limit else ""
     shown = {
         "method": f"{recipe.name}, {scores.store}" if scores.store else recipe.name + reduced,
-        "MAE": _figure(scores.mae, 3),
-        "CS(5) %": _figure(scores.cs5, 1),
-        "ε-error": _figure(scores.epsilon, 3),
+        "MAE": figure(scores.mae, 3),
+        "CS(5) %": figure(scores.cs5, 1),
+        "ε-error": figure(scores.epsilon, 3),
         "pictures": f"{scores.pictures:,}",
         "source": "ours",
     }
     if scores.ranges is not None:
         shown |= {
-            "in range %": _figure(_percent(scores.ranges.inside), 1),
-            "± 1 group %": _figure(_percent(scores.ranges.near), 1),
-            "distance": _figure(scores.ranges.distance, 2),
+            "in range %": figure(_percent(scores.ranges.inside), 1),
+            "± 1 group %": figure(_percent(scores.ranges.near), 1),
+            "distance": figure(scores.ranges.distance, 2),
             "with a range": f"{scores.ranges.faces:,}",
         }
     if scores.store:
@@ -206,7 +213,7 @@ def _percent(share: Estimate) -> Estimate:
     return Estimate(*(100 * each for each in share))
 
 
-def _figure(estimate: Estimate | None, digits: int) -> str:
+def figure(estimate: Estimate | None, digits: int) -> str:
     if estimate is None:
         return ""
     value, low, high = (f"{each:.{digits}f}" for each in estimate)
