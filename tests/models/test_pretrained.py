@@ -134,12 +134,16 @@ def test_nothing_in_a_pth_is_executed(tmp_path: Path) -> None:
     assert not sprung.exists()
 
 
-def test_a_truncated_file_gives_one_line(tmp_path: Path) -> None:
-    path = tmp_path / "cut.pth"
-    torch.save(usual_file(), path)
-    path.write_bytes(path.read_bytes()[:100_000])
-    with pytest.raises(WrinkleError, match="is damaged"):
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize("share", [0.001, 0.5, 0.9999])
+def test_a_file_cut_short_gives_one_line(tmp_path: Path, suffix: str, share: float) -> None:
+    path = tmp_path / f"cut{suffix}"
+    torch.save(usual_file(), path) if suffix == ".pth" else save_file(usual_file(), path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(WrinkleError, match="is damaged") as caught:
         load_initial(create_model("resnet18"), str(path))
+    assert "\n" not in str(caught.value)
 
 
 def test_a_pth_that_is_no_state_dict_gives_one_line(tmp_path: Path) -> None:

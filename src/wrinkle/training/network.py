@@ -1,10 +1,11 @@
 """Construction of a recipe's network, and checks that the parts of a recipe fit together."""
 
-from collections.abc import Sequence
+import traceback
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from wrinkle.errors import WrinkleError
 from wrinkle.faces.align import TEMPLATE
@@ -12,6 +13,8 @@ from wrinkle.losses import Target
 from wrinkle.models import AgeModel, Head, create_model
 from wrinkle.models.pretrained import fill, load_initial
 from wrinkle.runs.recipe import Recipe
+
+TORCH = Path(torch.__file__).parent
 
 
 def create_network(recipe: Recipe) -> AgeModel:
@@ -73,20 +76,59 @@ def frozen_parts(network: nn.Module, names: Sequence[str]) -> list[nn.Module]:
 
 @torch.inference_mode()
 def try_out(recipe: Recipe) -> None:
-    """Run a recipe's network and loss once on a blank face.
+    """Run a recipe's network, head and loss once on a blank face.
 
     Args:
         recipe: the recipe.
 
     Raises:
-        WrinkleError: its parts do not fit together.
+        WrinkleError: its parts do not fit together, or one of them fails; one line.
     """
-    network = build_network(recipe).eval()
-    size = recipe.input.size
-    points = torch.tensor(TEMPLATE[None], dtype=torch.float32)
-    output = network(torch.zeros(1, 3, size, size), points)
-    blank = Target(torch.zeros(1), torch.full((1,), torch.nan))
-    recipe.create_loss()(output, blank, network)
+    try:
+        network = build_network(recipe).eval()
+        size = recipe.input.size
+        points = torch.tensor(TEMPLATE[None], dtype=torch.float32)
+        output = network(torch.zeros(1, 3, size, size), points)
+        blank = Target(torch.zeros(1), torch.full((1,), torch.nan))
+        recipe.create_loss()(output, blank, network)
+        raws = network.raw_outputs(output)
+        for name, head in network.classifiers.items():
+            _check_decoding(head, raws[name])
+    except WrinkleError:
+        raise
+    except Exception as error:  # of a plug-in, or of a head and a network that do not fit
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [f for f in frames if not Path(f.filename).is_relative_to(TORCH)]
+        place = f"{Path(own[-1].filename).name}, line {own[-1].lineno}"
+        head_name = recipe.model.fields.get("head", "its own head")
+        raise WrinkleError(
+            f"model {recipe.model.name} with {_named(head_name)} and loss "
+            f"{', '.join(t.name for t in recipe.loss)} fails on a blank face ({place}): "
+            f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        ) from error
+
+
+def _named(head: object) -> str:
+    name = head.get("name", head) if isinstance(head, Mapping) else head
+    return str(name) if name == "its own head" else f"head {name}"
+
+
+def _check_decoding(head: Head, raw: Tensor) -> None:
+    """Check what a head makes of a raw output.
+
+    Raises:
+        WrinkleError: it is no distribution over the ages, or no age.
+    """
+    p, age = head.distribution(raw), head.age(raw)
+    if p.shape != (1, len(head.ages)) or not torch.allclose(p.sum(-1), p.new_ones(1), atol=1e-3):
+        raise WrinkleError(
+            f"head {type(head).__name__}: for one face `distribution` is {tuple(p.shape)} with sum "
+            f"{float(p.sum()):.3g}; it must be (1, {len(head.ages)}) with sum 1"
+        )
+    if age.shape != (1,):
+        raise WrinkleError(
+            f"head {type(head).__name__}: for one face `age` is {tuple(age.shape)}, not (1,)"
+        )
 
 
 def _check_first_stage(recipe: Recipe, network: AgeModel) -> None:
