@@ -1,13 +1,15 @@
 import itertools
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from wrinkle.errors import WrinkleError
-from wrinkle.losses import Loss
-from wrinkle.models import create_model
+from wrinkle.losses import LOSSES
+from wrinkle.models import HEADS, create_model
+from wrinkle.registry import Registry
 from wrinkle.runs.overlays import choices, read_recipe
 from wrinkle.runs.recipe import Recipe, flatten, load_recipe
 
@@ -133,17 +135,33 @@ def test_flatten_joins_keys_with_dots() -> None:
     assert yaml.safe_load("1e-3") == "1e-3"  # why numbers are read leniently
 
 
-def test_losses_fit_the_heads_on_the_page_about_training(tmp_path: Path) -> None:
-    page = (ROOT / "docs" / "training.md").read_text("utf-8")
-    (text,) = re.findall(r"^```yaml\n(base: .*?)^```", page, re.MULTILINE | re.DOTALL)
-    path = tmp_path / "methods.yaml"
-    path.write_text(text.replace("recipes/", f"{ROOT}/recipes/"), "utf-8")
-    variants = choices(read_recipe(path))["variant"]
-    assert {"dex", "mean_variance", "or_cnn", "coral", "regression"} <= set(variants)
-    for variant in variants:
-        recipe = load_recipe(path, ["size=small", f"variant={variant}"])
+def test_the_page_about_rivals_has_every_variant_with_its_head_and_loss() -> None:
+    page = (ROOT / "docs" / "rivals.md").read_text("utf-8")
+    table = page.partition("## Methods")[2].partition("\n\nThe formulas")[0]
+    rows = {}
+    for line in table.splitlines()[4:]:
+        variants, head, loss = (re.findall(r"`(\w+)`", cell) for cell in line.split("|")[1:4])
+        for number, variant in enumerate(variants):
+            rows[variant] = (*head, loss if len(variants) == 1 else [loss[number]])
+    path = ROOT / "recipes" / "rivals.yaml"
+    assert list(rows) == choices(read_recipe(path))["variant"]
+    for variant, (head, loss) in rows.items():
+        recipe = load_recipe(path, [f"variant={variant}"])
+        own = recipe.model.fields["head"]
+        assert (own["name"] if isinstance(own, dict) else own) == head
+        assert [term.name for term in recipe.loss] == loss
         model = create_model(recipe.model.name, **recipe.model.fields)
-        Loss([term.model_dump() for term in recipe.loss]).check(model)
+        recipe.create_loss().check(model)
+
+
+@pytest.mark.parametrize("registry", [HEADS, LOSSES], ids=lambda registry: registry.kind)
+def test_the_page_about_training_has_every_head_and_loss(registry: Registry[Any]) -> None:
+    page = (ROOT / "docs" / "training.md").read_text("utf-8")
+    part = page.partition("## Heads and losses")[2].partition("## Stopping")[0]
+    rows = [line.split("|")[1] for line in part.splitlines() if line.startswith("| `")]
+    listed = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    ours = {n for n in registry.names() if registry.get(n).__module__.startswith("wrinkle.")}
+    assert ours <= listed
 
 
 def test_a_head_and_its_loss_can_be_overridden_together() -> None:
