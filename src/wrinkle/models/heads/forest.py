@@ -24,7 +24,8 @@ class Forest(Head):
     Units are trained by gradients while leaves are fixed; after each epoch the leaves are updated
     from the epoch's raw outputs while the units are fixed. The papers do so every few dozen steps,
     and initialise leaves by k-means (DRFs) or evenly (LDLFs); here leaf ℓ starts as a Gaussian
-    around the ℓ-th of equal parts of the ages, so that the first epoch can learn.
+    around the ℓ-th of equal parts of the ages, so that the first epoch can learn. Of a network with
+    several heads only the final head's leaves are updated; the others keep their start.
 
     Raw output: (B, units), f.
 
