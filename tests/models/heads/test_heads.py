@@ -155,6 +155,20 @@ def test_stagewise_by_hand() -> None:
     assert (distribution > 0).sum() == 2
 
 
+def test_stages_start_even_and_alive_on_any_network() -> None:
+    for seed in range(5):
+        torch.manual_seed(seed)
+        head = create_head("stagewise", 128, torch.arange(101.0))
+        head.reset_parameters()
+        features = torch.rand(20, 128)
+        ages = head.age(head(features))
+        # Of three even bins the mean index is 1: 101 / 3 + 101 / 9 + 101 / 27 years.
+        torch.testing.assert_close(ages, torch.full((20,), 101 * 13 / 27), atol=25, rtol=0)
+        ages.sum().backward()
+        # The tanh shift of the first bin gives its weight a gradient too.
+        assert all(layer.bias.grad.any() for layer in head.weights)
+
+
 def test_parts_of_the_features_belong_to_one_stage_each() -> None:
     fields = {"name": "stagewise", "bins": [2, 3], "parts": [[1, 2], [2, 1]]}
     head = create_head(fields, FEATURES, torch.arange(101.0))

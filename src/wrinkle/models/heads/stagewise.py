@@ -73,7 +73,18 @@ class Stagewise(Head):
         )
 
     def reset_parameters(self) -> None:
-        """Glorot's uniform weights and zero biases, as Keras initialises layers; in place."""
+        """Initialise as Keras does in SSR-Net, or near the middle of the ages; in place.
+
+        With `parts`, SSR-Net's own: Glorot's uniform weights and zero biases. On other networks p
+        would then often be 0 for all faces, without a gradient. There weights are N(0, 0.01²) and p
+        has a bias of 1 / s_k, so that it starts even.
+        """
+        if self.parts is None:
+            super().reset_parameters()
+            for s, layer in zip(self.bins, self.weights, strict=True):
+                assert isinstance(layer, nn.Linear)
+                nn.init.constant_(layer.bias, 1 / s)
+            return
         for layer in self.modules():
             if isinstance(layer, nn.Linear):
                 nn.init.xavier_uniform_(layer.weight)
