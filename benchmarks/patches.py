@@ -27,10 +27,10 @@ from wrinkle.datasets.store import Store
 from wrinkle.faces.align import transform
 from wrinkle.faces.input import InputSpec
 from wrinkle.models import AgeModel, create_model
-from wrinkle.models.adpf import FusionNet
 from wrinkle.models.attention_net import AttentionNet
 from wrinkle.models.bio_inspired import FixedPatchFusion
 from wrinkle.models.file import load_model
+from wrinkle.models.fusion_net import FusionNet
 
 CPU = torch.device("cpu")
 

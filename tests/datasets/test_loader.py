@@ -27,7 +27,7 @@ from wrinkle.errors import WrinkleError
 from wrinkle.faces.align import MIRRORED, TEMPLATE, face_input
 from wrinkle.faces.input import InputSpec
 from wrinkle.layers import crop_patches, patch_maps
-from wrinkle.models.adpf import moved
+from wrinkle.models.fusion_net import moved
 
 CPU = torch.device("cpu")
 AUGMENT = Augment(rotation=20, scale=0.2, translation=0.1)

@@ -9,9 +9,10 @@ from wrinkle.inference import prepared as inference
 from wrinkle.inference.prepared import PackedConv2d
 from wrinkle.layers import crop_patches, patch_boxes, patch_maps
 from wrinkle.models import Extras, Output, create_model
-from wrinkle.models.adpf import ADPF, moved
+from wrinkle.models.adpf import ADPF
 from wrinkle.models.attention_net import AttentionNet
 from wrinkle.models.cost import costs
+from wrinkle.models.fusion_net import moved
 from wrinkle.models.heads.rectified import rectified_distribution
 from wrinkle.models.pretrained import fill
 

@@ -10,7 +10,7 @@ starts as a window around each position (`HybridAttention.reset_attention`).
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -27,6 +27,8 @@ REDUCTION = 4
 CPU_BLOCK, GPU_BLOCK = 2**20, 2**26
 """Entries of the attention matrix in a block: for each thread of a CPU, what its cache holds; for a
 GPU, enough to use it fully."""
+NARROW = 1 / 16
+"""Standard deviation of a head's initial window, as a share of the side."""
 NEGLIGIBLE = -60.0
 """Smallest logit relative to the highest; smaller ones are clamped to it. exp gives 1e-26 there,
 while denormal numbers would be many times slower on a CPU."""
@@ -42,13 +44,18 @@ class HybridAttention(nn.Module):
         in_channels: c, channels of the head's input.
         size: (H, W) of its input.
         channel_attention: False weights every channel with 1 ("ADPF w/ SA" of Table VII).
+        window: standard deviation of the initial window, as a share of the mean of both sides.
 
     Raises:
         WrinkleError: no channels or size; in `forward`, an input of another shape.
     """
 
     def __init__(
-        self, in_channels: int, size: tuple[int, int], channel_attention: bool = True
+        self,
+        in_channels: int,
+        size: tuple[int, int],
+        channel_attention: bool = True,
+        window: float = NARROW,
     ) -> None:
         super().__init__()
         if in_channels < 1 or len(size) != 2 or min(size) < 1:
@@ -65,17 +72,19 @@ class HybridAttention(nn.Module):
         self.r_h = nn.Parameter(torch.empty(2 * h - 1, c_k))
         self.r_w = nn.Parameter(torch.empty(2 * w - 1, c_k))
         self.channel_attention = ChannelAttention(c) if channel_attention else None
-        self.reset_attention()
+        self.reset_attention(window)
 
     @torch.no_grad()
-    def reset_attention(self) -> None:
+    def reset_attention(self, window: float) -> None:
         """Initialise attention as a Gaussian window around each position, in place.
 
-        Its standard deviation is a sixteenth of the mean of both sides. Random encodings would
-        average over all positions, which gives a flat map. The window is encoded in one channel, to
-        which the queries' bias gives a constant value.
+        Random encodings would average over all positions, which gives a flat map. The window is
+        encoded in one channel, to which the queries' bias gives a constant value.
+
+        Args:
+            window: its standard deviation, as a share of the mean of both sides.
         """
-        c_k, width = self.r_h.shape[1], sum(self.size) / 2 / 16
+        c_k, width = self.r_h.shape[1], window * sum(self.size) / 2
         self.q.bias.zero_()
         self.q.bias[0] = math.sqrt(c_k)
         for r, length in ((self.r_h, self.size[0]), (self.r_w, self.size[1])):
@@ -158,6 +167,7 @@ class RankingGuidedMultiHeadHybridAttention(nn.Module):
         heads: n; each reads ⌈C / n⌉ channels. If n does not divide C, zeros are appended.
         size: (H, W) of the input.
         channel_attention: as in `HybridAttention`.
+        windows: `HybridAttention`'s window for the heads in turn.
 
     Raises:
         WrinkleError: no heads, more heads than channels, no size; in `forward`, an input of another
@@ -173,6 +183,7 @@ class RankingGuidedMultiHeadHybridAttention(nn.Module):
         heads: int,
         size: tuple[int, int],
         channel_attention: bool = True,
+        windows: Sequence[float] = (NARROW,),
     ) -> None:
         super().__init__()
         if not 1 <= heads <= in_channels:
@@ -182,21 +193,29 @@ class RankingGuidedMultiHeadHybridAttention(nn.Module):
         self.in_channels = in_channels
         width = -(-in_channels // heads)
         self.heads = nn.ModuleList(
-            HybridAttention(width, size, channel_attention) for _ in range(heads)
+            HybridAttention(width, size, channel_attention, windows[n % len(windows)])
+            for n in range(heads)
         )
         self.scales = nn.Parameter(torch.ones(heads))
 
     def forward(self, x: Tensor) -> Tensor:
         """X (B, C, H, W) → weighted maps (B, n, H, W), in the order of the heads."""
+        return self.maps(x) * self.scales.view(-1, 1, 1)
+
+    def maps(self, x: Tensor) -> Tensor:
+        """X (B, C, H, W) → maps HA_1 … HA_n without their scales (B, n, H, W)."""
+        parts = self.parts(x)
+        return torch.cat([head(part) for head, part in zip(self.heads, parts, strict=True)], 1)
+
+    def parts(self, x: Tensor) -> tuple[Tensor, ...]:
+        """X (B, C, H, W) → the channels of each head, n × (B, ⌈C / n⌉, H, W)."""
         if x.ndim != 4 or x.shape[1] != self.in_channels:
             raise WrinkleError(
                 f"attention takes (B, {self.in_channels}, H, W), not {tuple(x.shape)}"
             )
         width = -(-self.in_channels // len(self.heads))
         missing = width * len(self.heads) - self.in_channels
-        parts = F.pad(x, (0, 0, 0, 0, 0, missing)).split(width, 1)
-        maps = torch.cat([head(part) for head, part in zip(self.heads, parts, strict=True)], 1)
-        return maps * self.scales.view(-1, 1, 1)
+        return F.pad(x, (0, 0, 0, 0, 0, missing)).split(width, 1)
 
     def ranking(self) -> Tensor:
         """Return the indices (n,) int64 of the heads by falling scale; ties keep their order."""

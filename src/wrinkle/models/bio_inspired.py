@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from wrinkle.errors import require
-from wrinkle.models.adpf import FusionNet
+from wrinkle.models.fusion_net import FusionNet
 from wrinkle.models.heads import HeadChoice
 from wrinkle.models.registry import register
 

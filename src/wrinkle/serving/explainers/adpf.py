@@ -6,9 +6,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from wrinkle.layers import crop_patches, patch_maps
-from wrinkle.models.adpf import FusionNet
 from wrinkle.models.attention_net import AttentionNet
 from wrinkle.models.base import Prediction
+from wrinkle.models.fusion_net import FusionNet
 from wrinkle.serving.explainers.drawing import (
     TARGET,
     draw_distributions,
