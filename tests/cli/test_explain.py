@@ -33,7 +33,12 @@ def test_a_gallery_is_written(wrinkle: Command, example_store: Path, tmp_path: P
     model, out = write_adpf(tmp_path / "adpf.safetensors"), tmp_path / "gallery.png"
     done = wrinkle("explain", example_store, "--model", model, "--faces", "4", "--out", out)
     assert (done.code, done.out, done.err) == (0, f"{out}\n", [])
-    assert Image.open(out).width > 600
+    width = Image.open(out).width
+    assert width > 600
+    other = write_adpf(tmp_path / "other.safetensors", form="pooling")
+    command = ("explain", example_store, "--model", model, "--beside", other, "--faces", "4")
+    assert wrinkle(*command, "--out", out).code == 0
+    assert Image.open(out).width > 1.8 * width
 
 
 def test_impossible_figures_are_one_line(
@@ -48,6 +53,7 @@ def test_impossible_figures_are_one_line(
         ((PORTRAIT, "--model", "daah"), "no model 'daah'"),
         ((PORTRAIT, "--model", small_model, "--out", blank / "a.png"), "cannot write"),
         ((PORTRAIT, "--faces", "3"), "--faces is for a packed dataset"),
+        ((PORTRAIT, "--beside", small_model), "--beside is for a packed dataset"),
         ((tmp_path / "none.arrow", "--model", small_model), "no store at"),
     ):
         done = wrinkle("explain", *arguments)

@@ -10,6 +10,7 @@ from wrinkle.datasets.augment import (
     Photometric,
     _detail,
     _local_contrast,
+    black_outside,
     draw_motion,
     generator,
     mirror_matrix,
@@ -175,3 +176,18 @@ def test_new_changes_are_reproducible_and_off_by_default(field: str) -> None:
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
     assert (first != crop).any()
+
+
+def test_zero_padding_blackens_what_the_view_does_not_show() -> None:
+    """The paper's padding: a view of the crop's middle, moved by two of its pixels."""
+    crop = np.full((8, 8, 3), 200, np.uint8)
+    view = np.array([[1.0, 0.0, -2.0], [0.0, 1.0, -2.0]])  # shows the pixels 2 to 5
+    found = black_outside(crop, view, 4)
+    expected = np.zeros((8, 8, 3), np.uint8)
+    expected[2:6, 2:6] = 200
+    np.testing.assert_array_equal(found, expected)
+    assert (crop == 200).all()
+    turned = np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 4.0]])  # x = y, y = 4 − x
+    np.testing.assert_array_equal(
+        black_outside(crop, turned, 4)[..., 0] > 0, np.pad(np.ones((4, 4)), ((0, 4), (0, 4))) > 0
+    )

@@ -10,7 +10,7 @@ from wrinkle.inference.prepared import PackedConv2d
 from wrinkle.layers import crop_patches, patch_boxes, patch_maps
 from wrinkle.models import Extras, Output, create_model
 from wrinkle.models.adpf import ADPF
-from wrinkle.models.attention_net import AttentionNet
+from wrinkle.models.attention_net import AttentionNet, PoolingAttentionNet
 from wrinkle.models.cost import costs
 from wrinkle.models.fusion_net import moved
 from wrinkle.models.heads.rectified import rectified_distribution
@@ -275,3 +275,130 @@ def test_patches_say_little_at_first() -> None:
         moved = with_boxes(model, images, boxes + 0.2).raw
         other = with_boxes(model, images.flip(-1), boxes).raw
     assert 0 < (moved - before).norm() < 0.5 * (other - before).norm()
+
+
+def pooling(**fields: object) -> PoolingAttentionNet:
+    model = attention(form="pooling", **fields)
+    assert isinstance(model, PoolingAttentionNet)
+    with torch.no_grad():
+        model.rmhha.scales.copy_(torch.tensor([0.3, -0.5, 1.0, 0.0, 0.1]))
+    return model
+
+
+def test_pooled_features_by_hand() -> None:
+    """Head by head in float64: Σ a_n · norm(W_n Σ M_n X_n + b_n) / √n → ReLU → FC."""
+    net, images = pooling().double(), pictures().double()
+    with torch.no_grad():
+        x = net.features(images)
+        output = net(images)
+        maps = output.extra["maps"]
+        a = net.rmhha.scales.exp()
+        a = a / a.mean()
+        total = torch.zeros(2, 320, dtype=torch.float64)
+        for n in range(5):
+            z = torch.zeros(2, 4, dtype=torch.float64)
+            for y in range(16):
+                for column in range(16):
+                    z += maps[:, n, y, column, None] * x[:, 4 * n : 4 * n + 4, y, column]
+            norm = net.norms[n]
+            features = z @ net.pooled[n].weight.T + net.pooled[n].bias
+            total += a[n] * (features - norm.running_mean) / (norm.running_var + norm.eps).sqrt()
+        expected = net.head(torch.relu(total / 5**0.5))
+    torch.testing.assert_close(output.raw, expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(net.scales().sum(), torch.tensor(5.0, dtype=torch.float64))
+    assert net.rmhha.ranking().tolist() == [2, 0, 4, 3, 1]
+
+
+def test_attention_is_positive_and_sums_to_one() -> None:
+    net = pooling()
+    with torch.no_grad():
+        for maps in (net(pictures()).extra["maps"], net.maps(pictures())):
+            assert (maps > 0).all()
+            torch.testing.assert_close(maps.sum((2, 3)), torch.ones(2, 5))
+
+
+def test_a_mirrored_face_has_mirrored_boxes() -> None:
+    net, images = pooling(), pictures()
+    with torch.no_grad():
+        x1, y1, x2, y2 = net.find_patches(images).unbind(-1)
+        mirrored = net.find_patches(images.flip(-1))
+    torch.testing.assert_close(mirrored, torch.stack([-x2, y1, -x1, y2], -1), atol=1e-5, rtol=0)
+
+
+def test_negated_values_do_not_only_move_boxes() -> None:
+    """In the literal form negating V and the FC moves the boxes and keeps every age; here no layer
+    after the attention can undo it."""
+    net, images = pooling(), pictures()
+    with torch.no_grad():
+        before, boxes = net(images).raw, net.find_patches(images)
+        for head in net.rmhha.heads:
+            head.v.weight.neg_()
+            head.v.bias.neg_()
+        assert not torch.allclose(net.find_patches(images), boxes, atol=1e-3)
+        assert not torch.allclose(net(images).raw, before, atol=1e-4)
+        after = net(images).raw
+        for head in net.rmhha.heads:  # a multiple of V changes nothing at all
+            head.v.weight.mul_(3)
+            head.v.bias.mul_(3)
+        torch.testing.assert_close(net(images).raw, after, atol=1e-4, rtol=1e-3)
+
+
+def test_a_position_of_x_sees_about_half_of_the_face() -> None:
+    net = attention(form="pooling", input_size=128, stride=8)
+    images = torch.randn(1, 3, 128, 128, requires_grad=True)
+    net.features(images)[0, :, 8, 8].sum().backward()
+    assert images.grad is not None
+    rows = images.grad.abs().sum((0, 1, 3)).nonzero()
+    assert 60 <= int(rows.max() - rows.min()) + 1 <= 72
+
+
+def test_patches_come_from_the_larger_picture() -> None:
+    """A face of half the input's side: details of the input reach the patches only."""
+    model, images = whole(form="pooling", input_size=128, face_size=64), pictures(size=128)
+    checks = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(64, 64)
+    assert model.attention.maps(images).shape == (2, 5, 16, 16)
+    with torch.no_grad():
+        boxes = model.find_patches(images)
+        found = with_boxes(model, images + checks, boxes).raw
+        torch.testing.assert_close(model.find_patches(images + checks), boxes)
+    assert not torch.allclose(found, with_boxes(model, images, boxes).raw, atol=1e-6)
+    with pytest.raises(WrinkleError, match="face_size is 48; input_size, 128"):
+        whole(input_size=128, face_size=48)
+
+
+def test_fixed_patches_are_the_mean_of_the_training_faces() -> None:
+    model, dynamic = whole(places="fixed"), whole()
+    dynamic.attention.load_state_dict(model.attention.state_dict())
+    views = torch.rand(6, 3, 64, 64)
+    model.before_training(iter(views.split(4)), torch.zeros(6))
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (model.mean, model.std))
+    expected = dynamic.find_patches((views - mean) / std).mean(0)
+    for images in (pictures(), pictures(3)):
+        torch.testing.assert_close(
+            model.find_patches(images), expected.expand(len(images), 5, 4), atol=1e-5, rtol=0
+        )
+    assert "mean_boxes" in model.state_dict()
+    assert "mean_boxes" not in dynamic.state_dict()
+
+
+def test_random_patches_are_of_the_same_size_anywhere_and_repeatable() -> None:
+    model, dynamic, images = whole(places="random"), whole(), pictures(64)
+    dynamic.load_state_dict(model.state_dict())
+    found, own = model.find_patches(images), dynamic.find_patches(images)
+    torch.testing.assert_close(found[..., 2:] - found[..., :2], own[..., 2:] - own[..., :2])
+    assert found.abs().max() <= 1
+    shares = (found[..., 0] + 1) / (2 - (found[..., 2] - found[..., 0]))
+    assert shares.min() < 0.05
+    assert shares.max() > 0.95
+    assert 0.4 < float(shares.mean()) < 0.6
+    assert torch.equal(model.find_patches(images[5:6]), found[5:6])
+
+
+def test_without_patches_only_the_face_counts() -> None:
+    model, images = whole(places="none"), pictures()
+    assert not model.patch_blocks
+    assert [block.conv1.in_channels for block in model.blocks] == [4, 4, 8, 8, 16]
+    with torch.no_grad():
+        before = model(images).raw
+        model.attention.rmhha.scales.neg_()
+        torch.testing.assert_close(model(images).raw, before)

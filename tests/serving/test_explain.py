@@ -125,7 +125,7 @@ def test_gallery_has_a_row_a_rank_and_a_column_a_face(
 ) -> None:
     estimator = AgeEstimator.load(write_adpf(tmp_path / "a.safetensors", name))
     store = Store(example_store)
-    figure = gallery(estimator, store, 3)
+    figure = gallery({name: estimator}, store, 3)
     assert len(figure.axes) == 6 * 3
     ages = [float(title.split()[0]) for title in titles(figure) if title]
     assert len(ages) == 3
@@ -137,10 +137,26 @@ def test_gallery_has_a_row_a_rank_and_a_column_a_face(
     assert fixed == (name == "bif_fusion")
 
 
+def test_two_models_are_drawn_side_by_side(tmp_path: Path, example_store: Path) -> None:
+    """Figures 9 and 10: with and without a part of the system, on the same faces."""
+    files = [
+        write_adpf(tmp_path / "with.safetensors", form="pooling"),
+        write_adpf(tmp_path / "without.safetensors", heads=2),
+    ]
+    models = {path.stem: AgeEstimator.load(path) for path in files}
+    figure = gallery(models, Store(example_store), 2)
+    first, second = figure.subfigs
+    assert [part.get_suptitle() for part in (first, second)] == ["with", "without"]
+    assert [len(part.axes) for part in (first, second)] == [6 * 2, 3 * 2]
+    shown = [np.asarray(part.axes[1].images[0].get_array()) for part in (first, second)]
+    np.testing.assert_array_equal(*shown)
+    assert figure.get_figheight() > 9
+
+
 def test_gallery_of_what_has_no_patches(small_model: Path, example_store: Path) -> None:
     estimator, store = AgeEstimator.load(small_model), Store(example_store)
     with pytest.raises(WrinkleError, match="patches, and EfficientNetLite has none"):
-        gallery(estimator, store, 3)
+        gallery({"plain": estimator}, store, 3)
 
 
 @pytest.mark.parametrize("count", [0, 9])
@@ -149,7 +165,7 @@ def test_gallery_of_as_many_faces_as_there_are(
 ) -> None:
     estimator = AgeEstimator.load(write_adpf(tmp_path / "adpf.safetensors"))
     with pytest.raises(WrinkleError, match=f"{count} faces of 5 in .*: give 1 to 5"):
-        gallery(estimator, Store(example_store), count)
+        gallery({"adpf": estimator}, Store(example_store), count)
 
 
 def test_what_is_shown_is_the_input_undone() -> None:

@@ -3,7 +3,8 @@
 The figure shows the network's input, the key points and the distribution over ages. For DHAA it
 adds the aligned regions with their source and target points, and the age of each classifier; for
 ADPF the ranked attention maps and the patches around their peaks. For a packed dataset instead of a
-picture, it shows ADPF's maps and patches for several of its faces.
+picture, it shows ADPF's maps and patches for several of its faces, of two models side by side with
+--beside.
 """
 
 import argparse
@@ -18,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("picture", type=Path, help="a photograph, or a packed dataset (.arrow)")
     add("--model", default="default", help="a packaged model's name or a model file")
+    add("--beside", metavar="MODEL", help="a second model, drawn beside it for a packed dataset")
     add("--out", type=Path, metavar="FILE", help=".png, .svg or .pdf (default: PICTURE-MODEL.png)")
     add("--faces", type=int, metavar="N", help="faces of a packed dataset (default: 8 or all)")
     add("--device", help="cpu, cuda, cuda:1 …; the GPU if there is one by default")
@@ -34,15 +36,17 @@ def run(args: argparse.Namespace) -> int:
     from wrinkle.serving.explain import explain, gallery
 
     packed = args.picture.suffix == ".arrow"
-    if args.faces is not None and not packed:
-        raise WrinkleError(f"--faces is for a packed dataset; {args.picture} is a picture")
-    estimator = AgeEstimator.load(args.model, args.device, args.detector)
+    for option in ("faces", "beside"):
+        if getattr(args, option) is not None and not packed:
+            raise WrinkleError(f"--{option} is for a packed dataset; {args.picture} is a picture")
+    names = [args.model, *filter(None, [args.beside])]
+    estimators = {name: AgeEstimator.load(name, args.device, args.detector) for name in names}
     if packed:
         store = Store(args.picture)
         count = min(8, len(store)) if args.faces is None else args.faces
-        figure = gallery(estimator, store, count)
+        figure = gallery(estimators, store, count)
     else:
-        figure = explain(estimator, args.picture)
+        figure = explain(estimators[args.model], args.picture)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(out, dpi=110)

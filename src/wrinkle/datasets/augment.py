@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from wrinkle.faces.align import compose
+from wrinkle.faces.align import compose, transform
 from wrinkle.settings import Part, Probability
 
 Strength = Annotated[float, Field(ge=0, lt=1)]
@@ -36,13 +36,16 @@ class Photometric(Part):
 
 class Augment(Part):
     """Random view of a face: `mirror` is a probability, `rotation` ± degrees, `scale` and
-    `translation` ± fractions (of the face's size and of the input's side). `style` is the share of
-    faces that get a part of another face's light and colour (`datasets.style`)."""
+    `translation` ± fractions (of the face's size and of the input's side). `zero_padding` makes
+    black what a motion brings in from outside the view, which otherwise is the rest of the crop.
+    `style` is the share of faces that get a part of another face's light and colour
+    (`datasets.style`)."""
 
     mirror: Probability = 0.5
     rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
     scale: Strength = 0.0
     translation: Strength = 0.0
+    zero_padding: bool = False
     photometric: Photometric = Photometric()
     style: Probability = 0.0
 
@@ -85,6 +88,24 @@ def draw_motion(
     # A power, so that as many faces come nearer as go away.
     factor = (1 + augment.scale) ** scale
     return motion_matrix(size, turn * augment.rotation, factor, shift, mirror), mirror
+
+
+def black_outside(crop: np.ndarray, view: np.ndarray, size: int) -> np.ndarray:
+    """Make black what a view does not show of a crop.
+
+    Args:
+        crop: (S, S, 3) uint8, not changed.
+        view: (2, 3) map from the crop's pixels to the view's.
+        size: side of the view in pixels.
+
+    Returns:
+        (S, S, 3) uint8.
+    """
+    side = np.arange(crop.shape[0]) + 0.5
+    centres = np.stack(np.meshgrid(side, side), -1)
+    shown = transform(view, centres)
+    inside: np.ndarray = ((shown >= 0) & (shown <= size)).all(-1, keepdims=True)
+    return crop * inside
 
 
 def vary_pixels(random: np.random.Generator, strength: Photometric, crop: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from wrinkle.datasets import MAX_AGE
 from wrinkle.datasets.augment import (
     Augment,
+    black_outside,
     draw_motion,
     generator,
     mirror_matrix,
@@ -117,6 +118,8 @@ class Faces(Dataset[Item]):
         if self.augment is not None:
             random = generator(self.seed, *draw)
             motion, mirrored = draw_motion(random, self.augment, self.spec.size)
+            if self.augment.zero_padding:
+                crop = black_outside(crop, matrix, self.spec.size)
             matrix = compose(motion, matrix)
             crop = vary_pixels(random, self.augment.photometric, crop)
         points = transform(matrix, self.key_points[row])

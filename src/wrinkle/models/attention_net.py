@@ -197,7 +197,7 @@ class PoolingAttentionNet(AttentionNet):
     def attend(self, x: Tensor) -> Tensor:
         """X (B, C, H, W) → M (B, n, H, W), positive, sums over positions are 1."""
         with torch.autocast(x.device.type, enabled=False):
-            maps: Tensor = self.regional(self.rmhha.maps(x.float()))
+            maps: Tensor = self.regional(self.rmhha.maps(exact(x)))
         return maps
 
     def maps(self, images: Tensor) -> Tensor:
@@ -220,7 +220,7 @@ class PoolingAttentionNet(AttentionNet):
         x = self.features(images)
         maps = self.attend(x)
         pooled = [
-            torch.einsum("bchw,bhw->bc", part.float(), own)
+            (exact(part) * own[:, None]).sum((2, 3))
             for part, own in zip(self.rmhha.parts(x), maps.unbind(1), strict=True)
         ]
         z = torch.stack(
@@ -232,6 +232,11 @@ class PoolingAttentionNet(AttentionNet):
             ]
         ).sum(0)
         return Output(self.classify(self.relu(z / len(pooled) ** 0.5)), extra={"maps": maps})
+
+
+def exact(x: Tensor) -> Tensor:
+    """Return a tensor in float32 at least."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def check_images(images: Tensor, size: int) -> None:

@@ -14,10 +14,9 @@ from wrinkle.models.base import Prediction
 from wrinkle.protocols import Fold
 from wrinkle.report.sources import System
 from wrinkle.report.style import WIDTH, canvas
-from wrinkle.serving.explain import store_inputs
+from wrinkle.serving.explain import draw_store_rows, gallery_size, store_inputs
 from wrinkle.serving.explainers import (
     explain_face,
-    explain_many,
     has_gallery,
     has_own_figure,
 )
@@ -51,9 +50,11 @@ def attention(system: System) -> Figure | None:
         return None
     rows = fold.test[run.store.exact[fold.test]]
     rows = spread_out(run.store.ages, rows if len(rows) else fold.test, GALLERY if many else 1)
-    pixels, points, ages = store_inputs(run.store, rows, system.spec)
     if many:
-        return explain_many(model, pixels, ages, model.predict(pixels, points).age)
+        figure = Figure(gallery_size(len(rows)), layout="constrained")
+        draw_store_rows(model, system.spec, run.store, rows, figure)
+        return figure
+    pixels, points, _ = store_inputs(run.store, rows, system.spec)
     found = model.predict_all(pixels, points)
     return explain_face(model, pixels, points, Prediction(*(part[0] for part in found)))
 

@@ -1,10 +1,11 @@
 """Figures that explain a model's prediction for a face, or its patches in many faces."""
 
+from collections.abc import Mapping
 from os import PathLike
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from torch import Tensor
 
 from wrinkle.datasets.store import Store
@@ -13,7 +14,7 @@ from wrinkle.faces.decode import decode
 from wrinkle.faces.detectors import Detection
 from wrinkle.faces.input import InputSpec
 from wrinkle.faces.pictures import Picture, printable
-from wrinkle.models.base import Prediction
+from wrinkle.models.base import AgeModel, Prediction
 from wrinkle.serving.estimator import AgeEstimator
 from wrinkle.serving.explainers import explain_face, explain_many
 
@@ -54,12 +55,11 @@ def explain(estimator: AgeEstimator, picture: Picture) -> Figure:
     return figure
 
 
-@torch.inference_mode()
-def gallery(estimator: AgeEstimator, store: Store, count: int) -> Figure:
-    """Draw the attention maps and patches of a network for faces of a store.
+def gallery(estimators: Mapping[str, AgeEstimator], store: Store, count: int) -> Figure:
+    """Draw the attention maps and patches of networks for faces of a store, side by side.
 
     Args:
-        estimator: with the model.
+        estimators: name → estimator with the model; one is drawn without its name.
         store: the faces.
         count: how many; they are taken at equal distances in the order of age.
 
@@ -67,16 +67,39 @@ def gallery(estimator: AgeEstimator, store: Store, count: int) -> Figure:
         The figure.
 
     Raises:
-        WrinkleError: the model has no patches, or the store has fewer than `count` faces.
+        WrinkleError: a model has no patches, or the store has fewer than `count` faces.
     """
-    model = estimator.model
     if not 1 <= count <= len(store):
         raise WrinkleError(f"{count} faces of {len(store)} in {store.path}: give 1 to {len(store)}")
     order = np.argsort(store.ages, kind="stable")
     rows = order[((np.arange(count) + 0.5) * len(store) / count).astype(int)]
-    pixels, points, ages = store_inputs(store, rows, estimator.spec)
-    found = model.predict(pixels.to(estimator.device), points.to(estimator.device))
-    return explain_many(model, pixels, ages, found.age.cpu())
+    figure = Figure(gallery_size(count * len(estimators)), layout="constrained")
+    parts = figure.subfigures(1, len(estimators), squeeze=False)[0]
+    for part, (name, estimator) in zip(parts, estimators.items(), strict=True):
+        draw_store_rows(estimator.model, estimator.spec, store, rows, part)
+        if len(estimators) > 1:
+            part.suptitle(name)
+    return figure
+
+
+def gallery_size(columns: int) -> tuple[float, float]:
+    """Return the size in inches of a figure of so many faces beside each other, one row high."""
+    return 1.5 * columns + 0.4, 1.8
+
+
+@torch.inference_mode()
+def draw_store_rows(
+    model: AgeModel, spec: InputSpec, store: Store, rows: np.ndarray, figure: Figure | SubFigure
+) -> None:
+    """Draw a network's patches for rows of a store; arguments as in `gallery` and `store_inputs`.
+
+    Raises:
+        WrinkleError: the model has no patches.
+    """
+    pixels, points, ages = store_inputs(store, rows, spec)
+    device = model.ages.device
+    found = model.predict(pixels.to(device), points.to(device))
+    explain_many(model, pixels, ages, found.age.cpu(), figure)
 
 
 def store_inputs(store: Store, rows: np.ndarray, spec: InputSpec) -> tuple[Tensor, Tensor, Tensor]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from torch import Tensor
 
 from wrinkle.layers import crop_patches, patch_maps
@@ -90,8 +90,12 @@ def explain_adpf(
 
 @explain_many.register
 def draw_gallery(
-    model: AttentionNet | FusionNet, pixels: Tensor, ages: Tensor, predicted: Tensor
-) -> Figure:
+    model: AttentionNet | FusionNet,
+    pixels: Tensor,
+    ages: Tensor,
+    predicted: Tensor,
+    figure: Figure | SubFigure,
+) -> None:
     """Draw a row for each rank and a column for each face, as in the paper's Figure 1.
 
     Each cell shows the face under the map of that rank, with the patch's box.
@@ -101,11 +105,13 @@ def draw_gallery(
         pixels: (B, 3, S, S), its input.
         ages: (B,) years, the labels.
         predicted: (B,) years.
+        figure: where to draw; its figure is made high enough.
     """
     faces = visible(pixels, model)
     boxes, maps, _ = ranked(model, pixels)
     count, n = boxes.shape[:2]
-    figure = Figure((1.5 * count + 0.4, 1.5 * (n + 1) + 0.3), layout="constrained")
+    whole = figure.get_figure(root=True)
+    whole.set_figheight(max(whole.get_figheight(), 1.5 * (n + 1) + 0.3))
     axes = figure.subplots(n + 1, count, squeeze=False)
     for column in range(count):
         title = f"{ages[column]:.0f} years\npredicted {predicted[column]:.0f}"
@@ -118,7 +124,6 @@ def draw_gallery(
             draw_box(panel, boxes[column, k], faces.shape[-1])
     for k in range(n):
         label(axes[k + 1, 0], f"P{k + 1}")
-    return figure
 
 
 def draw_heat(axes: Axes, heat: Tensor, size: int) -> None:

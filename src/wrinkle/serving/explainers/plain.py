@@ -3,7 +3,7 @@
 from functools import singledispatch
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from torch import Tensor
 
 from wrinkle.errors import WrinkleError
@@ -64,7 +64,9 @@ def draw_occlusion(axes: Axes, change: Tensor, size: int) -> None:
 
 
 @singledispatch
-def explain_many(model: AgeModel, pixels: Tensor, ages: Tensor, predicted: Tensor) -> Figure:
+def explain_many(
+    model: AgeModel, pixels: Tensor, ages: Tensor, predicted: Tensor, figure: Figure | SubFigure
+) -> None:
     """Draw the patches of many faces; registered by networks that use patches.
 
     Args:
@@ -72,6 +74,7 @@ def explain_many(model: AgeModel, pixels: Tensor, ages: Tensor, predicted: Tenso
         pixels: (B, 3, S, S), its input.
         ages: (B,) years, the labels.
         predicted: (B,) years.
+        figure: where to draw; its figure is made high enough.
 
     Raises:
         WrinkleError: the network has no patches.
