@@ -104,8 +104,9 @@ def black_outside(crop: np.ndarray, view: np.ndarray, size: int) -> np.ndarray:
     side = np.arange(crop.shape[0]) + 0.5
     centres = np.stack(np.meshgrid(side, side), -1)
     shown = transform(view, centres)
-    inside: np.ndarray = ((shown >= 0) & (shown <= size)).all(-1, keepdims=True)
-    return crop * inside
+    inside = np.all((shown >= 0) & (shown <= size), axis=-1, keepdims=True)
+    padded: np.ndarray = np.where(inside, crop, 0).astype(np.uint8)
+    return padded
 
 
 def vary_pixels(random: np.random.Generator, strength: Photometric, crop: np.ndarray) -> np.ndarray:

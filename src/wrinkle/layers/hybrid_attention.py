@@ -215,7 +215,8 @@ class RankingGuidedMultiHeadHybridAttention(nn.Module):
             )
         width = -(-self.in_channels // len(self.heads))
         missing = width * len(self.heads) - self.in_channels
-        return F.pad(x, (0, 0, 0, 0, 0, missing)).split(width, 1)
+        parts: tuple[Tensor, ...] = F.pad(x, (0, 0, 0, 0, 0, missing)).split(width, 1)
+        return parts
 
     def ranking(self) -> Tensor:
         """Return the indices (n,) int64 of the heads by falling scale; ties keep their order."""

@@ -32,6 +32,9 @@ class ADPF(FusionNet):
 
     first_stage: ClassVar = "adpf_attention"
 
+    mean_boxes: Tensor
+    """(n, 4) in [−1, 1], if the patches are fixed; the full picture until they are found."""
+
     def __init__(
         self, attention: AttentionNet, ranking: bool, places: Places, **fusion: Any
     ) -> None:

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from wrinkle.errors import require
+from wrinkle.models.attention_net import reduced
 from wrinkle.models.fusion_net import FusionNet
 from wrinkle.models.heads import HeadChoice
 from wrinkle.models.registry import register
@@ -198,7 +199,8 @@ class FixedPatchFusion(FusionNet):
         Raises:
             WrinkleError: scikit-learn is not installed.
         """
-        pictures = (face.permute(1, 2, 0).cpu().numpy() for batch in views for face in batch)
+        faces = (face for batch in views for face in reduced(batch, self.face_size))
+        pictures = (face.permute(1, 2, 0).cpu().numpy() for face in faces)
         grey = (255 * cv2.cvtColor(each, cv2.COLOR_RGB2GRAY) for each in pictures)
         features = np.stack([bio_inspired_features(each) for each in grey])
         self.boxes.copy_(torch.from_numpy(choose_patches(features, ages.numpy(), self.patches)))
@@ -215,6 +217,7 @@ def bif_fusion(
     patches: int = 5,
     patch_size: int = 64,
     head: HeadChoice = "softmax",
+    face_size: int | None = None,
 ) -> FixedPatchFusion:
     """ADPF's predecessor: the same FusionNet over fixed patches; ages 0–100.
 
@@ -224,5 +227,9 @@ def bif_fusion(
         patches: number of patches.
         patch_size: side in pixels to which every patch is resized.
         head: name of the head, or a mapping of its name and fields.
+        face_size: side in pixels to which the face is reduced, while patches are cut out of the
+            input; None: not reduced.
     """
-    return FixedPatchFusion(input_size, width, patches, patch_size=patch_size, head=head)
+    return FixedPatchFusion(
+        input_size, width, patches, patch_size=patch_size, head=head, face_size=face_size
+    )
