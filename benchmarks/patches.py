@@ -1,31 +1,32 @@
-"""The patches of ADPF and its predecessor: overlap, share on the face, spread, and time.
+"""The patches of ADPF and its predecessor: what they say of the age, overlap, spread, and time.
 
     wrinkle train recipes/adpf.yaml size=small                                          # and others
     cd runs/adpf
-    python …/benchmarks/patches.py …/fgnet.arrow utkface-small{,-predecessor}/*/model.safetensors
+    python …/benchmarks/patches.py …/utkface.arrow utkface-small{,-predecessor}/*/model.safetensors
 
-Per model, over the faces of the store: the mean intersection over union of all pairs of a face's
-patches; the share of the patches' area inside the hull of the face's 68 landmarks (a store with
-landmarks: FG-NET), beside that of the same boxes at random positions; a patch's side; the
-standard deviation over faces of its middle and of its side, in hundredths of the picture's side. An
-AttentionNet's patches are those its maps would cut out. `--figure FILE` shows how the overlaps are
-spread and where the patches' middles lie. `--time N` adds what finding the patches costs: per face,
-and for the predecessor the choice itself, over the first N faces.
+Per model, over `--faces` faces of a part of the store: the change of the age in years if a patch's
+box is covered, if places of the same size are, and at the best of these (`wrinkle.evaluation.
+occlusion`); the mean intersection over union of the pairs of a face's patches, of one rank's
+patches in pairs of faces, and of a patch with that of the mirror image, mirrored back; a patch's
+side; the standard deviation over faces of its middle and of its side, in hundredths of the
+picture's side. An AttentionNet's patches are those its maps would cut out. `--figure FILE` shows
+how the overlaps are spread and where the patches' middles lie. `--time N` adds what finding the
+patches costs: per face, and for the predecessor the choice itself, over the first N faces.
 """
 
 import argparse
 import time
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
 from wrinkle.datasets.loader import Draw, Faces, create_loader, read_batches
 from wrinkle.datasets.store import Store
-from wrinkle.faces.align import transform
+from wrinkle.evaluation.occlusion import Occlusion, occlusion
 from wrinkle.faces.input import InputSpec
+from wrinkle.inference.provenance import split_rows
 from wrinkle.models import AgeModel, create_model
 from wrinkle.models.attention_net import AttentionNet
 from wrinkle.models.bio_inspired import FixedPatchFusion
@@ -39,20 +40,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("store")
     parser.add_argument("models", nargs="+", type=Path)
+    parser.add_argument("--protocol", default="utkface")
+    parser.add_argument("--split", default="test", help="train, validation, test or all")
+    parser.add_argument("--faces", type=int, default=500)
     parser.add_argument("--figure", type=Path)
     parser.add_argument("--time", type=int, metavar="N")
     args = parser.parse_args()
     store = Store(args.store)
-    print("| model | mean pairwise IoU | on the face, % | laid at random, % | side ", end="")
-    print("| deviation of the middle | of the side |\n|---|" + "---:|" * 6)
+    protocol = None if args.split == "all" else args.protocol
+    rows = split_rows(store, args.split, protocol)
+    rows = rows[np.linspace(0, len(rows) - 1, min(args.faces, len(rows))).astype(int)]
+    print(f"{len(rows)} faces\n| model | covered | at random | ratio | best place ", end="")
+    print("| IoU: of a face | of two faces | of the mirror image | side ", end="")
+    print("| deviation of the middle | of the side |\n|---|" + "---:|" * 10)
     found = {}
     for path in args.models:
         model, header = load_model(path)
         name = Path(path).parts[-3] if path.name == "model.safetensors" else path.stem
         spec = InputSpec.from_header(header["input"])
-        boxes = find(model, spec, store)
+        faces = views(spec, store, rows)
+        boxes, mirrored = find(model, faces)
         found[name] = boxes
-        print(f"| {name} | {describe(boxes, store, spec)} |", flush=True)
+        changes = covering(model, faces, boxes)
+        print(f"| {name} | {changes} | {describe(boxes, mirrored)} |", flush=True)
     if args.figure:
         draw(found, args.figure)
     if args.time:
@@ -60,19 +70,20 @@ def main() -> None:
             time_of(path, store, args.time)
 
 
-def views(spec: InputSpec, store: Store, rows: range) -> list[Tensor]:
-    """Batches of the network's inputs."""
-    faces = Faces(store, spec)
-    draws = [[Draw(0, row, 0) for row in rows[i : i + 64]] for i in range(0, len(rows), 64)]
-    loader = create_loader(faces, draws, 0, CPU)
-    return [spec.images(item.crop, item.matrix) for item in read_batches(loader, CPU)]
+def views(spec: InputSpec, store: Store, rows: np.ndarray) -> list[tuple[Tensor, Tensor]]:
+    """Batches of the network's inputs: images and key points."""
+    draws = [[Draw(0, int(row), 0) for row in rows[i : i + 50]] for i in range(0, len(rows), 50)]
+    loader = create_loader(Faces(store, spec), draws, 0, CPU)
+    items = read_batches(loader, CPU)
+    return [(spec.images(item.crop, item.matrix), item.key_points) for item in items]
 
 
 @torch.inference_mode()
-def find(model: AgeModel, spec: InputSpec, store: Store) -> np.ndarray:
-    """(N, n, 4) in [−1, 1], the best patch first."""
-    parts = [locate(model, images) for images in views(spec, store, range(len(store)))]
-    return torch.cat(parts).double().numpy()
+def find(model: AgeModel, faces: list[tuple[Tensor, Tensor]]) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes (N, n, 4) in [−1, 1], the best patch first, and those of the mirror images."""
+    parts = [(locate(model, images), locate(model, images.flip(-1))) for images, _ in faces]
+    own, mirrored = (torch.cat(each).double().numpy() for each in zip(*parts, strict=True))
+    return own, mirrored
 
 
 def locate(model: AgeModel, images: Tensor) -> Tensor:
@@ -80,44 +91,43 @@ def locate(model: AgeModel, images: Tensor) -> Tensor:
     return model.find_patches(images)
 
 
-def describe(boxes: np.ndarray, store: Store, spec: InputSpec) -> str:
+def covering(model: AgeModel, faces: list[tuple[Tensor, Tensor]], boxes: np.ndarray) -> str:
+    """Changes of the age at the boxes, at random places, their ratio, and at the best place."""
+    given = torch.from_numpy(boxes).float().split([len(images) for images, _ in faces])
+    parts = [
+        occlusion(model, images, points, own)
+        for (images, points), own in zip(faces, given, strict=True)
+    ]
+    every = Occlusion(*(torch.cat(column) for column in zip(*parts, strict=True)))
+    regions, anywhere, best = (float(changes.mean()) for changes in every)
+    return f"{regions:.2f} | {anywhere:.2f} | {every.ratio:.2f} | {best:.2f}"
+
+
+def describe(boxes: np.ndarray, mirrored: np.ndarray) -> str:
     sides = np.sqrt((boxes[..., 2:] - boxes[..., :2]).prod(-1)) / 2
     middles = (boxes[..., 2:] + boxes[..., :2]) / 4
-    on_face, at_random = shares(boxes, store, spec)
+    back = mirrored[..., [2, 1, 0, 3]] * [-1, 1, -1, 1]
+    order = np.random.default_rng(0).permutation(len(boxes))
     return (
-        f"{overlap(boxes).mean():.3f} | {100 * on_face:.1f} | {100 * at_random:.1f} "
-        f"| {100 * sides.mean():.1f} | {100 * middles.std(0).mean():.1f} "
-        f"| {100 * sides.std(0).mean():.1f}"
+        f"{overlap(boxes).mean():.3f} | {iou(boxes, boxes[order]).mean():.2f} "
+        f"| {iou(boxes, back).mean():.2f} | {100 * sides.mean():.1f} "
+        f"| {100 * middles.std(0).mean():.1f} | {100 * sides.std(0).mean():.1f}"
     )
 
 
 def overlap(boxes: np.ndarray) -> np.ndarray:
     """Intersection over union of every pair of a face's patches: (N, n (n − 1) / 2)."""
     first, second = np.triu_indices(boxes.shape[1], 1)
-    a, b = boxes[:, first], boxes[:, second]
+    return iou(boxes[:, first], boxes[:, second])
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Intersection over union of boxes (…, 4)."""
     low, high = np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:])
     shared = (high - low).clip(0).prod(-1)
     areas = [(each[..., 2:] - each[..., :2]).prod(-1) for each in (a, b)]
-    return shared / (areas[0] + areas[1] - shared)
-
-
-def shares(boxes: np.ndarray, store: Store, spec: InputSpec) -> tuple[float, float]:
-    """Share of the patches' area inside the landmarks' hull, and of the same boxes at random."""
-    random, size = np.random.default_rng(0), spec.size
-    matrices = spec.matrices(np.asarray(store.key_points, np.float64))
-    here, there = [], []
-    for row, own in enumerate(boxes):
-        landmarks = store.landmarks(row)
-        if landmarks is None:
-            continue
-        hull = cv2.convexHull(transform(matrices[row], landmarks).astype(np.float32))
-        inside = cv2.fillConvexPoly(np.zeros((size, size), np.uint8), np.rint(hull).astype(int), 1)
-        pixels = np.rint((own + 1) * size / 2).astype(int)
-        for x1, y1, x2, y2 in pixels:
-            here.append(inside[y1:y2, x1:x2].mean())
-            x, y = (int(random.integers(size - s + 1)) for s in (x2 - x1, y2 - y1))
-            there.append(inside[y : y + y2 - y1, x : x + x2 - x1].mean())
-    return (float(np.mean(here)), float(np.mean(there))) if here else (float("nan"),) * 2
+    ratio: np.ndarray = shared / (areas[0] + areas[1] - shared)
+    return ratio
 
 
 def draw(found: dict[str, np.ndarray], path: Path) -> None:
@@ -142,7 +152,7 @@ def draw(found: dict[str, np.ndarray], path: Path) -> None:
 def time_of(path: Path, store: Store, count: int) -> None:
     model, header = load_model(path)
     spec = InputSpec.from_header(header["input"])
-    images = views(spec, store, range(min(count, len(store))))
+    images = [each for each, _ in views(spec, store, np.arange(min(count, len(store))))]
     faces = sum(map(len, images))
     if isinstance(model, FixedPatchFusion):
         mean, std = (torch.tensor(v).view(3, 1, 1) for v in (model.mean, model.std))
