@@ -95,7 +95,7 @@ def _of_layer(layer: nn.Module, x: Tensor, output: Any) -> int:
         per_output = layer.weight[0].numel()
         return int(output.numel() * per_output)
     if isinstance(layer, HybridAttention):
-        return layer.multiply_adds
+        return layer.multiply_adds * len(x)
     if isinstance(layer, nn.LSTM):
         steps = prod(x.shape[:2])
         return steps * sum(p.numel() for p in layer.parameters() if p.ndim == 2)
