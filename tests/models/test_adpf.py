@@ -12,7 +12,7 @@ from wrinkle.models import Extras, Output, create_model
 from wrinkle.models.adpf import ADPF
 from wrinkle.models.attention_net import AttentionNet, PoolingAttentionNet
 from wrinkle.models.cost import costs
-from wrinkle.models.fusion_net import moved
+from wrinkle.models.fusion_net import jittered, moved
 from wrinkle.models.heads.rectified import rectified_distribution
 from wrinkle.models.pretrained import fill
 
@@ -402,3 +402,39 @@ def test_without_patches_only_the_face_counts() -> None:
         before = model(images).raw
         model.attention.rmhha.scales.neg_()
         torch.testing.assert_close(model(images).raw, before)
+
+
+def test_jitter_moves_and_scales_patches_within_its_share() -> None:
+    torch.manual_seed(0)
+    boxes = torch.tensor([0.1, -0.5, 0.5, 0.3]).expand(500, 2, 4)
+    found = jittered(patch_maps(boxes), 0.1)
+    sides = 2 * torch.stack([found[..., 0, 0], found[..., 1, 1]], -1)
+    scale = sides / torch.tensor([0.4, 0.8])
+    torch.testing.assert_close(scale[..., 0], scale[..., 1])  # the shape stays
+    shift = (found[..., 2] - torch.tensor([0.3, -0.1])) / torch.tensor([0.4, 0.8])
+    for share in (scale - 1, shift):
+        assert 0.09 < share.max() <= 0.1 + 1e-5
+        assert -0.1 - 1e-5 <= share.min() < -0.09
+    assert not found[..., 0, 1].any()
+    assert not found[..., 1, 0].any()
+
+
+def test_jitter_and_dropout_are_for_training_only() -> None:
+    images, model = pictures(), whole(patch_jitter=0.2, patch_dropout=0.5)
+    plain = whole()
+    with torch.no_grad():
+        torch.testing.assert_close(model(images).raw, plain(images).raw)
+        assert not torch.equal(model.train()(images).raw, model(images).raw)
+
+
+def test_dropout_hides_whole_patches() -> None:
+    model, images = whole(patch_dropout=0.999), pictures()
+    boxes = model.find_patches(images)
+    model.train()
+    for module in model.modules():  # batch norms as in evaluation
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eval()
+    with torch.no_grad():
+        torch.testing.assert_close(
+            with_boxes(model, images, boxes).raw, with_boxes(model, images, boxes + 0.2).raw
+        )

@@ -261,3 +261,21 @@ def test_overrides_of_data_hold_for_both_stages(two_stages: Path, tmp_path: Path
     written = tmp_path / "written.yaml"
     written.write_text(recipe.to_yaml())
     assert load_recipe(written) == recipe
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("places", ["attention", "fixed"])
+def test_attention_by_construction_in_two_stages(
+    two_stages: Path, tmp_path: Path, places: str
+) -> None:
+    """From a view of 128 pixels; fixed patches are found before training and kept in the model."""
+    model = ["model.form=pooling", "model.face_size=64"]
+    overrides = ["input.size=128", *model, *(f"first.{each}" for each in model)]
+    train(load_recipe(two_stages, [*overrides, f"model.places={places}"]), "1", tmp_path)
+    found, header = load_model(tmp_path / "adpf" / "1" / "model.safetensors")
+    assert header["model"]["fields"]["places"] == places
+    images = torch.randn(3, 3, 128, 128)
+    boxes = found.row_extras(images)["boxes"]
+    assert (boxes[..., 2:] - boxes[..., :2]).min() > 0.6
+    assert bool((boxes[0] == boxes[1]).all()) == (places == "fixed")
+    assert boxes.abs().max() < 1

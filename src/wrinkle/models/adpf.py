@@ -142,6 +142,8 @@ def adpf(
     form: Form = "literal",
     face_size: int | None = None,
     places: Places = "attention",
+    patch_jitter: float = 0.0,
+    patch_dropout: float = 0.0,
 ) -> ADPF:
     """The complete ADPF: 13 M parameters; ages 0–100.
 
@@ -167,5 +169,13 @@ def adpf(
         form, input_size, width, channels, heads, stride, attention, "softmax", face_size
     )
     return ADPF(
-        net, ranking, places, width=width, patch_size=patch_size, head=head, face_size=face_size
+        net,
+        ranking,
+        places,
+        width=width,
+        patch_size=patch_size,
+        head=head,
+        face_size=face_size,
+        patch_jitter=patch_jitter,
+        patch_dropout=patch_dropout,
     )

@@ -40,6 +40,9 @@ class FusionNet(AgeModel):
         face_size: side in pixels to which the face is reduced; patches are cut out of the input.
             None: the face is not reduced.
         use_patches: False leaves the patches out (Eq. 8 with I alone).
+        patch_jitter: in training, patches are moved by up to this share of their sides, and their
+            sides are changed by up to it; in [0, 1).
+        patch_dropout: in training, probability that a patch's features are zero; in [0, 1).
 
     Raises:
         WrinkleError: an argument is too small, or the face cannot be reduced by a whole number.
@@ -56,10 +59,13 @@ class FusionNet(AgeModel):
         head: HeadChoice,
         face_size: int | None = None,
         use_patches: bool = True,
+        patch_jitter: float = 0.0,
+        patch_dropout: float = 0.0,
     ) -> None:
         super().__init__(MAX_AGE, input_size)
         check_width(width)
         face_size = check_face_size(face_size, input_size)
+        self.patch_jitter, self.patch_dropout = patch_jitter, patch_dropout
         if patches < 1:
             raise WrinkleError(f"{patches} patches; FusionNet needs at least 1")
         if min(face_size, patch_size) < 32:
@@ -148,6 +154,7 @@ class FusionNet(AgeModel):
         for k, block in enumerate(self.blocks):
             if cropped is not None:
                 p = self.patch_blocks[k](cropped[:, k])
+                p = F.dropout(p.new_ones(len(p), 1, 1, 1), self.patch_dropout, self.training) * p
                 x = torch.cat([x, F.adaptive_avg_pool2d(p, x.shape[-2:])], 1)
             x = block(x)
         return Output(self.classify(x.flatten(1)))
@@ -158,6 +165,8 @@ class FusionNet(AgeModel):
             patches = patch_maps(self.find_patches(images))
         else:
             patches = moved(patch_maps(extras.values["boxes"]), extras.motion)
+        if self.training and self.patch_jitter:
+            patches = jittered(patches, self.patch_jitter)
         return crop_patches(images, patches, self.patch_size)
 
 
@@ -175,6 +184,27 @@ def patch_block(width: int, channels: int, stride: int) -> nn.Sequential:
         nn.ReLU(inplace=True),
         BasicBlock(width, channels, stride),
     )
+
+
+def jittered(patches: Tensor, share: float) -> Tensor:
+    """Move and scale patches at random.
+
+    Args:
+        patches: (B, n, 2, 3), from patches to the images.
+        share: largest shift, and largest change of the scale, relative to the patch's side.
+
+    Returns:
+        (B, n, 2, 3).
+    """
+    x, y, size = (
+        share * (2 * torch.rand(patches.shape[:2], device=patches.device) - 1) for _ in range(3)
+    )
+    zero, size = torch.zeros_like(size), 1 + size
+    rows = [size, zero, 2 * x], [zero, size, 2 * y]
+    return moved(
+        torch.stack([torch.stack(row, -1) for row in rows], -2).flatten(0, 1)[:, None],
+        patches.flatten(0, 1),
+    ).view_as(patches)
 
 
 def moved(patches: Tensor, motion: Tensor) -> Tensor:
