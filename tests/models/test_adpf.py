@@ -252,6 +252,9 @@ def test_bfloat16_blocks_move_ages_little(monkeypatch: pytest.MonkeyPatch) -> No
         ("adpf", {"heads": 0}, "heads is 0; with 500 channels it is 1 to 500"),
         ("adpf", {"patch_size": 16}, "patch_size 16; at least 32"),
         ("adpf", {"width": 0}, "width is 0"),
+        ("adpf", {"patch_dropout": 1.0}, "patch_dropout 1.0.*below 1"),
+        ("adpf", {"places": "nowhere"}, "places is 'nowhere'; choices: 'attention'"),
+        ("adpf_attention", {"form": "new"}, "form is 'new'; choices: 'literal'"),
         ("bif_fusion", {"patches": 0}, "0 patches; FusionNet needs at least 1"),
     ],
 )

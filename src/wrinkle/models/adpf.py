@@ -164,6 +164,9 @@ def adpf(
             `input_size`, while patches are cut out of the input; None: not reduced.
         places: where the patches are: where the "attention" is; "fixed" at each head's mean box
             over the training faces; "random" places for boxes of the same size; "none": no patches.
+        patch_jitter: in training, patches are moved by up to this share of their sides, and their
+            sides are changed by up to it; in [0, 1).
+        patch_dropout: in training, probability that a patch's features are zero; in [0, 1).
     """
     net = create_attention_net(
         form, input_size, width, channels, heads, stride, attention, "softmax", face_size

@@ -218,6 +218,8 @@ def bif_fusion(
     patch_size: int = 64,
     head: HeadChoice = "softmax",
     face_size: int | None = None,
+    patch_jitter: float = 0.0,
+    patch_dropout: float = 0.0,
 ) -> FixedPatchFusion:
     """ADPF's predecessor: the same FusionNet over fixed patches; ages 0–100.
 
@@ -229,7 +231,15 @@ def bif_fusion(
         head: name of the head, or a mapping of its name and fields.
         face_size: side in pixels to which the face is reduced, while patches are cut out of the
             input; None: not reduced.
+        patch_jitter, patch_dropout: as in `adpf`.
     """
     return FixedPatchFusion(
-        input_size, width, patches, patch_size=patch_size, head=head, face_size=face_size
+        input_size,
+        width,
+        patches,
+        patch_size=patch_size,
+        head=head,
+        face_size=face_size,
+        patch_jitter=patch_jitter,
+        patch_dropout=patch_dropout,
     )

@@ -65,6 +65,11 @@ class FusionNet(AgeModel):
         super().__init__(MAX_AGE, input_size)
         check_width(width)
         face_size = check_face_size(face_size, input_size)
+        if not (0 <= patch_jitter < 1 and 0 <= patch_dropout < 1):
+            raise WrinkleError(
+                f"patch_jitter is {patch_jitter} and patch_dropout {patch_dropout}; both are at "
+                "least 0 and below 1"
+            )
         self.patch_jitter, self.patch_dropout = patch_jitter, patch_dropout
         if patches < 1:
             raise WrinkleError(f"{patches} patches; FusionNet needs at least 1")
