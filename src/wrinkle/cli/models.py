@@ -53,18 +53,31 @@ def _print_packaged() -> None:
 
 
 def _print_networks() -> None:
-    from wrinkle.models import MODELS, create_model
+    from wrinkle.models import MODELS
 
     def describe(name: str) -> str:
         fields = MODELS.schema(name).model_fields.items()
         required = [field for field, about in fields if about.is_required()]
         if required:
             return f"needs a value for {', '.join(required)}"
-        parameters = sum(p.numel() for p in create_model(name).parameters())
-        return f"{parameters / 1e6:6.2f} M parameters"
+        return f"{_parameters(name) / 1e6:6.2f} M parameters"
 
     print("Networks for recipes (model.name):")
     _print_each(MODELS.names(), describe)
+
+
+def _parameters(name: str) -> int:
+    """Number of a network's parameters; without memory for them where its constructor allows it."""
+    import torch
+
+    from wrinkle.models import create_model
+
+    try:
+        with torch.device("meta"):
+            model = create_model(name)
+    except RuntimeError:  # the constructor reads a tensor's values
+        model = create_model(name)
+    return sum(p.numel() for p in model.parameters())
 
 
 def _print_heads_and_losses() -> None:
