@@ -22,8 +22,15 @@ from wrinkle.datasets.loader import Draw, Faces
 from wrinkle.datasets.store import Store
 from wrinkle.faces.input import InputSpec
 from wrinkle.layers import AlignedRegionPooling, RegionOfInterestPooling
-from wrinkle.models.dhaa import VIEW
-from wrinkle.models.face_regions import POINTS, REGIONS, Region, centre, face_points, region_points
+from wrinkle.models.face_regions import (
+    POINTS,
+    REGIONS,
+    VIEW,
+    Region,
+    centre,
+    face_points,
+    region_points,
+)
 
 FGNET = {
     "left eye": [31],

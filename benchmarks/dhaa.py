@@ -34,7 +34,7 @@ from wrinkle.inference.prepared import prepare_for_inference
 from wrinkle.losses import Loss, Target
 from wrinkle.models import AgeModel, create_model
 from wrinkle.models.cost import costs
-from wrinkle.models.dhaa import VIEW
+from wrinkle.models.face_regions import VIEW
 from wrinkle.training.memory import keep_freed_memory
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64)

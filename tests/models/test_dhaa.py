@@ -9,8 +9,8 @@ from wrinkle.errors import WrinkleError
 from wrinkle.faces.align import TEMPLATE
 from wrinkle.layers import AlignedRegionPooling
 from wrinkle.models import create_model, load_initial
-from wrinkle.models.dhaa import DHAA, FEATURES, RegionPooling, doubled
-from wrinkle.models.face_regions import REGIONS, face_points, region_points
+from wrinkle.models.dhaa import DHAA, FEATURES, widened
+from wrinkle.models.face_regions import REGIONS, RegionPooling, face_points, region_points
 
 SMALL = {"input_size": 64, "width": 4}
 
@@ -243,7 +243,7 @@ def test_a_resnet_18_fills_the_trunk_and_every_sub_network(tmp_path: object) -> 
             place = f"sub_networks.{b}{k}.layer3.0.downsample.0.weight"
             assert torch.equal(after[place], state["layer3.0.downsample.0.weight"])
         place = f"sub_networks.c{k}.layer3.0.conv1.weight"
-        assert torch.equal(after[place], doubled(state["layer3.0.conv1.weight"]))
+        assert torch.equal(after[place], widened(state["layer3.0.conv1.weight"]))
         place = f"sub_networks.c{k}.layer4.1.bn2.bias"
         assert torch.equal(after[place], state["layer4.1.bn2.bias"])
     fresh = ("head.", "fusion.", "sub_heads.", "sub_networks.g1.fc", "sub_networks.c3.conv")
@@ -252,11 +252,15 @@ def test_a_resnet_18_fills_the_trunk_and_every_sub_network(tmp_path: object) -> 
             assert torch.equal(after[name], tensor), name
 
 
-def test_twice_the_same_input_gives_what_the_resnet_gives() -> None:
-    weight, x = torch.randn(5, 3, 3, 3), torch.randn(1, 3, 8, 8)
-    torch.testing.assert_close(
-        nn.functional.conv2d(torch.cat([x, x], 1), doubled(weight)), nn.functional.conv2d(x, weight)
-    )
+@torch.no_grad()
+def test_a_global_local_sub_network_starts_as_the_global_one(tmp_path: object) -> None:
+    path = f"{tmp_path}/resnet18.safetensors"
+    save_file(resnet_state(), path)
+    model = small()
+    load_initial(model, path)
+    g, c = (model.sub_networks[name].layer3 for name in ("g2", "c2"))
+    face, eye = torch.rand(2, 1, 8, 14, 14)
+    torch.testing.assert_close(c(torch.cat([face, eye], 1)), g(face))
 
 
 @pytest.mark.slow

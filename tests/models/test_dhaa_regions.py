@@ -10,8 +10,7 @@ from wrinkle.datasets.augment import Augment
 from wrinkle.datasets.loader import Draw, Faces
 from wrinkle.datasets.store import Store
 from wrinkle.faces.input import InputSpec
-from wrinkle.models.dhaa import RegionPooling
-from wrinkle.models.face_regions import REGIONS
+from wrinkle.models.face_regions import REGIONS, RegionPooling
 
 SIZE = 128
 

@@ -199,6 +199,19 @@ class AgeModel(nn.Module):
         """
         return dict(given)
 
+    def starts_at_random(self, name: str) -> bool:
+        """Return whether a parameter has no counterpart in starting weights of a related network.
+
+        The recipe's `head_lr_factor` and `head_epochs` apply to these parameters.
+
+        Args:
+            name: of the parameter.
+
+        Returns:
+            Here: whether it belongs to a head.
+        """
+        return name.startswith(("head.", "sub_heads."))
+
     def before_training(self, views: Iterable[Tensor], ages: Tensor) -> None:
         """Hook before the first step, after starting weights are loaded; does nothing here.
 

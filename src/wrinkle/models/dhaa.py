@@ -7,23 +7,21 @@ their sub-networks; z and h are their features before and after fusion. The pape
 is chosen here: the convolution to 128 channels is 1×1 with batch norm and ReLU, and z is linear.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wrinkle.errors import WrinkleError
-from wrinkle.layers import (
-    AlignedRegionPooling,
-    FullyConnectedFusion,
-    RecurrentFusion,
-    RegionOfInterestPooling,
-)
-from wrinkle.models.backbones.resnet import BasicBlock, check_width, make_layer
+from wrinkle.faces.align import TEMPLATE
+from wrinkle.layers import FullyConnectedFusion, RecurrentFusion
+from wrinkle.models.backbones.dlib_resnet import dlib_trunk
+from wrinkle.models.backbones.resnet import resnet18_trunk
+from wrinkle.models.backbones.trunk import Trunk
 from wrinkle.models.base import AgeModel, Extras, Output, initialise
-from wrinkle.models.face_regions import REGIONS, centre, face_points, region_points
+from wrinkle.models.face_regions import VIEW, RegionPooling
+from wrinkle.models.folded_norm import unfold_batch_norms
 from wrinkle.models.heads import HeadChoice, create_head
 from wrinkle.models.registry import register
 
@@ -31,11 +29,15 @@ BRANCHES = {"global": "g", "local": "l", "global-local": "c"}
 """Names in recipes → the paper's letters."""
 FIGURE_6_NAMES = {"g": "G", "l": "L", "c": "GL"}
 """The paper's letters → prefixes of the sub-networks' names in its Figure 6."""
+TRUNKS: dict[str, Callable[..., Trunk]] = {
+    "resnet18": resnet18_trunk,
+    "dlib_resnet": dlib_trunk,
+}
+SMALLEST_INPUT = {"resnet18": 32, "dlib_resnet": 147}
+"""Trunk → pixels, with which something is left for its last convolution."""
 SUB_NETWORKS = ("1", "2", "3")
 FEATURES = 128
 """Size of z and of h (sections 2.3 and 2.4), for every width."""
-VIEW = 0.8
-"""Zoom of the input in DHAA's recipes, for which the squares of ROI pooling are computed."""
 
 
 class SubNetwork(nn.Module):
@@ -43,88 +45,27 @@ class SubNetwork(nn.Module):
 
     Args:
         channels: of the input.
-        width: channels of the network's first layer.
+        trunk: whose layers these are.
+        norm: whether z is normalised.
     """
 
-    def __init__(self, channels: int, width: int) -> None:
+    def __init__(self, channels: int, trunk: Trunk, norm: bool) -> None:
         super().__init__()
-        self.layer3 = make_layer(BasicBlock, channels, 4 * width, 2, stride=2)
-        self.layer4 = make_layer(BasicBlock, 4 * width, 8 * width, 2, stride=2)
-        self.conv = nn.Conv2d(8 * width, FEATURES, 1, bias=False)
+        self.layer3 = trunk.layer(3, channels)
+        self.layer4 = trunk.layer(4, trunk.channels[2])
+        self.conv = nn.Conv2d(trunk.channels[3], FEATURES, 1, bias=False)
         self.bn = nn.BatchNorm2d(FEATURES)
         self.relu = nn.ReLU(inplace=True)
         self.fc = nn.Linear(FEATURES, FEATURES)
+        self.norm = nn.BatchNorm1d(FEATURES) if norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, channels, H, W), the output of CB2, → z (B, 128)."""
         x = self.layer4(self.layer3(x))
         x = self.relu(self.bn(self.conv(x)))
         with torch.autocast(x.device.type, enabled=False):
-            z: Tensor = self.fc(x.mean((2, 3), dtype=self.fc.weight.dtype))
+            z: Tensor = self.norm(self.fc(x.mean((2, 3), dtype=self.fc.weight.dtype)))
         return z
-
-
-class RegionPooling(nn.Module):
-    """Pools the regions of section 2.2 out of CB1's features: g1 by resizing, the others by ARP or
-    ROI pooling.
-
-    Args:
-        pooling: "arp" or "roi".
-        size: side of a region in pixels.
-        names: regions to pool, besides g1.
-
-    Raises:
-        WrinkleError: an unknown pooling.
-    """
-
-    def __init__(self, pooling: str, size: int, names: Iterable[str]) -> None:
-        super().__init__()
-        if pooling not in ("arp", "roi"):
-            raise WrinkleError(f"pooling is {pooling!r}; choices: arp, roi")
-        self.kind, self.size = pooling, size
-        self.source = region_points if pooling == "arp" else centre
-        self.pools = nn.ModuleDict(
-            {
-                name: AlignedRegionPooling(region.target_points, size)
-                if pooling == "arp"
-                else RegionOfInterestPooling(region.side(VIEW), size)
-                for name, region in REGIONS.items()
-                if name in names
-            }
-        )
-
-    def forward(self, features: Tensor, key_points: Tensor) -> dict[str, Tensor]:
-        """Pool the regions.
-
-        Args:
-            features: (B, C, H, W).
-            key_points: (B, 5, 2) in [−1, 1], or (B, 68, 2) in iBUG's order.
-
-        Returns:
-            Name → (B, C, size, size), for g1 and the other regions.
-        """
-        points = face_points(key_points)
-        resized = F.interpolate(features, (self.size, self.size), mode="bilinear")
-        pooled = {
-            name: pool(features, self.source(points, REGIONS[name]))
-            for name, pool in self.pools.items()
-        }
-        return {"g1": resized, **pooled}
-
-    def inverse_maps(self, key_points: Tensor) -> dict[str, Tensor]:
-        """Compute the maps from regions to the picture.
-
-        Args:
-            key_points: as for `forward`.
-
-        Returns:
-            Name → (B, 2, 3), for every region but g1.
-        """
-        points = face_points(key_points)
-        return {
-            name: pool.inverse_maps(self.source(points, REGIONS[name]))  # type: ignore[operator]
-            for name, pool in self.pools.items()
-        }
 
 
 class DHAA(AgeModel):
@@ -141,35 +82,41 @@ class DHAA(AgeModel):
     def __init__(
         self,
         input_size: int,
-        width: int,
+        trunk: str,
+        width: int | None,
         branches: str,
         pooling: str,
         fusion: str,
         sub_losses: bool,
+        norm: bool,
         head: HeadChoice,
     ) -> None:
         super().__init__(100, input_size)
-        check_width(width)
-        if input_size < 32:
-            raise WrinkleError(f"input_size is {input_size}; DHAA's regions need 32 pixels")
+        if trunk not in TRUNKS:
+            raise WrinkleError(f"trunk is {trunk!r}; choices: {', '.join(TRUNKS)}")
+        self.trunk = TRUNKS[trunk]() if width is None else TRUNKS[trunk](width)
+        self.mean, self.std = self.trunk.mean, self.trunk.std  # type: ignore[misc]
+        self.starts = self.trunk.starts  # type: ignore[misc]
+        if input_size < SMALLEST_INPUT[trunk]:
+            raise WrinkleError(
+                f"input_size is {input_size}; DHAA's regions need {SMALLEST_INPUT[trunk]} pixels"
+            )
         self.branches = parse_branches(branches)
         if pooling == "roi":
             self.zoom = VIEW
-        w = width
-        self.conv1 = nn.Conv2d(3, w, 7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(w)
+        c1, c2, _, _ = self.trunk.channels
+        self.conv1, maxpool = self.trunk.first()
+        self.bn1 = nn.BatchNorm2d(c1)
         self.relu = nn.ReLU(inplace=True)
-        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        self.layer1 = make_layer(BasicBlock, w, w, 2, stride=1)
+        self.maxpool = maxpool
+        self.layer1 = self.trunk.layer(1, c1)
         layer2 = [f"{b}{k}" for b in "gl" for k in SUB_NETWORKS if {b, "c"} & set(self.branches)]
-        # CB1 gives a quarter of the input's side; 56 pixels of its 64 is the paper's proportion.
-        self.pooling = RegionPooling(pooling, input_size * 7 // 32, layer2)
-        self.layer2 = nn.ModuleDict(
-            {name: make_layer(BasicBlock, w, 2 * w, 2, stride=2) for name in layer2}
-        )
+        # The paper's proportion: 56 of CB1's 64 pixels.
+        self.pooling = RegionPooling(pooling, -(-self.trunk.side(input_size) * 7 // 8), layer2)
+        self.layer2 = nn.ModuleDict({name: self.trunk.layer(2, c1) for name in layer2})
         self.sub_networks = nn.ModuleDict(
             {
-                f"{b}{k}": SubNetwork(4 * w if b == "c" else 2 * w, w)
+                f"{b}{k}": SubNetwork(2 * c2 if b == "c" else c2, self.trunk, norm)
                 for b in self.branches
                 for k in SUB_NETWORKS
             }
@@ -225,53 +172,77 @@ class DHAA(AgeModel):
         return Output(self.head(torch.cat(h, 1)), sub)
 
     def starting_state(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Convert a ResNet-18's state dict: its layers for the trunk and for every sub-network.
+        """Convert the trunk's own state dict: its layers for the trunk and for every sub-network.
 
-        The input of c_k has twice the channels of the ResNet's layer 3. Its first weights are
-        therefore repeated and halved, so that two equal halves give the ResNet's result. Heads and
-        fusion keep their random weights.
+        The input of c_k has twice the channels of the trunk's layer 3. The weights of its second
+        half, the local region's features, are zero at first, so that c_k starts with what g_k
+        computes. Heads, fusion and the layers of z keep their random weights.
 
         Args:
-            given: state dict of a ResNet-18, or of DHAA.
+            given: state dict of the trunk's network, or of DHAA.
 
         Returns:
             DHAA's state dict; another network's state dict unchanged.
         """
-        if "layer4.0.conv1.weight" not in given:
+        renamed = {self.trunk.own_name(name): tensor for name, tensor in given.items()}
+        if "layer4.0.conv1.weight" not in renamed:
             return dict(given)
-        state = {name: tensor for name, tensor in self.state_dict().items() if is_new(name)}
-        for name, tensor in given.items():
+        state = {n: tensor for n, tensor in self.state_dict().items() if self.starts_at_random(n)}
+        for name, tensor in renamed.items():
             layer = name.partition(".")[0]
             if layer == "layer2":
                 state |= {f"layer2.{n}{name[6:]}": tensor for n in self.layer2}
             elif layer in ("layer3", "layer4"):
                 for n in self.sub_networks:
                     own = f"sub_networks.{n}.{name}"
-                    state[own] = doubled(tensor) if n[0] == "c" and name in DOUBLED else tensor
+                    state[own] = widened(tensor) if n[0] == "c" and name in WIDENED else tensor
             elif layer not in ("fc", "head"):
                 state[name] = tensor
         return state
 
+    def starts_at_random(self, name: str) -> bool:
+        """Return whether a parameter has no counterpart in the trunk's own network.
 
-DOUBLED = ("layer3.0.conv1.weight", "layer3.0.downsample.0.weight")
-"""Convolutions on the 256 channels of a global-local sub-network's input."""
+        Args:
+            name: of the parameter.
+
+        Returns:
+            Whether it belongs to a head, to the fusion or to the layers of z.
+        """
+        part, _, rest = name.partition(".")
+        of_z = part == "sub_networks" and not rest.partition(".")[2].startswith("layer")
+        return of_z or part in ("sub_heads", "fusion", "head")
+
+    def before_training(self, views: Iterable[Tensor], ages: Tensor) -> None:
+        """Give the trunk's batch norms the statistics of training faces, if they are folded."""
+        if bool(self.bn1.running_mean.any()):  # type: ignore[union-attr]
+            return
+        points = torch.tensor(TEMPLATE * VIEW, dtype=torch.float32)
+        mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (self.mean, self.std))
+
+        def inputs() -> Iterator[tuple[Tensor, Tensor]]:
+            for x in views:
+                aligned = points.to(x.device).expand(len(x), 5, 2)
+                yield (x - mean.to(x.device)) / std.to(x.device), aligned
+
+        unfold_batch_norms(self, inputs())
+        for name, layer in self.named_modules():
+            if isinstance(layer, nn.BatchNorm2d) and self.starts_at_random(name):
+                layer.reset_parameters()
 
 
-def is_new(name: str) -> bool:
-    """Return whether an entry of DHAA's state dict has no counterpart in a ResNet-18."""
-    part, _, rest = name.partition(".")
-    head = part == "sub_networks" and not rest.partition(".")[2].startswith("layer")
-    return head or part in ("sub_heads", "fusion", "head")
+WIDENED = ("layer3.0.conv1.weight", "layer3.0.downsample.0.weight")
+"""Convolutions on the joined features of a global-local sub-network's two regions."""
+
+
+def widened(weight: Tensor) -> Tensor:
+    """Weight (O, C, …) → (O, 2C, …), whose second half is zero."""
+    return torch.cat([weight, torch.zeros_like(weight)], 1)
 
 
 def figure_6_name(name: str) -> str:
     """Return a sub-network's name in the paper's Figure 6: "c1" → "GL-1"."""
     return f"{FIGURE_6_NAMES[name[0]]}-{name[1]}"
-
-
-def doubled(weight: Tensor) -> Tensor:
-    """Repeat and halve a weight (O, C, …) → (O, 2C, …): same result on a repeated input."""
-    return torch.cat([weight, weight], 1) / 2
 
 
 def parse_branches(text: str) -> tuple[str, ...]:
@@ -325,22 +296,28 @@ def check_inputs(images: Tensor, key_points: Tensor | None) -> None:
 @register
 def dhaa(
     input_size: int = 256,
-    width: int = 64,
+    trunk: Literal["resnet18", "dlib_resnet"] = "resnet18",
+    width: int | None = None,
     branches: str = "global+local+global-local",
     pooling: Literal["arp", "roi"] = "arp",
     fusion: Literal["lstm", "fc"] = "lstm",
     sub_losses: bool = True,
+    norm: bool = False,
     head: HeadChoice = "softmax",
 ) -> DHAA:
     """DHAA; ages 0–100. As published it has 100.0 M parameters and 10.8 G multiply-adds a face.
 
     Args:
-        input_size: side in pixels of the input, at least 32; 256 in the paper.
-        width: channels of the first layer, 64 in the paper; 16 gives 7 M parameters.
+        input_size: side in pixels of the input, at least 32; 256 in the paper. dlib_resnet needs
+            147.
+        trunk: the residual network whose layers it has; ResNet-18 in the paper.
+        width: channels of the first layer. None: 64 as in the paper, 32 for dlib_resnet. 16 gives
+            ResNet-18 7 M parameters.
         branches: any of "global", "local" and "global-local", joined by "+" (Table 1).
         pooling: "arp", or "roi", which requires zoom 0.8 (Figure 5).
         fusion: "lstm" or "fc" (Figure 5).
         sub_losses: whether each sub-network has a head (Figure 5).
+        norm: batch norm of each z before fusion and head; not in the paper.
         head: the final head and each sub-network's: a name, or a mapping of name and fields.
     """
-    return DHAA(input_size, width, branches, pooling, fusion, sub_losses, head)
+    return DHAA(input_size, trunk, width, branches, pooling, fusion, sub_losses, norm, head)

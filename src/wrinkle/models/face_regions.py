@@ -1,16 +1,21 @@
-"""The regions of DHAA's Figure 2: where in each region the points of a face are.
+"""The regions of DHAA's Figure 2: where in each region the points of a face are, and their pooling.
 
 Left and right are those of the picture.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from wrinkle.errors import WrinkleError
 from wrinkle.faces.align import TEMPLATE
+from wrinkle.layers import AlignedRegionPooling, RegionOfInterestPooling
 
+VIEW = 0.8
+"""Zoom of the input in DHAA's recipes, for which the squares of ROI pooling are computed."""
 Mean = dict[int, float]
 """A point as a weighted mean of others: index → weight, the weights sum to 1."""
 
@@ -187,3 +192,66 @@ def region_points(points: Tensor, region: Region) -> Tensor:
 def centre(points: Tensor, region: Region) -> Tensor:
     """All points (B, 10, 2) of a face → the region's centre (B, 2) for ROI pooling."""
     return points[:, [POINTS.index(name) for name in region.centre]].mean(1)
+
+
+class RegionPooling(nn.Module):
+    """Pools the regions of section 2.2 out of CB1's features: g1 by resizing, the others by ARP or
+    ROI pooling.
+
+    Args:
+        pooling: "arp" or "roi".
+        size: side of a region in pixels.
+        names: regions to pool, besides g1.
+
+    Raises:
+        WrinkleError: an unknown pooling.
+    """
+
+    def __init__(self, pooling: str, size: int, names: Iterable[str]) -> None:
+        super().__init__()
+        if pooling not in ("arp", "roi"):
+            raise WrinkleError(f"pooling is {pooling!r}; choices: arp, roi")
+        self.kind, self.size = pooling, size
+        self.source = region_points if pooling == "arp" else centre
+        self.pools = nn.ModuleDict(
+            {
+                name: AlignedRegionPooling(region.target_points, size)
+                if pooling == "arp"
+                else RegionOfInterestPooling(region.side(VIEW), size)
+                for name, region in REGIONS.items()
+                if name in names
+            }
+        )
+
+    def forward(self, features: Tensor, key_points: Tensor) -> dict[str, Tensor]:
+        """Pool the regions.
+
+        Args:
+            features: (B, C, H, W).
+            key_points: (B, 5, 2) in [−1, 1], or (B, 68, 2) in iBUG's order.
+
+        Returns:
+            Name → (B, C, size, size), for g1 and the other regions.
+        """
+        points = face_points(key_points)
+        resized = F.interpolate(features, (self.size, self.size), mode="bilinear")
+        pooled = {
+            name: pool(features, self.source(points, REGIONS[name]))
+            for name, pool in self.pools.items()
+        }
+        return {"g1": resized, **pooled}
+
+    def inverse_maps(self, key_points: Tensor) -> dict[str, Tensor]:
+        """Compute the maps from regions to the picture.
+
+        Args:
+            key_points: as for `forward`.
+
+        Returns:
+            Name → (B, 2, 3), for every region but g1.
+        """
+        points = face_points(key_points)
+        return {
+            name: pool.inverse_maps(self.source(points, REGIONS[name]))  # type: ignore[operator]
+            for name, pool in self.pools.items()
+        }

@@ -14,7 +14,7 @@ CALIBRATION_FACES = 1024
 
 
 @torch.no_grad()
-def unfold_batch_norms(model: nn.Module, images: Iterable[Tensor]) -> None:
+def unfold_batch_norms(model: nn.Module, inputs: Iterable[tuple[Tensor, ...]]) -> None:
     """Give batch norms the statistics of some images without changing any output, in place.
 
     Each layer's mean and variance over the images become its running statistics, and gain and shift
@@ -23,7 +23,7 @@ def unfold_batch_norms(model: nn.Module, images: Iterable[Tensor]) -> None:
 
     Args:
         model: the network; left in evaluation mode.
-        images: batches of its input; no more are read than are needed.
+        inputs: its inputs, images (B, 3, H, W) first; no more are read than are needed.
     """
     layers = {n: m for n, m in model.named_modules() if isinstance(m, nn.BatchNorm2d)}
     if any(bool(layer.running_mean.any()) for layer in layers.values()):  # type: ignore[union-attr]
@@ -34,9 +34,9 @@ def unfold_batch_norms(model: nn.Module, images: Iterable[Tensor]) -> None:
     ]
     model.eval()
     seen = 0
-    for batch in images:
-        model(batch)
-        seen += len(batch)
+    for batch in inputs:
+        model(*batch)
+        seen += len(batch[0])
         if seen >= CALIBRATION_FACES:
             break
     for hook in hooks:

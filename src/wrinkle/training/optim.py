@@ -14,8 +14,9 @@ def create_optimizer(model: AgeModel, choice: sections.Optimizer) -> torch.optim
     """Create an optimizer: SGD with Nesterov momentum, or AdamW.
 
     Norms and biases (parameters of one dimension) have no weight decay. The learning rate of the
-    heads, which are random after a start from ImageNet, is `lr * head_lr_factor`. Each parameter
-    group has its full rate as `base_lr`, which `set_learning_rate` scales.
+    heads and of the other parts that are random after a start from another network
+    (`AgeModel.starts_at_random`) is `lr * head_lr_factor`. Each parameter group has its full rate
+    as `base_lr`, which `set_learning_rate` scales.
 
     Args:
         model: the network.
@@ -24,7 +25,7 @@ def create_optimizer(model: AgeModel, choice: sections.Optimizer) -> torch.optim
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = defaultdict(list)
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            in_head = name.startswith(("head.", "sub_heads."))
+            in_head = model.starts_at_random(name)
             groups[in_head, parameter.ndim > 1].append(parameter)
     parts = []
     for (in_head, decays), parameters in groups.items():

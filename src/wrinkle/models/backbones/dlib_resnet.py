@@ -20,6 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wrinkle.errors import WrinkleError
+from wrinkle.models.backbones.resnet import check_width
+from wrinkle.models.backbones.trunk import Trunk
 from wrinkle.models.base import AgeModel, Start, initialise
 from wrinkle.models.folded_norm import folded_norm, unfold_batch_norms
 from wrinkle.models.heads import HeadChoice
@@ -29,15 +31,28 @@ LEVELS = ((32, 3), (64, 4), (128, 3), (256, 3), (256, 1))
 """(channels, blocks) of each level; the first block of all but the first level halves the sides."""
 SMALLEST_INPUT = 103
 """Pixels; with fewer nothing is left for the last convolution."""
+MEAN = (122.782 / 255, 117.001 / 255, 104.298 / 255)
+STD = (256 / 255,) * 3
+STARTS = {
+    "dlib-faces": Start(
+        "face_recognition_models",
+        "models/dlib_face_recognition_resnet_model_v1.dat",
+        "dlib",
+        lambda path: read_dlib(path),
+    )
+}
 
 
 class Block(nn.Module):
     """3×3 → 3×3 convolution plus the shortcut; `down` halves the resolution.
 
-    (B, channels, H, W) → (B, out_channels, H', W').
+    (B, channels, H, W) → (B, out_channels, H', W'). The shortcut has the first `skipped` channels
+    of the input; None: all.
     """
 
-    def __init__(self, channels: int, out_channels: int, down: bool) -> None:
+    def __init__(
+        self, channels: int, out_channels: int, down: bool, skipped: int | None = None
+    ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(
             channels, out_channels, 3, 2 if down else 1, 0 if down else 1, bias=False
@@ -46,12 +61,13 @@ class Block(nn.Module):
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(out_channels)
         self.relu = nn.ReLU(inplace=True)
-        self.down = down
+        self.down, self.skipped = down, skipped
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.relu(self.bn1(self.conv1(x)))
         y = self.bn2(self.conv2(y))
-        y = self.relu(padded_sum(y, F.avg_pool2d(x, 2) if self.down else x))
+        kept = x if self.skipped is None else x[:, : self.skipped]
+        y = self.relu(padded_sum(y, F.avg_pool2d(kept, 2) if self.down else kept))
         return y
 
 
@@ -66,6 +82,21 @@ def padded_sum(a: Tensor, b: Tensor) -> Tensor:
     return pad(a) + pad(b)
 
 
+def make_level(level: int, inputs: int, width: int = 32) -> nn.Sequential:
+    """Return a level of the network.
+
+    Args:
+        level: its number from 0.
+        inputs: channels of the input. If they are more than the level before gives, the shortcut
+            has only as many as that.
+        width: channels of level 0; 32 in dlib.
+    """
+    channels, count = LEVELS[level][0] * width // 32, LEVELS[level][1]
+    usual = LEVELS[max(level - 1, 0)][0] * width // 32
+    first = Block(inputs, channels, level > 0, usual if inputs > usual else None)
+    return nn.Sequential(first, *(Block(channels, channels, False) for _ in range(count - 1)))
+
+
 class DlibResNet(AgeModel):
     """The five levels, and a head on pooled features.
 
@@ -75,16 +106,9 @@ class DlibResNet(AgeModel):
     """
 
     bf16_parts: ClassVar = ("levels",)
-    mean: ClassVar = (122.782 / 255, 117.001 / 255, 104.298 / 255)
-    std: ClassVar = (256 / 255,) * 3
-    starts: ClassVar = {
-        "dlib-faces": Start(
-            "face_recognition_models",
-            "models/dlib_face_recognition_resnet_model_v1.dat",
-            "dlib",
-            lambda path: read_dlib(path),
-        )
-    }
+    mean: ClassVar = MEAN
+    std: ClassVar = STD
+    starts: ClassVar = STARTS
 
     def __init__(
         self,
@@ -106,14 +130,8 @@ class DlibResNet(AgeModel):
         self.bn1 = nn.BatchNorm2d(32)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2)
-        self.levels = nn.ModuleList()
-        channels = 32
-        for level, (width, count) in enumerate(LEVELS):
-            blocks = []
-            for number in range(count):
-                blocks.append(Block(channels, width, down=level > 0 and number == 0))
-                channels = width
-            self.levels.append(nn.Sequential(*blocks))
+        channels = [32, *(width for width, _ in LEVELS)]
+        self.levels = nn.ModuleList(make_level(n, channels[n]) for n in range(len(LEVELS)))
         self.dropout = nn.Dropout(dropout)
         widths = [width for width, _ in LEVELS[1:]]
         self.create_final_head(head, sum(widths) if features == "levels" else widths[-1])
@@ -133,7 +151,29 @@ class DlibResNet(AgeModel):
     def before_training(self, views: Iterable[Tensor], ages: Tensor) -> None:
         """Give batch norms the statistics of training faces; dlib's file has them folded in."""
         mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (self.mean, self.std))
-        unfold_batch_norms(self, ((x - mean.to(x.device)) / std.to(x.device) for x in views))
+        unfold_batch_norms(self, (((x - mean.to(x.device)) / std.to(x.device),) for x in views))
+
+
+def dlib_trunk(width: int = 32) -> Trunk:
+    """Return the network's levels as four layers; the fourth is the last two levels.
+
+    Args:
+        width: channels of the first level; 32 in dlib.
+    """
+    check_width(width)
+
+    def first() -> tuple[nn.Conv2d, nn.MaxPool2d]:
+        return nn.Conv2d(3, width, 7, stride=2, bias=False), nn.MaxPool2d(3, stride=2)
+
+    def layer(number: int, inputs: int) -> nn.Module:
+        level = make_level(number - 1, inputs, width)
+        if number == 4:
+            level.extend(make_level(4, 8 * width, width))
+        return level
+
+    names = {f"levels.{n}.": f"layer{n + 1}." for n in range(4)} | {"levels.4.0.": "layer4.3."}
+    channels = width, 2 * width, 4 * width, 8 * width
+    return Trunk(channels, first, layer, MEAN, STD, STARTS, names)
 
 
 def read_dlib(path: Path) -> dict[str, Tensor]:

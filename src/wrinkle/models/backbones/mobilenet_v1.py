@@ -128,7 +128,7 @@ class MobileNetV1(AgeModel):
     def before_training(self, views: Iterable[Tensor], ages: Tensor) -> None:
         """Give batch norms the statistics of training faces; published files have them folded."""
         mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (self.mean, self.std))
-        unfold_batch_norms(self, ((x - mean.to(x.device)) / std.to(x.device) for x in views))
+        unfold_batch_norms(self, (((x - mean.to(x.device)) / std.to(x.device),) for x in views))
 
 
 def _converted(name: str, value: Tensor, given: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from wrinkle.errors import WrinkleError
+from wrinkle.models.backbones.trunk import Trunk
 from wrinkle.models.base import AgeModel, initialise
 from wrinkle.models.heads import HeadChoice
 from wrinkle.models.registry import register
@@ -165,6 +166,28 @@ def check_width(width: int) -> None:
     """
     if width < 1:
         raise WrinkleError(f"width is {width}; it must be at least 1 channel")
+
+
+def resnet18_trunk(width: int = 64) -> Trunk:
+    """Return ResNet-18's layers.
+
+    Args:
+        width: channels of the first layer; 64 in the paper.
+    """
+    check_width(width)
+    channels = width, 2 * width, 4 * width, 8 * width
+
+    def first() -> tuple[nn.Conv2d, nn.MaxPool2d]:
+        return (
+            nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False),
+            nn.MaxPool2d(3, stride=2, padding=1),
+        )
+
+    def layer(number: int, inputs: int) -> nn.Module:
+        stride = 1 if number == 1 else 2
+        return make_layer(BasicBlock, inputs, channels[number - 1], 2, stride)
+
+    return Trunk(channels, first, layer, AgeModel.mean, AgeModel.std)
 
 
 @register

@@ -6,8 +6,8 @@ from matplotlib.figure import Figure, FigureBase
 from torch import Tensor
 
 from wrinkle.models.base import Prediction
-from wrinkle.models.dhaa import BRANCHES, DHAA, FIGURE_6_NAMES, RegionPooling
-from wrinkle.models.face_regions import REGIONS, face_points, region_points
+from wrinkle.models.dhaa import BRANCHES, DHAA, FIGURE_6_NAMES
+from wrinkle.models.face_regions import REGIONS, RegionPooling, face_points, region_points
 from wrinkle.serving.explainers.drawing import (
     SOURCE,
     TARGET,
