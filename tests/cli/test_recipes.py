@@ -13,7 +13,8 @@ NAMES = sorted(p.relative_to(FOLDER).with_suffix("").as_posix() for p in FOLDER.
 def test_every_recipe_is_listed_with_its_first_line_and_choices(wrinkle: Command) -> None:
     done = wrinkle("recipes")
     assert done.code == 0
-    lines = done.out.splitlines()[1:]
+    *lines, last = done.out.splitlines()[1:]
+    assert "wrinkle datasets" in last
     listed = [line.split(": ", 1) for line in lines if not line.startswith(" ")]
     assert [name for name, _ in listed] == NAMES
     for name, first in listed:
@@ -22,6 +23,19 @@ def test_every_recipe_is_listed_with_its_first_line_and_choices(wrinkle: Command
     assert lines[place + 1] == "  size= full small"
     assert lines[place + 2] == "  dataset= utkface fgnet_by_person fgnet_lopo"
     assert {"no_ranking", "predecessor"} <= set(lines[place + 3].split())
+
+
+def test_the_data_that_each_recipe_needs_is_listed(wrinkle: Command) -> None:
+    text = wrinkle("recipes").out
+    dhaa = [line.strip() for line in text.partition("\ndhaa:")[2].splitlines()]
+    assert "dataset=fgnet_lopo: fgnet.arrow (wrinkle prepare fgnet), fgnet-lopo" in dhaa
+    assert "dataset=cacd: cacd.arrow (wrinkle prepare cacd), cacd-test-120" in dhaa
+    assert "dataset=imdb_wiki: imdb_wiki.arrow (wrinkle prepare imdb_wiki), by-person:10" in dhaa
+    (own,) = [line for line in dhaa if line.startswith("dataset=web_faceage:")]
+    assert "web_faceage.arrow (wrinkle curate" in own
+    three = [line.strip() for line in text.partition("\ndlib_resnet:")[2].splitlines()]
+    (every,) = [line for line in three if line.startswith("dataset=all:")]
+    assert every.count("wrinkle prepare") == 3
 
 
 @pytest.mark.parametrize("name", NAMES)

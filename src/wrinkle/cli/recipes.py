@@ -1,4 +1,4 @@
-"""List wrinkle's recipes and the choices that each offers, or print one.
+"""List wrinkle's recipes, the choices that each offers and the data that it needs, or print one.
 
 wrinkle recipes
 wrinkle recipes adpf                                # the file
@@ -7,7 +7,9 @@ wrinkle recipes adpf size=small variant=heads_3     # every field of what `wrink
 
 import argparse
 import difflib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from wrinkle.errors import WrinkleError
 
@@ -58,9 +60,36 @@ def _list() -> None:
     for name, path in _recipes().items():
         first = path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
         print(f"{name}: {first}")
-        for kind, names in choices(read_recipe(path)).items():
+        content = read_recipe(path)
+        for kind, names in choices(content).items():
             if names:
                 print(f"  {kind}= {' '.join(names)}")
+        for line in _data(content, path):
+            print(f"  {line}")
+    print("`wrinkle datasets` says where each dataset comes from, and its terms")
+
+
+def _data(content: Mapping[str, Any], path: Path) -> Iterator[str]:
+    """A line for each dataset that a recipe offers: its stores, how they are made, their splits."""
+    from wrinkle.runs.overlays import choices, choose, overlaid
+
+    for name in choices(content)["dataset"] or [None]:
+        data = overlaid(content, choose(content, {"dataset": name}, path))["data"]
+        stores = data.get("stores") or [data]
+        needed = [f"{s['store']} ({_command(s)}), {s['protocol']}" for s in stores]
+        yield f"{f'dataset={name}' if name else 'data'}: {' + '.join(needed)}"
+
+
+def _command(faces: Mapping[str, str]) -> str:
+    """The command that makes a store."""
+    from wrinkle.datasets import DATASETS
+    from wrinkle.protocols import get_protocol
+
+    stem = Path(faces["store"]).stem
+    dataset = get_protocol(faces["protocol"]).dataset or stem
+    if dataset in DATASETS.names():
+        return f"wrinkle prepare {dataset}"
+    return "wrinkle curate, or wrinkle prepare folder"
 
 
 def _recipes() -> dict[str, Path]:

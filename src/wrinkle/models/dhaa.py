@@ -46,10 +46,9 @@ class SubNetwork(nn.Module):
     Args:
         channels: of the input.
         trunk: whose layers these are.
-        norm: whether z is normalised.
     """
 
-    def __init__(self, channels: int, trunk: Trunk, norm: bool) -> None:
+    def __init__(self, channels: int, trunk: Trunk) -> None:
         super().__init__()
         self.layer3 = trunk.layer(3, channels)
         self.layer4 = trunk.layer(4, trunk.channels[2])
@@ -57,14 +56,13 @@ class SubNetwork(nn.Module):
         self.bn = nn.BatchNorm2d(FEATURES)
         self.relu = nn.ReLU(inplace=True)
         self.fc = nn.Linear(FEATURES, FEATURES)
-        self.norm = nn.BatchNorm1d(FEATURES) if norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, channels, H, W), the output of CB2, → z (B, 128)."""
         x = self.layer4(self.layer3(x))
         x = self.relu(self.bn(self.conv(x)))
         with torch.autocast(x.device.type, enabled=False):
-            z: Tensor = self.norm(self.fc(x.mean((2, 3), dtype=self.fc.weight.dtype)))
+            z: Tensor = self.fc(x.mean((2, 3), dtype=self.fc.weight.dtype))
         return z
 
 
@@ -88,7 +86,6 @@ class DHAA(AgeModel):
         pooling: str,
         fusion: str,
         sub_losses: bool,
-        norm: bool,
         head: HeadChoice,
     ) -> None:
         super().__init__(100, input_size)
@@ -116,7 +113,7 @@ class DHAA(AgeModel):
         self.layer2 = nn.ModuleDict({name: self.trunk.layer(2, c1) for name in layer2})
         self.sub_networks = nn.ModuleDict(
             {
-                f"{b}{k}": SubNetwork(2 * c2 if b == "c" else c2, self.trunk, norm)
+                f"{b}{k}": SubNetwork(2 * c2 if b == "c" else c2, self.trunk)
                 for b in self.branches
                 for k in SUB_NETWORKS
             }
@@ -302,7 +299,6 @@ def dhaa(
     pooling: Literal["arp", "roi"] = "arp",
     fusion: Literal["lstm", "fc"] = "lstm",
     sub_losses: bool = True,
-    norm: bool = False,
     head: HeadChoice = "softmax",
 ) -> DHAA:
     """DHAA; ages 0–100. As published it has 100.0 M parameters and 10.8 G multiply-adds a face.
@@ -317,7 +313,6 @@ def dhaa(
         pooling: "arp", or "roi", which requires zoom 0.8 (Figure 5).
         fusion: "lstm" or "fc" (Figure 5).
         sub_losses: whether each sub-network has a head (Figure 5).
-        norm: batch norm of each z before fusion and head; not in the paper.
         head: the final head and each sub-network's: a name, or a mapping of name and fields.
     """
-    return DHAA(input_size, trunk, width, branches, pooling, fusion, sub_losses, norm, head)
+    return DHAA(input_size, trunk, width, branches, pooling, fusion, sub_losses, head)
