@@ -159,7 +159,7 @@ def assert_legends_are_beside_the_data(figure: Figure) -> None:
 
 
 def test_legends_cover_no_data(comparing: list[Figure]) -> None:
-    assert sum(len(figure.legends) for figure in comparing) == 6  # the classifiers have none
+    assert sum(len(figure.legends) for figure in comparing) == 7  # the classifiers have none
     for figure in comparing:
         assert_legends_are_beside_the_data(figure)
 
@@ -228,8 +228,8 @@ def test_durations_and_counts_in_words() -> None:
 def test_figures_are_separate_files(report: Path) -> None:
     names = {file.stem for file in (report.parent / "figures").iterdir()}
     shared = {"cumulative_scores", "predicted_against_true", "errors_by_age", "coverage"}
-    own = {f"{run}-{what}" for run in "ab" for what in ("ages", "features", "largest_errors")}
-    assert names == {*shared, *own, "training_curves"}
+    own = {f"{run}-{what}" for run in "ab" for what in ("ages", "largest_errors")}
+    assert names == {*shared, *own, "mean_errors", "training_curves", "features"}
     for name in names:
         assert (report.parent / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
         assert "<svg" in (report.parent / "figures" / f"{name}.svg").read_text()
@@ -242,7 +242,7 @@ def test_without_pictures_there_are_no_faces(systems: list[System], tmp_path: Pa
     assert (tmp_path / "figures" / "b-largest_errors.pdf").exists()
     write_report(systems[1:2], tmp_path, "wrinkle report b", pictures=False)
     names = {file.stem for file in (tmp_path / "figures").iterdir()}
-    assert "b-features" in names
+    assert "features" in names
     assert "mine" in names
     assert not any("errors" in name and name.startswith("b-") for name in names)
     assert "image/webp" not in (tmp_path / "report.html").read_text()
@@ -250,7 +250,7 @@ def test_without_pictures_there_are_no_faces(systems: list[System], tmp_path: Pa
 
 def test_which_figures_show_faces(systems: list[System]) -> None:
     names = [[d.name for d in of_run(systems[0], pictures)] for pictures in (False, True)]
-    assert names[0] == ["a-ages", "a-features"]
+    assert names[0] == ["a-ages"]
     assert names[1] == [*names[0], "a-attention", "a-largest_errors"]
     nested = replace(systems[0], name="a/b")
     assert next(iter(of_run(nested, False))).name == "a--b-ages"
@@ -340,6 +340,31 @@ def test_every_classifier_is_shown_if_there_are_several(systems: list[System]) -
     (axes,) = figure.axes
     assert [text.get_text() for text in axes.get_yticklabels()] == ["DHAA", "G-1"]
     assert [bar.get_width() for bar in axes.patches] == [4.5, 7.0]
+
+
+def test_mean_errors_are_bars_as_high_as_the_mae(systems: list[System]) -> None:
+    scores = [score(system.predictions) for system in systems]
+    (axes,) = figures.mean_errors(systems, scores).axes
+    heights = [bar.get_height() for bar in axes.patches]
+    assert heights == [rows[0].mae.value for rows in scores]
+    assert [text.get_text() for text in axes.texts] == [f"{height:.2f}" for height in heights]
+
+
+def test_feature_maps_have_a_panel_for_each_run_with_the_same_colours(
+    systems: list[System],
+) -> None:
+    figure = face_figures.feature_maps(systems)
+    assert figure is not None
+    panels = figure.axes[:-1]  # the last is the colour bar
+    assert [axes.get_title() for axes in panels] == ["a", "b"]
+    dots = [axes.collections[-1] for axes in panels]
+    assert dots[0].get_clim() == dots[1].get_clim()
+    run = systems[0].run
+    assert run is not None
+    first = run.fold(run.results[0].fold)
+    assert first is not None
+    assert len(dots[0].get_offsets()) == len(first.test)
+    assert face_figures.feature_maps(systems[2:]) is None
 
 
 def test_the_epsilon_error_is_shown_if_labels_have_a_deviation(systems: list[System]) -> None:

@@ -4,6 +4,8 @@ The network is that of the first finished fold, and the faces are from the test 
 except for `largest_errors`, which takes them from all finished folds.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -13,7 +15,7 @@ from sklearn.manifold import TSNE
 from wrinkle.models.base import Prediction
 from wrinkle.protocols import Fold
 from wrinkle.report.sources import System
-from wrinkle.report.style import WIDTH, canvas
+from wrinkle.report.style import LEGEND_LINE, WIDTH, canvas, wrapped
 from wrinkle.serving.explain import draw_store_rows, gallery_size, store_inputs
 from wrinkle.serving.explainers import (
     explain_face,
@@ -78,20 +80,48 @@ def features(system: System, rows: np.ndarray) -> np.ndarray:
     return torch.cat(kept).float().numpy()
 
 
-def feature_map(system: System) -> Figure | None:
-    """t-SNE (van der Maaten, Hinton, JMLR 2008) of the features of test faces, coloured by age.
+def feature_maps(systems: Sequence[System]) -> Figure | None:
+    """A panel for each run, as in Figure 7 of the DHAA paper: t-SNE (van der Maaten, Hinton, JMLR
+    2008) of the features of test faces, coloured by age.
 
     Faces of which only a range is known are left out. Where there are few test faces, training
     faces are added as smaller dots.
     """
+    maps = [(s.name, *found) for s in systems if (found := _feature_map(s)) is not None]
+    if not maps:
+        return None
+    columns = min(len(maps), 2)
+    rows = -(-len(maps) // columns)
+    figure, panels = canvas(
+        WIDTH, (2.4 if columns == 2 else 3.6) * rows, rows, columns, squeeze=False
+    )
+    every = np.concatenate([ages for *_, ages, _ in maps])
+    limits = {"cmap": "viridis", "vmin": float(every.min()), "vmax": float(every.max())}
+    for axes, (name, places, ages, tested) in zip(panels.flat, maps, strict=False):
+        few = tested < len(ages)
+        if few:
+            axes.scatter(*places[tested:].T, c=ages[tested:], s=6, lw=0, alpha=0.6, **limits)
+        size = 30 if few else 14 / columns
+        dots = axes.scatter(*places[:tested].T, c=ages[:tested], s=size, lw=0, **limits)
+        axes.set(xticks=[], yticks=[])
+        axes.set_title(wrapped(name, LEGEND_LINE // columns))
+        axes.grid(visible=False)
+    for axes in panels.flat[len(maps) :]:
+        axes.remove()
+    figure.colorbar(dots, ax=figure.axes, label="true age, years")
+    return figure
+
+
+def _feature_map(system: System) -> tuple[np.ndarray, np.ndarray, int] | None:
+    """Places (N, 2) and ages (N,) of faces of a run's first fold, and how many of them are its
+    test faces, which are the first; None without a store or with too few faces."""
     run, fold = system.run, _first_fold(system)
     if run is None or run.store is None or fold is None:
         return None
     ages = run.store.ages
     known = [part[run.store.exact[part]] for part in (fold.test, fold.train)]
     test = spread_out(ages, known[0], MAPPED)
-    few = len(test) < ENOUGH
-    train = spread_out(ages, known[1], MAPPED - len(test)) if few else test[:0]
+    train = spread_out(ages, known[1], MAPPED - len(test)) if len(test) < ENOUGH else test[:0]
     rows = np.concatenate([test, train])
     if len(rows) < 5:
         return None
@@ -99,16 +129,7 @@ def feature_map(system: System) -> Figure | None:
     small = PCA(min(50, *found.shape), random_state=0).fit_transform(found)
     perplexity = min(30.0, (len(rows) - 1) / 4)
     places = TSNE(2, init="pca", perplexity=perplexity, random_state=0).fit_transform(small)
-    figure, axes = canvas(WIDTH, 3.6)
-    limits = {"cmap": "viridis", "vmin": float(ages.min()), "vmax": float(ages.max())}
-    if few:
-        axes.scatter(*places[len(test) :].T, c=ages[train], s=6, lw=0, alpha=0.6, **limits)
-    size = 30 if few else 14
-    dots = axes.scatter(*places[: len(test)].T, c=ages[test], s=size, lw=0, **limits)
-    figure.colorbar(dots, label="true age, years")
-    axes.set(xticks=[], yticks=[])
-    axes.grid(visible=False)
-    return figure
+    return places, ages[rows], len(test)
 
 
 def largest_errors(system: System) -> Figure | None:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from wrinkle.evaluation.range_scores import RangeScore
 from wrinkle.evaluation.scores import COLUMNS, Score
 from wrinkle.report import figures
-from wrinkle.report.face_figures import attention, feature_map, largest_errors
+from wrinkle.report.face_figures import attention, feature_maps, largest_errors
 from wrinkle.report.sources import System
 
 
@@ -71,6 +71,14 @@ def of_all(
             "bars: sample standard deviation over folds.",
             partial(figures.classifiers, systems),
         )
+    if any(system.run and system.run.store is not None for system in systems):
+        yield ReportFigure(
+            "features",
+            "Features",
+            "t-SNE of the input of the final classifier, for test faces of each run's first "
+            "finished fold. Small dots, if any: training faces.",
+            partial(feature_maps, systems),
+        )
 
 
 def _of_ages(
@@ -78,6 +86,13 @@ def _of_ages(
 ) -> Iterator[ReportFigure]:
     """Figures of faces whose age is known. only: says how many these are, if there are others."""
     names = [system.name for system in systems]
+    if len(systems) > 1:
+        yield ReportFigure(
+            "mean_errors",
+            "Mean absolute errors",
+            f"MAE over all test faces. Lines: 95 % intervals.{only}",
+            partial(figures.mean_errors, systems, scores),
+        )
     yield ReportFigure(
         "cumulative_scores",
         "Cumulative scores",
@@ -171,13 +186,6 @@ def of_run(system: System, pictures: bool) -> Iterator[ReportFigure]:
         f"Known ages of the training faces of fold {first}, and of the test faces of all finished "
         "folds.",
         partial(figures.age_histograms, run),
-    )
-    yield ReportFigure(
-        f"{slug}-features",
-        "Features",
-        f"t-SNE of the input of the final classifier, for test faces of fold {first}. Small dots, "
-        "if any: training faces.",
-        partial(feature_map, system),
     )
     if pictures:
         yield ReportFigure(

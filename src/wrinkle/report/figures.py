@@ -32,6 +32,23 @@ def cumulative_scores(systems: Sequence[System]) -> Figure:
     return figure
 
 
+def mean_errors(systems: Sequence[System], scores: Sequence[Sequence[Score]]) -> Figure:
+    """MAE of each system over all faces of known age, as bars with 95 % intervals.
+
+    Args:
+        scores: `wrinkle.evaluation.scores.score` of each system.
+    """
+    figure, axes = canvas(WIDTH, 3.0)
+    for number, (system, rows) in enumerate(zip(systems, scores, strict=True)):
+        value, low, high = rows[0].mae
+        bar = axes.bar(number, value, 0.7, color=colour(number), label=system.name)
+        axes.bar_label(bar, [f"{value:.2f}"], label_type="center", color="white")
+        axes.errorbar(number, value, [[value - low], [high - value]], color="black", capsize=3)
+    axes.set(ylabel="MAE, years", xticks=[])
+    legend(figure, axes)
+    return figure
+
+
 def predicted_against_true(systems: Sequence[System]) -> Figure:
     """One panel per system: each face as a dot, the mean at each true age, and the diagonal."""
     columns = min(len(systems), 2)
@@ -227,7 +244,9 @@ def classifiers(systems: Sequence[System]) -> Figure:
         every = np.array([[r.classifiers[n] for n in names] for r in system.run.results])
         spread = every.std(0, ddof=1) if len(every) > 1 else None
         shades = [colour(1), *[colour(0)] * (len(names) - 1)]
-        axes.barh(names, every.mean(0), xerr=spread, color=shades, height=0.7)
+        bars = axes.barh(names, every.mean(0), xerr=spread, color=shades, height=0.7)
+        values = [f"{value:.2f}" for value in every.mean(0)]
+        axes.bar_label(bars, values, label_type="center", color="white")
         axes.invert_yaxis()
         axes.set(xlabel="MAE, years", title=wrapped(system.name, LEGEND_LINE))
     return figure
