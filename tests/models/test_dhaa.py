@@ -11,6 +11,7 @@ from wrinkle.layers import AlignedRegionPooling
 from wrinkle.models import create_model, load_initial
 from wrinkle.models.dhaa import DHAA, FEATURES, widened
 from wrinkle.models.face_regions import REGIONS, RegionPooling, face_points, region_points
+from wrinkle.models.pretrained import fill
 
 SMALL = {"input_size": 64, "width": 4}
 
@@ -351,3 +352,86 @@ def test_one_bad_point_costs_only_the_regions_that_need_it() -> None:
     counted = {name: pools[name].fallbacks.tolist() for name in pools}
     assert counted["l2"] == [0, 0]
     assert counted["l3"] == counted["g2"] == [0, 1]
+
+
+def dlib_pair() -> tuple[nn.Module, DHAA]:
+    """dlib's network with random weights, and a DHAA that starts from it."""
+    torch.manual_seed(3)
+    network = create_model("dlib_resnet").eval()
+    for part in network.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.running_mean.uniform_(-0.1, 0.1)  # type: ignore[union-attr]
+    model = create_model(
+        "dhaa", trunk="dlib_resnet", input_size=150, branches="global+global-local"
+    )
+    assert isinstance(model, DHAA)
+    fill(model, network.state_dict(), "dlib's network")
+    return network, model.eval()
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_from_dlibs_levels_every_sub_network_computes_what_they_do() -> None:
+    network, model = dlib_pair()
+    images = faces(1, 150)[0]
+    x = network.maxpool(network.relu(network.bn1(network.conv1(images))))  # type: ignore[operator]
+    first, *others = network.levels  # type: ignore[misc]
+    torch.testing.assert_close(
+        model.layer1(model.maxpool(model.relu(model.bn1(model.conv1(images))))), first(x)
+    )
+    region, eye = torch.rand(2, 1, 32, 31, 31)
+    expected = region
+    for level in others:
+        expected = level(expected)
+    g, c = model.sub_networks["g3"], model.sub_networks["c3"]
+    cb2 = model.layer2["g3"](region)
+    torch.testing.assert_close(g.layer4(g.layer3(cb2)), expected)
+    joint = torch.cat([cb2, model.layer2["l3"](eye)], 1)
+    torch.testing.assert_close(c.layer4(c.layer3(joint)), expected)
+    assert model.pooling.size == 31
+    assert model.mean == network.mean
+
+
+@pytest.mark.slow
+def test_face_recognition_weights_get_statistics_before_training() -> None:
+    model = dlib_pair()[1]
+    for part in model.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.reset_running_stats()
+    images = faces(4, 150)[0] * 0.1 + 0.5
+    with torch.no_grad():
+        before = model.layer1(model.maxpool(model.relu(model.bn1(model.conv1(images)))))
+        model.before_training([images], torch.zeros(4))
+        after = model.layer1(model.maxpool(model.relu(model.bn1(model.conv1(images)))))
+    torch.testing.assert_close(after, before, rtol=1e-3, atol=1e-3)
+    assert model.bn1.running_mean is not None
+    assert model.bn1.running_mean.any()
+    fresh = model.sub_networks["g1"].bn
+    assert torch.equal(fresh.weight, torch.ones(FEATURES))
+    assert not fresh.running_mean.any()
+    mean = model.bn1.running_mean.clone()
+    model.before_training([images + 1], torch.zeros(4))
+    assert torch.equal(model.bn1.running_mean, mean)
+
+
+def test_what_starts_at_random_is_what_a_resnet_does_not_give(tmp_path: object) -> None:
+    path = f"{tmp_path}/resnet18.safetensors"
+    save_file(resnet_state(), path)
+    model = small()
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    load_initial(model, path)
+    kept = {n for n, p in model.named_parameters() if torch.equal(p, before[n])}
+    assert kept == {n for n in before if model.starts_at_random(n)}
+    for part in ("conv.weight", "bn.bias", "fc.weight"):
+        assert f"sub_networks.l2.{part}" in kept
+    assert "fusion.c.lstm.weight_hh_l0" in kept
+
+
+def test_the_trunk_is_checked() -> None:
+    for fields, line in (
+        ({"trunk": "vgg"}, "trunk is 'vgg'; choices: .*dlib_resnet"),
+        ({"trunk": "dlib_resnet", "input_size": 146}, "DHAA's regions need 147 pixels"),
+    ):
+        with pytest.raises(WrinkleError, match=line):
+            create_model("dhaa", **fields)
+    assert create_model("dhaa", trunk="dlib_resnet", input_size=147, width=4) is not None

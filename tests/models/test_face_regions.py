@@ -11,6 +11,7 @@ from wrinkle.models.face_regions import (
     FROM_FIVE,
     POINTS,
     REGIONS,
+    RegionPooling,
     centre,
     face_points,
     region_points,
@@ -176,3 +177,20 @@ def test_targets_are_the_published_ones() -> None:
     assert {name: region.targets for name, region in REGIONS.items()} == expected
     point = REGIONS["l1"].target_points[0]
     assert point.tolist() == [0.0, -0.5]
+
+
+def test_boxes_surround_the_regions() -> None:
+    points = torch.cat([FIVE, FIVE * 0.8 + 0.05]).float()
+    pooling = RegionPooling("arp", 8, ["g2", "l1", "l3"])
+    boxes = pooling.boxes(points)
+    assert boxes.shape == (2, 3, 4)
+    for number, inverse in enumerate(pooling.inverse_maps(points).values()):
+        for face in range(2):
+            corners = [inverse[face] @ torch.tensor([x, y, 1.0]) for x in (-1, 1) for y in (-1, 1)]
+            places = torch.stack(corners)
+            expected = torch.cat([places.amin(0), places.amax(0)])
+            torch.testing.assert_close(boxes[face, number], expected)
+    # The mouth's box has the corners of the mouth and the nose in it.
+    inside = points[:, 2:]
+    low, high = boxes[:, 2, None, :2], boxes[:, 2, None, 2:]
+    assert ((inside > low) & (inside < high)).all()

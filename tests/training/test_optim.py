@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from tests.tiny import tiny
+from wrinkle.models import create_model
 from wrinkle.runs import sections
 from wrinkle.training.optim import (
     create_optimizer,
@@ -97,3 +98,19 @@ def test_the_body_does_not_change_while_only_the_heads_are_trained(name: str) ->
 
     assert changed(only_heads=True) == {"head.fc.weight", "head.fc.bias"}
     assert changed(only_heads=False) == set(before)
+
+
+def test_all_parts_that_start_at_random_have_the_rate_of_the_heads() -> None:
+    model = create_model("dhaa", input_size=64, width=4)
+    choice = sections.Optimizer(name="sgd", lr=0.01, head_lr_factor=5)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    rates = {
+        names[id(parameter)]: group["base_lr"]
+        for group in create_optimizer(model, choice).param_groups
+        for parameter in group["params"]
+    }
+    fast = ("head.fc.bias", "sub_heads.G-1.fc.weight", "sub_networks.c2.conv.weight")
+    for name in (*fast, "sub_networks.l1.fc.bias", "fusion.g.lstm.weight_ih_l0"):
+        assert rates[name] == pytest.approx(0.05)
+    for name in ("conv1.weight", "layer2.l3.0.bn1.bias", "sub_networks.c2.layer3.0.conv1.weight"):
+        assert rates[name] == 0.01

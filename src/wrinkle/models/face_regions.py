@@ -255,3 +255,17 @@ class RegionPooling(nn.Module):
             name: pool.inverse_maps(self.source(points, REGIONS[name]))  # type: ignore[operator]
             for name, pool in self.pools.items()
         }
+
+    def boxes(self, key_points: Tensor) -> Tensor:
+        """Compute the upright rectangles around the regions.
+
+        Args:
+            key_points: as for `forward`.
+
+        Returns:
+            (B, n, 4), x1, y1, x2, y2 in [−1, 1] of the picture, for the n regions but g1.
+        """
+        corners = torch.tensor([[-1.0, -1, 1], [1, -1, 1], [1, 1, 1], [-1, 1, 1]])
+        maps = torch.stack([*self.inverse_maps(key_points).values()], 1)
+        places = corners.to(maps) @ maps.mT
+        return torch.cat([places.amin(2), places.amax(2)], -1)
