@@ -4,7 +4,7 @@
 
 Each region is covered with the picture's mean colour: the mean absolute change of the age, that at
 25 places of the same size spread over the picture, their ratio, and the largest of these places.
-Faces are those of the model's test part, or all of a store that the model has not seen.
+Faces on which the model was trained or chosen are left out.
 """
 
 import argparse
@@ -16,10 +16,10 @@ from wrinkle.datasets.store import Store
 from wrinkle.evaluation.occlusion import Occlusion, occlusion
 from wrinkle.faces.input import InputSpec
 from wrinkle.inference.prepared import prepare_for_inference
+from wrinkle.inference.provenance import learned
 from wrinkle.models.dhaa import DHAA
 from wrinkle.models.file import load_model
 from wrinkle.models.packaged import model_file
-from wrinkle.protocols import get_protocol
 from wrinkle.serving.explain import store_inputs
 
 BATCH = 25
@@ -34,10 +34,7 @@ def main() -> None:
     model, header = load_model(model_file(args.model))
     assert isinstance(model, DHAA), f"{args.model} is no DHAA"
     store = Store(args.store)
-    split = header["provenance"]["split"]
-    rows = np.arange(len(store))
-    if store.dataset == get_protocol(split).dataset:
-        rows = get_protocol(split).folds(store.columns)[0].test
+    rows = np.setdiff1d(np.arange(len(store)), learned(header["provenance"], store))
     rows = rows[np.linspace(0, len(rows) - 1, min(args.limit, len(rows))).astype(int)]
     spec = InputSpec.from_header(header["input"])
     prepare_for_inference(model)

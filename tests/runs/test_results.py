@@ -74,7 +74,7 @@ def test_a_finished_run_is_appended(recipes: Path, tmp_path: Path) -> None:
         "dataset": "fgnet_by_person",
         "size": "small",
         "variant": "roi",
-        "start": "res18_ex/utkface-small",
+        "start": "dhaa/utkface-small-roi",
         "seed": "3",
         "epochs": "16",
         "device": "cpu",
