@@ -73,7 +73,8 @@ def _data(content: Mapping[str, Any], path: Path) -> Iterator[str]:
     """A line for each dataset that a recipe offers: its stores, how they are made, their splits."""
     from wrinkle.runs.overlays import choices, choose, overlaid
 
-    for name in choices(content)["dataset"] or [None]:
+    datasets: list[str | None] = [*choices(content)["dataset"]] or [None]
+    for name in datasets:
         data = overlaid(content, choose(content, {"dataset": name}, path))["data"]
         stores = data.get("stores") or [data]
         needed = [f"{s['store']} ({_command(s)}), {s['protocol']}" for s in stores]
