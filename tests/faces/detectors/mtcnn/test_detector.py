@@ -78,8 +78,9 @@ def test_detections_do_not_depend_on_the_rest_of_the_batch(detector, photographs
         order = list(order)
         for index, faces in zip(order, detector([pictures[i] for i in order]), strict=True):
             _assert_same(faces, alone[index])
-    monkeypatch.setattr(MTCNN, "batch", 50)
-    monkeypatch.setattr(MTCNN, "pixels", 30_000)
+    monkeypatch.setattr(MTCNN, "batches", {24: 50, 48: 3})
+    monkeypatch.setattr(MTCNN, "canvas", 64)
+    monkeypatch.setattr(MTCNN, "canvas_ahead", 96)
     for faces, expected in zip(detector(pictures), alone, strict=True):
         _assert_same(faces, expected)
 

@@ -6,10 +6,9 @@ from wrinkle.faces.detectors.mtcnn.pixels import (
     Search,
     cut,
     halvings,
-    pyramids,
+    pyramid,
     resize_box,
     shrink,
-    stack,
 )
 
 
@@ -47,33 +46,25 @@ def test_a_picture_is_shrunk_to_about_a_scale():
     assert shrink(copies, 1.5)[0] is copies[0]
 
 
-def test_pyramids_end_at_the_largest_face_and_at_the_cell():
-    copies = [halvings(np.zeros((300, 400, 3), np.uint8), 12) for _ in range(2)]
-    known = np.array([[0.0, 0, 200, 200]])
-    searches = [Search(np.empty((0, 4)), 20, np.inf), Search(known, 20, 50)]
-    levels = list(pyramids(copies, searches, 12))
-    sides: dict[int, list[float]] = {0: [], 1: []}
-    for level in levels:
-        for index, scale, picture in level:
-            assert picture.shape[:2] == pytest.approx(scale[::-1] * [300, 400])
-            sides[index].append(12 / scale.mean())
-    assert sides[0] == pytest.approx(20 / 0.709 ** np.arange(8), rel=0.03)
-    assert sides[1] == pytest.approx([20, 28.2, 39.8], rel=0.03)
+@pytest.mark.parametrize(
+    ("search", "expected"),
+    [
+        (Search(np.empty((0, 4)), 20, np.inf), 20 / 0.709 ** np.arange(8)),
+        (Search(np.array([[0.0, 0, 200, 200]]), 20, 50), [20, 28.2, 39.8]),
+    ],
+)
+def test_a_pyramid_ends_at_the_largest_face_and_at_the_cell(search, expected):
+    copies = halvings(np.zeros((300, 400, 3), np.uint8), 12)
+    sides = []
+    for scale, picture in pyramid(copies, search, 12):
+        assert picture.shape[:2] == pytest.approx(scale[::-1] * [300, 400])
+        sides.append(12 / scale.mean())
+    assert sides == pytest.approx(expected, rel=0.03)
 
 
-def test_parts_of_pictures():
-    pictures = np.random.default_rng(0).integers(0, 256, (3, 40, 50, 3), np.uint8)
+def test_parts_of_a_picture():
+    picture = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
     start = np.array([[0, 0], [36, 26], [5, 8]])
-    parts = cut(pictures, np.array([0, 2, 1]), start, 14)
-    for part, number, (x, y) in zip(parts, (0, 2, 1), start, strict=True):
-        assert (part == pictures[number, y : y + 14, x : x + 14]).all()
-    assert cut(pictures, np.empty(0, int), np.empty((0, 2), int), 14).shape == (0, 14, 14, 3)
-
-
-def test_padding_completes_the_last_window():
-    picture = np.full((21, 33, 3), 200, np.uint8)
-    assert stack([picture]).shape == (1, 21, 33, 3)
-    (padded,) = stack([picture], 4, 14)
-    assert padded.shape == (34, 46, 3)
-    assert (padded[:21, :33] == 200).all()
-    assert (padded[21:] == 127).all()
+    for part, (x, y) in zip(cut(picture, start, 14), start, strict=True):
+        assert (part == picture[y : y + 14, x : x + 14]).all()
+    assert cut(picture, np.empty((0, 2), int), 14).shape == (0, 14, 14, 3)

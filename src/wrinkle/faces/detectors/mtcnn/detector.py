@@ -8,6 +8,7 @@ sees only the windows that a much smaller network, the prefilter, lets pass.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import ClassVar, TypeVar
 
 import cv2
 import numpy as np
@@ -16,19 +17,17 @@ from torch import nn
 
 from wrinkle.faces.detectors.detection import Detection, by_prominence
 from wrinkle.faces.detectors.mtcnn.boxes import adjust, select, square, suppress
+from wrinkle.faces.detectors.mtcnn.canvas import Grid, canvases, few_sizes
 from wrinkle.faces.detectors.mtcnn.nets import Prefilter, load_nets, load_prefilter
 from wrinkle.faces.detectors.mtcnn.pixels import (
-    Level,
     Search,
     cut,
     halve,
     halvings,
     normalise,
-    pyramids,
+    pyramid,
     resize_box,
     shrink,
-    split,
-    stack,
 )
 from wrinkle.faces.detectors.registry import DETECTORS
 from wrinkle.faces.detectors.threads import Threads
@@ -40,11 +39,10 @@ CELL = 12
 """Side of the window that P-Net classifies, in pixels."""
 STRIDE = 2
 """Distance of neighbouring windows, in pixels."""
-INSIDE = 0.85
-"""Share of a window's width and height inside a known face from which it is not looked at: it would
-be suppressed as a part of that face."""
-RNET_SIDE = 24
-ONET_SIDE = 48
+Net = TypeVar("Net", bound=nn.Module)
+Pictures = Iterable[tuple[np.ndarray, np.ndarray]]
+"""Pyramid levels, and the boxes of the known faces in each."""
+RNET_SIDE, ONET_SIDE = 24, 48
 
 
 @DETECTORS.named("mtcnn")
@@ -70,12 +68,14 @@ class MTCNN:
     """Side of the smallest face of the coarse pass, as a share of the shorter side …"""
     strip = 64
     """… and the longer side is at most this many times the side of such a face."""
-    batch = 32
-    """Boxes that R-Net and O-Net take at a time."""
+    batches: ClassVar = {RNET_SIDE: 32, ONET_SIDE: 8}
+    """Boxes that R-Net and O-Net take at a time: more do not fit into a CPU's caches."""
     patches = 64
     """Patches that P-Net takes at a time."""
-    pixels = 1 << 16
-    """Of pyramid levels that P-Net takes at a time: more do not fit into a CPU's caches."""
+    canvas = 128
+    """Side in pixels of the canvases with pyramid levels that P-Net takes …"""
+    canvas_ahead = 256
+    """… and of those that the prefilter takes."""
     smallest = 20.0
     """Side in pixels of the smallest face to look for."""
     portrait = 0.2
@@ -90,8 +90,8 @@ class MTCNN:
     ) -> None:
         self.min_face, self.min_score = min_face, min_score
         self.device = torch.device(device)
-        self.pnet, self.rnet, self.onet = (net.to(self.device).eval() for net in load_nets())
-        self.prefilter = load_prefilter().to(self.device).eval()
+        self.pnet, self.rnet, self.onet = (self._ready(net) for net in load_nets())
+        self.prefilter = self._ready(load_prefilter())
         self._threads = Threads()
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[list[Detection]]:
@@ -120,6 +120,11 @@ class MTCNN:
     def find_large(self, images: Sequence[np.ndarray]) -> list[list[Detection]]:
         """Find only the faces that fill a good part of their photograph: a third of the time."""
         return self._coarse([halvings(image, CELL) for image in images]) if len(images) else []
+
+    def _ready(self, net: Net) -> Net:
+        """A network for prediction, in the memory format of the pictures."""
+        net.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return net.eval()
 
     def _good(self, faces: list[Detection]) -> list[Detection]:
         if self.min_score is not None:
@@ -186,22 +191,22 @@ class MTCNN:
         self,
         copies: Sequence[list[np.ndarray]],
         searches: Sequence[Search],
-        find: Callable[[Iterable[tuple[int, Level]], Sequence[Search]], Windows],
+        find: Callable[[Pictures], Windows],
     ) -> tuple[np.ndarray, np.ndarray]:
         """P-Net over image pyramids: owners (N,) and boxes (N, 4) in pixels of the first copies."""
         seen: list[tuple[int, np.ndarray, tuple[int, ...]]] = []
 
-        def parts() -> Iterator[tuple[int, Level]]:
-            for level in split(pyramids(copies, searches, CELL), self.pixels):
-                yield len(seen), level
-                seen.extend((owner, scale, p.shape[1::-1]) for owner, scale, p in level)
+        def levels() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+            for owner, (own, search) in enumerate(zip(copies, searches, strict=True)):
+                for scale, picture in pyramid(own, search, CELL):
+                    seen.append((owner, scale, picture.shape[1::-1]))
+                    yield picture, search.known * np.tile(scale, 2)
 
-        n, corner, score, offsets = find(parts(), searches)
+        n, corner, score, offsets = find(levels())
         if not len(n):
             return np.empty(0, np.int64), np.empty((0, 4))
         owner, scale, size = (np.array(each)[n] for each in zip(*seen, strict=True))
         box = adjust(np.concatenate([corner, corner + CELL], 1), offsets) / np.tile(scale, 2)
-        # The padding depends on the other pictures.
         inside = np.all(corner + CELL <= size, axis=1)
         n, owner, box, score = select(inside, n, owner, box, score)
         kept = suppress(n, box, score, 0.5)
@@ -209,45 +214,44 @@ class MTCNN:
         kept = suppress(owner, box, score, 0.7)
         return owner[kept], box[kept]
 
-    def _windows(self, parts: Iterable[tuple[int, Level]], searches: Sequence[Search]) -> Windows:
-        """All windows that P-Net takes for a face, in levels given with their first's number."""
-        found = [self._classify(stack([p for *_, p in level]), first) for first, level in parts]
+    def _windows(self, pictures: Pictures) -> Windows:
+        """All windows that P-Net takes for a face."""
+        found = []
+        for canvas in canvases(pictures, Grid(CELL, CELL, STRIDE, self.canvas)):
+            score, offsets = (part[0] for part in self._classify(canvas.pixels[None]))
+            n, corner, row, column = canvas.cells(score > self.thresholds[0])
+            found.append((n, corner, score[row, column], offsets[row, column]))
         return _concatenate(found)
 
-    def _likely_windows(
-        self, parts: Iterable[tuple[int, Level]], searches: Sequence[Search]
-    ) -> Windows:
+    def _likely_windows(self, pictures: Pictures) -> Windows:
         """The same, of the windows that the prefilter lets pass and that hold no known face."""
+        side, stride = Prefilter.side, Prefilter.stride
         numbers, starts, patches = [], [], []
-        for first, level in parts:
-            stacked = stack([p for *_, p in level], Prefilter.stride, Prefilter.side)
-            halves = torch.from_numpy(np.stack([halve(picture) for picture in stacked]))
-            passed = self.prefilter(normalise(halves.to(self.device))).cpu().numpy()
-            for mask, (index, scale, _) in zip(passed, level, strict=True):
-                _leave_out(mask, searches[index].known * np.tile(scale, 2))
-            n, row, column = passed.nonzero()
-            start = Prefilter.stride * np.stack([column, row], 1)
-            numbers.append(n + first)
+        for canvas in canvases(pictures, Grid(CELL, side, stride, self.canvas_ahead)):
+            half = torch.from_numpy(halve(canvas.pixels)[None])
+            passed = self.prefilter(normalise(half.to(self.device)))[0].cpu().numpy()
+            n, start, row, column = canvas.cells(passed)
+            numbers.append(n)
             starts.append(start)
-            patches.append(cut(stacked, n, start, Prefilter.side))
+            patches.append(cut(canvas.pixels, stride * np.stack([column, row], 1), side))
         if not numbers:
             return _concatenate([])
         number, start, patch = map(np.concatenate, (numbers, starts, patches))
-        found = [
-            self._classify(patch[first : first + self.patches], first)
-            for first in range(0, len(patch), self.patches)
-        ]
-        k, corner, score, offsets = _concatenate(found)
-        return number[k], corner + start[k], score, offsets
+        found = []
+        for first in range(0, len(patch), self.patches):
+            score, offsets = self._classify(few_sizes(patch[first : first + self.patches]))
+            k, row, column = (score[: len(patch) - first] > self.thresholds[0]).nonzero()
+            corner = STRIDE * np.stack([column, row], 1) + start[first + k]
+            found.append(
+                (number[first + k], corner, score[k, row, column], offsets[k, row, column])
+            )
+        return _concatenate(found)
 
-    def _classify(self, pictures: np.ndarray, first: int) -> Windows:
-        """The windows of (B, H, W, 3) uint8 pictures, numbered from `first`, with a face."""
+    def _classify(self, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """P(face) (B, h, w) and box offsets (B, h, w, 4) of all windows of (B, H, W, 3) uint8."""
         face, offsets = self.pnet(normalise(torch.from_numpy(pictures).to(self.device)))
-        where = (face > self.thresholds[0]).nonzero()
-        offset = offsets.permute(0, 2, 3, 1)[tuple(where.T)].double().cpu().numpy()
-        score = face[tuple(where.T)].double().cpu().numpy()
-        n, row, column = where.cpu().numpy().T
-        return n + first, STRIDE * np.stack([column, row], 1).astype(np.float64), score, offset
+        offsets = offsets.permute(0, 2, 3, 1)
+        return face.double().cpu().numpy(), offsets.double().cpu().numpy()
 
     def _refine(
         self,
@@ -302,16 +306,17 @@ class MTCNN:
     ) -> list[np.ndarray]:
         """Run R-Net or O-Net on the boxes' pixels, resized to `size`; float64 arrays."""
         outputs = []
-        for start in range(0, max(len(boxes), 1), self.batch):
-            part = slice(start, start + self.batch)
-            crops = np.empty((len(boxes[part]), size, size, 3), np.uint8)
-            for crop, index, box in zip(crops, owner[part], boxes[part], strict=True):
+        crops = np.empty((len(boxes), size, size, 3), np.uint8)
+        for start in range(0, max(len(boxes), 1), self.batches[size]):
+            part = slice(start, start + self.batches[size])
+            for crop, index, box in zip(crops[part], owner[part], boxes[part], strict=True):
                 own = copies[index]
                 # The smallest copy in which O-Net's crop is not enlarged.
                 halved = int(np.log2(max((box[2] - box[0]) / ONET_SIDE, 1)))
                 halved = min(halved, len(own) - 1)
                 resize_box(own[halved], box / 2**halved, crop)
-            outputs.append(net(normalise(torch.from_numpy(crops).to(self.device))))
+            pixels = torch.from_numpy(few_sizes(crops[part])).to(self.device)
+            outputs.append([each[: len(crops[part])] for each in net(normalise(pixels))])
         return [torch.cat(parts).double().cpu().numpy() for parts in zip(*outputs, strict=True)]
 
 
@@ -330,15 +335,3 @@ def _concatenate(found: list[Windows]) -> Windows:
     nothing = np.empty(0, np.int64), np.empty((0, 2)), np.empty(0), np.empty((0, 4))
     n, corner, score, offsets = map(np.concatenate, zip(nothing, *found, strict=True))
     return n, corner, score, offsets
-
-
-def _leave_out(mask: np.ndarray, known: np.ndarray) -> None:
-    """Set the cells (H, W) of the prefilter to false whose windows are inside a known face.
-
-    Of such a window, at least `INSIDE` of the width and of the height are inside.
-    """
-    low = np.ceil((known[:, :2] - (1 - INSIDE) * CELL) / Prefilter.stride).astype(int).clip(0)
-    last = known[:, 2:] - INSIDE * CELL - STRIDE
-    high = np.floor(last / Prefilter.stride).astype(int).clip(-1) + 1
-    for (x1, y1), (x2, y2) in zip(low, high, strict=True):
-        mask[y1:y2, x1:x2] = False

@@ -1,6 +1,6 @@
-"""Pixels for MTCNN's networks: image pyramids, batches of unequal pictures, crops under boxes."""
+"""Pixels for MTCNN's networks: image pyramids, patches, crops under boxes."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -9,8 +9,6 @@ from torch import Tensor
 
 PYRAMID_STEP = 0.709
 """Ratio of neighbouring pyramid levels: half the area."""
-Level = list[tuple[int, np.ndarray, np.ndarray]]
-"""Photographs at one level: index of the photograph, the level's scale (x, y), and the picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,84 +67,45 @@ def _resize(
     return small, np.array(size) / picture.shape[1::-1]
 
 
-def pyramids(
-    copies: Sequence[Sequence[np.ndarray]], searches: Sequence[Search], cell: int
-) -> Iterator[Level]:
-    """Pyramids of all photographs, level by level, the finest first.
+def pyramid(
+    copies: Sequence[np.ndarray], search: Search, cell: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The scale (x, y) of each level of a photograph's pyramid and the level, the finest first.
 
     Args:
-        copies: of each photograph, itself and its `halvings`.
-        searches: of each photograph, what is looked for.
+        copies: the photograph and its `halvings`.
+        search: what is looked for in it.
         cell: side to which a level scales the smallest face that it shows; no level is smaller.
 
     Beside known faces, levels are made by bilinear interpolation, which is fast, and else by means
     of areas, which give the best scores.
     """
-    scales = [cell / search.smallest for search in searches]
-    methods = [cv2.INTER_LINEAR if len(s.known) else cv2.INTER_AREA for s in searches]
-    current = [shrink(*each) for each in zip(copies, scales, methods, strict=True)]
-    while True:
-        level: Level = []
-        for index, search in enumerate(searches):
-            picture, exact = current[index]
-            if scales[index] * search.largest > cell and min(picture.shape[:2]) >= cell:
-                level.append((index, exact, picture))
-                # Each level is made from the one before.
-                smaller, step = _resize(picture, PYRAMID_STEP, methods[index])
-                current[index] = smaller, exact * step
-                scales[index] *= PYRAMID_STEP
-        if not level:
-            return
-        yield level
+    scale = cell / search.smallest
+    method = cv2.INTER_LINEAR if len(search.known) else cv2.INTER_AREA
+    picture, exact = shrink(copies, scale, method)
+    while scale * search.largest > cell and min(picture.shape[:2]) >= cell:
+        yield exact, picture
+        # Each level is made from the one before.
+        picture, step = _resize(picture, PYRAMID_STEP, method)
+        exact = exact * step
+        scale *= PYRAMID_STEP
 
 
-def split(levels: Iterable[Level], pixels: int) -> Iterator[Level]:
-    """Split levels so that their pictures, padded to one shape, have at most `pixels` together."""
-    for level in levels:
-        batch: Level = []
-        for entry in level:
-            shapes = [picture.shape[:2] for *_, picture in (*batch, entry)]
-            if batch and len(shapes) * np.max(shapes, axis=0).prod() > pixels:
-                yield batch
-                batch = []
-            batch.append(entry)
-        yield batch
-
-
-def stack(pictures: Sequence[np.ndarray], stride: int = 1, window: int = 1) -> np.ndarray:
-    """Pictures of different sizes, padded with mid-grey → (B, H, W, 3) uint8.
+def cut(picture: np.ndarray, start: np.ndarray, side: int) -> np.ndarray:
+    """Square parts of a picture (H, W, 3) uint8 → (N, side, side, 3).
 
     Args:
-        pictures: (H, W, 3) uint8 each.
-        stride: distance of windows; the last one that begins in a picture must be complete.
-        window: side of a window.
-    """
-    height, width = (
-        -(-side // stride) * stride - stride + window
-        for side in np.max([p.shape[:2] for p in pictures], axis=0)
-    )
-    stacked = np.full((len(pictures), height, width, 3), 127, np.uint8)
-    for target, picture in zip(stacked, pictures, strict=True):
-        target[: picture.shape[0], : picture.shape[1]] = picture
-    return stacked
-
-
-def cut(pictures: np.ndarray, number: np.ndarray, start: np.ndarray, side: int) -> np.ndarray:
-    """Square parts of pictures (B, H, W, 3) uint8 → (N, side, side, 3).
-
-    Args:
-        number: (N,) of each part's picture.
         start: (N, 2) corner (x, y) of each part.
         side: of a part in pixels.
     """
-    count, height, width, _ = pictures.shape
+    height, width, _ = picture.shape
     views = np.lib.stride_tricks.as_strided(
-        pictures,
-        (count, height - side + 1, width - side + 1, side, 3 * side),
-        (*pictures.strides[:3], pictures.strides[1], 1),
+        picture,
+        (height - side + 1, width - side + 1, side, 3 * side),
+        (*picture.strides[:2], picture.strides[0], 1),
         writeable=False,
     )
-    parts: np.ndarray = views[number, start[:, 1], start[:, 0]].reshape(-1, side, side, 3)
+    parts: np.ndarray = views[start[:, 1], start[:, 0]].reshape(-1, side, side, 3)
     return parts
 
 
