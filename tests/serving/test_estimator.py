@@ -22,8 +22,8 @@ from wrinkle.inference.conformal import Calibration
 from wrinkle.inference.intervals import central_interval, probability_at_least
 from wrinkle.inference.predict_store import predict_store
 from wrinkle.models.file import amend
-from wrinkle.serving import estimator as serving
-from wrinkle.serving.estimator import MEMORY_PIXELS
+from wrinkle.serving import stream as serving
+from wrinkle.serving.stream import MEMORY_PIXELS
 
 PORTRAIT = EXAMPLES / "grace_hopper_1984.jpg"
 

@@ -1,23 +1,19 @@
 """Age estimation in photographs: detect → crop → align → network → distribution over ages."""
 
 import os
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
 from typing import Any, Self, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from wrinkle.cores import usable_cores
 from wrinkle.errors import ImageError, WrinkleError
 from wrinkle.faces.align import crop_face, transform
-from wrinkle.faces.decode import count_pixels, decode
 from wrinkle.faces.detectors import Detection, create_detector, find_upright, turn
+from wrinkle.faces.detectors.threads import Threads, cores
 from wrinkle.faces.input import InputSpec
-from wrinkle.faces.pictures import Picture, each_picture, in_memory
+from wrinkle.faces.pictures import Picture, each_picture
 from wrinkle.inference.conformal import Calibration
 from wrinkle.inference.device import choose_device
 from wrinkle.inference.intervals import central_interval
@@ -27,13 +23,8 @@ from wrinkle.models.base import AgeModel
 from wrinkle.models.file import load_model
 from wrinkle.models.packaged import model_file
 from wrinkle.serving.prediction import Face, Prediction
-from wrinkle.serving.process import ForkGate, building, own_settings, prepare_process
-
-MEMORY_PIXELS = 48_000_000
-"""Largest number of pixels of the photographs in a group, about 150 MB, and of those that are read
-ahead. A single photograph may exceed it."""
-
-_GATE = ForkGate()
+from wrinkle.serving.process import building, own_settings, prepare_process
+from wrinkle.serving.stream import in_order
 
 
 class AgeEstimator:
@@ -74,6 +65,7 @@ class AgeEstimator:
         with building():
             self.detector = create_detector(detector, str(device), min_face, min_score)
         self.largest = largest
+        self._threads = Threads()
 
     @classmethod
     def load(
@@ -158,9 +150,9 @@ class AgeEstimator:
                 "an estimator on a GPU cannot be used after a fork: load it in the child process, "
                 "or start processes by spawn or forkserver"
             )
-        for group in _decoded(each_picture(pictures), batch):
-            self._find_faces(group)
-            yield from group
+        parallel = self.device.type == "cpu" and getattr(self.detector, "concurrent", False)
+        count = cores() if parallel else 1
+        yield from in_order(each_picture(pictures), batch, self._find_faces, self._threads, count)
 
     def _find_faces(self, predictions: list[Prediction]) -> None:
         readable = [p for p in predictions if p.image is not None]
@@ -187,8 +179,12 @@ class AgeEstimator:
         batch = 8 if self.device.type == "cpu" else 64
         distributions = [np.empty((0, len(self.ages)), np.float32)]
         ages = [np.empty(0, np.float32)]
-        for start in range(0, len(faces), batch):
-            found = self.model.predict(*self.inputs(faces[start : start + batch]))
+        start = 0
+        while start < len(faces):
+            # A power of two: oneDNN prepares its convolutions for each size of a batch.
+            size = min(batch, 1 << (len(faces) - start).bit_length() - 1)
+            found = self.model.predict(*self.inputs(faces[start : start + size]))
+            start += size
             distributions.append(found.distribution.cpu().numpy())
             ages.append(found.age.cpu().numpy())
         return np.concatenate(distributions), np.concatenate(ages)
@@ -231,53 +227,3 @@ class AgeEstimator:
             for (_, matrix), (_, face) in zip(cropped, faces, strict=True)
         ]
         return self.spec(crops, np.stack(points), self.device)
-
-
-def _read(source: Picture, content: Picture) -> Prediction:
-    try:
-        return Prediction(source, [], image=decode(content))
-    except ImageError as error:
-        return Prediction(source, [], error=str(error))
-
-
-def _decoded(source: Iterator[Picture], batch: int) -> Iterator[list[Prediction]]:
-    """Groups of up to `batch` pictures and `MEMORY_PIXELS`; the next ones are read in threads.
-
-    A group's list is emptied when the next group is requested.
-    """
-    waiting: deque[tuple[Future[Prediction], int]] = deque()
-    process = os.getpid()
-    pool = ThreadPoolExecutor(min(4, usable_cores()))
-    # Ctrl-C interrupts the main thread only, so files are opened and closed in another one.
-    measure = ThreadPoolExecutor(1)
-    group: list[Prediction] = []
-    pixels = ahead = 0
-    try:
-        while True:
-            if os.getpid() != process:
-                raise WrinkleError(
-                    "a stream cannot go on in a process forked meanwhile: call stream there again"
-                )
-            while len(waiting) < batch and ahead < MEMORY_PIXELS:
-                following = list(islice(source, 1))
-                if not following:
-                    break
-                content = in_memory(following[0])
-                size = measure.submit(_GATE.run, count_pixels, content).result()
-                waiting.append((pool.submit(_GATE.run, _read, following[0], content), size))
-                ahead += size
-            if waiting:
-                future, size = waiting.popleft()
-                group.append(future.result())
-                pixels, ahead = pixels + size, ahead - size
-            if group and (not waiting or len(group) >= batch or pixels >= MEMORY_PIXELS):
-                yield group
-                group.clear()
-                pixels = 0
-            elif not waiting:
-                return
-    finally:
-        # When the caller stops early, pictures that were read ahead are not waited for.
-        if os.getpid() == process:
-            for each in (pool, measure):
-                each.shutdown(cancel_futures=True)

@@ -80,7 +80,7 @@ class ForkGate:
     """Delays a fork until work in other threads is done, so that no lock is copied while held."""
 
     def __init__(self) -> None:
-        self._count, self._changed = 0, threading.Condition()
+        self._count, self._closed, self._changed = 0, False, threading.Condition()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(
                 before=self._close, after_in_parent=self._open, after_in_child=self._reset
@@ -89,6 +89,8 @@ class ForkGate:
     def run(self, work: Callable[..., Result], *arguments: object) -> Result:
         """Call `work`; no fork happens meanwhile."""
         with self._changed:
+            while self._closed:
+                self._changed.wait()
             self._count += 1
         try:
             return work(*arguments)
@@ -99,14 +101,17 @@ class ForkGate:
 
     def _close(self) -> None:
         self._changed.acquire()
+        self._closed = True
         while self._count:
             self._changed.wait()
 
     def _open(self) -> None:
+        self._closed = False
+        self._changed.notify_all()
         self._changed.release()
 
     def _reset(self) -> None:
-        self._count, self._changed = 0, threading.Condition()
+        self._count, self._closed, self._changed = 0, False, threading.Condition()
 
 
 def _in_child() -> None:

@@ -73,3 +73,30 @@ def test_two_users_at_a_time() -> None:
     finally:
         leave.set()
         torch.set_num_threads(before)
+
+
+def test_threads_keep_to_one_core_while_others_use_more(cores: int) -> None:
+    threads = Threads()
+    found = [threads.submit(torch.get_num_threads) for _ in range(4)]
+    assert {each.result() for each in found} == {1}
+    others: list[int] = []
+    other = threading.Thread(target=lambda: others.append(torch.get_num_threads()))
+    other.start()
+    other.join()
+    assert others == [cores]
+
+
+def test_a_map_in_a_thread_is_not_divided_again() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    seen: list[int] = []
+
+    def note(items: list[int]) -> list[int]:
+        seen.append(len(items))
+        return items
+
+    try:
+        assert Threads().submit(Threads().map, note, [1, 2, 3]).result() == [1, 2, 3]
+        assert seen == [3]
+    finally:
+        torch.set_num_threads(before)

@@ -2,20 +2,21 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from functools import partial
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import torch
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_changing = threading.Lock()
-_users, _usual = 0, 1
-"""How many threads are in `_one_core`, and how many cores an operation uses outside it."""
+_this_thread = threading.local()
+
+
+def cores() -> int:
+    """How many cores a torch operation of this thread uses; 1 in the threads of `Threads`."""
+    return 1 if hasattr(_this_thread, "one_core") else torch.get_num_threads()
 
 
 class Threads:
@@ -29,7 +30,7 @@ class Threads:
     def map(
         self, function: Callable[[Sequence[Item]], list[Result]], items: Sequence[Item]
     ) -> list[Result]:
-        """Divide items among the threads.
+        """Divide items among the threads; in one of them, or with one core, no further.
 
         Args:
             function: items → a result for each.
@@ -38,43 +39,34 @@ class Threads:
         Returns:
             A result for each item, in their order.
         """
-        with _one_core() as count:
-            if count == 1 or len(items) < 2:
-                return function(items)
-            parts = [items[first::count] for first in range(min(count, len(items)))]
-            found = list(self._threads(count).map(partial(_with_one_core, function), parts))
+        count = cores()
+        if count == 1:
+            return function(items)
+        parts = [items[first::count] for first in range(max(min(count, len(items)), 1))]
+        waiting = [self.submit(function, part) for part in parts]
+        found = [each.result() for each in waiting]
         return [found[n % len(parts)][n // len(parts)] for n in range(len(items))]
+
+    def submit(self, function: Callable[..., Result], *arguments: Any) -> Future[Result]:
+        """Call a function in one of the threads."""
+        return self._threads(torch.get_num_threads()).submit(function, *arguments)
 
     def _threads(self, count: int) -> ThreadPoolExecutor:
         with self._creating:
             if self._pool is None or (self._process, self._count) != (os.getpid(), count):
-                self._pool = ThreadPoolExecutor(count, "wrinkle-detector")
+                self._pool = ThreadPoolExecutor(count, "wrinkle-compute")
                 self._process, self._count = os.getpid(), count
+                ready = threading.Barrier(count + 1)
+                for _ in range(count):
+                    self._pool.submit(_use_one_core, ready)
+                ready.wait()
+                # It was also set for threads that will compute for the first time.
+                torch.set_num_threads(count)
             return self._pool
 
 
-def _with_one_core(
-    function: Callable[[Sequence[Item]], list[Result]], items: Sequence[Item]
-) -> list[Result]:
-    torch.set_num_threads(1)  # in this thread, and in those that compute for the first time
-    return function(items)
-
-
-@contextmanager
-def _one_core() -> Iterator[int]:
-    """Let torch operations use one core; gives how many they use otherwise."""
-    global _users, _usual
-    with _changing:
-        if not _users:
-            _usual = torch.get_num_threads()
-        _users += 1
-        count = _usual
-    try:
-        if count > 1:
-            torch.set_num_threads(1)
-        yield count
-    finally:
-        with _changing:
-            _users -= 1
-        if count > 1:
-            torch.set_num_threads(count)
+def _use_one_core(ready: threading.Barrier) -> None:
+    torch.get_num_threads()  # or torch would set the common number at the first computation
+    torch.set_num_threads(1)
+    _this_thread.one_core = True
+    ready.wait()

@@ -42,14 +42,17 @@ def suppress(
     """
     kept = []
     order = np.lexsort((-scores, owner))
-    area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    x1, y1, x2, y2 = np.ascontiguousarray(boxes.T)
+    area = (x2 - x1) * (y2 - y1)
     for rest in np.split(order, np.flatnonzero(np.diff(owner[order])) + 1):
         while rest.size:
             best, rest = rest[0], rest[1:]
             kept.append(best)
-            low = np.maximum(boxes[best, :2], boxes[rest, :2])
-            high = np.minimum(boxes[best, 2:], boxes[rest, 2:])
-            shared = np.clip(high - low, 0, None).prod(1)
+            if not rest.size:
+                break
+            width = np.minimum(x2[best], x2[rest]) - np.maximum(x1[best], x1[rest])
+            height = np.minimum(y2[best], y2[rest]) - np.maximum(y1[best], y1[rest])
+            shared = np.maximum(width, 0) * np.maximum(height, 0)
             if of_smaller:
                 total = np.minimum(area[best], area[rest])
             else:

@@ -60,6 +60,8 @@ class MTCNN:
         WrinkleError: the file of weights is missing or damaged.
     """
 
+    concurrent = True
+    """Several threads may use it at the same time."""
     thresholds = (0.6, 0.7, 0.8)
     """Smallest score to pass P-Net, R-Net and O-Net."""
     sure = 0.9
