@@ -5,6 +5,7 @@ convolution of a small picture. The levels of many pyramids, cut where they are 
 therefore laid out on canvases, so that a network sees the same few shapes again and again.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -69,7 +70,7 @@ class Canvas:
         """(H, W, 3) uint8."""
         self._piece = np.full(((height - grid.cell) // grid.stride + 1, cells), -1)
         self._number = np.array([piece.number for piece, _, _ in placed])
-        self._shift = np.array([np.subtract(piece.corner, (x, y)) for piece, x, y in placed])
+        self._shift = np.array([(p.corner[0] - x, p.corner[1] - y) for p, x, y in placed])
         for index, (piece, x, y) in enumerate(placed):
             rows, columns = piece.pixels.shape[:2]
             self.pixels[y : y + rows, x : x + columns] = piece.pixels
@@ -162,10 +163,12 @@ def _leave_out(cells: np.ndarray, known: np.ndarray, grid: Grid) -> None:
 
     Of such a window, at least `INSIDE` of the width and of the height are inside.
     """
-    low = np.ceil((known[:, :2] - (1 - INSIDE) * grid.window) / grid.stride).astype(int).clip(0)
-    last = known[:, 2:] - INSIDE * grid.window - (grid.cell - grid.window)
-    high = np.floor(last / grid.stride).astype(int).clip(-1) + 1
-    for (x1, y1), (x2, y2) in zip(low, high, strict=True):
+    for box in known.tolist():
+        x1, y1 = (
+            max(math.ceil((low - (1 - INSIDE) * grid.window) / grid.stride), 0) for low in box[:2]
+        )
+        beyond = INSIDE * grid.window + grid.cell - grid.window
+        x2, y2 = (max(math.floor((high - beyond) / grid.stride), -1) + 1 for high in box[2:])
         cells[y1:y2, x1:x2] = -1
 
 

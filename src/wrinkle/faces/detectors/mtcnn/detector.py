@@ -202,7 +202,7 @@ class MTCNN:
             for owner, (own, search) in enumerate(zip(copies, searches, strict=True)):
                 for scale, picture in pyramid(own, search, CELL):
                     seen.append((owner, scale, picture.shape[1::-1]))
-                    yield picture, search.known * np.tile(scale, 2)
+                    yield picture, (search.known.reshape(-1, 2, 2) * scale).reshape(-1, 4)
 
         n, corner, score, offsets = find(levels())
         if not len(n):
@@ -307,16 +307,16 @@ class MTCNN:
         size: int,
     ) -> list[np.ndarray]:
         """Run R-Net or O-Net on the boxes' pixels, resized to `size`; float64 arrays."""
-        outputs = []
+        outputs, places = [], boxes.tolist()
         crops = np.empty((len(boxes), size, size, 3), np.uint8)
         for start in range(0, max(len(boxes), 1), self.batches[size]):
             part = slice(start, start + self.batches[size])
-            for crop, index, box in zip(crops[part], owner[part], boxes[part], strict=True):
+            for crop, index, box in zip(crops[part], owner[part], places[part], strict=True):
                 own = copies[index]
                 # The smallest copy in which O-Net's crop is not enlarged.
-                halved = int(np.log2(max((box[2] - box[0]) / ONET_SIDE, 1)))
+                halved = max(int((box[2] - box[0]) / ONET_SIDE), 1).bit_length() - 1
                 halved = min(halved, len(own) - 1)
-                resize_box(own[halved], box / 2**halved, crop)
+                resize_box(own[halved], [x / 2**halved for x in box], crop)
             pixels = torch.from_numpy(few_sizes(crops[part])).to(self.device)
             outputs.append([each[: len(crops[part])] for each in net(normalise(pixels))])
         return [torch.cat(parts).double().cpu().numpy() for parts in zip(*outputs, strict=True)]

@@ -1,5 +1,6 @@
 """Pixels for MTCNN's networks: image pyramids, patches, crops under boxes."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -114,11 +115,11 @@ def normalise(pictures: Tensor) -> Tensor:
     return pictures.permute(0, 3, 1, 2).float().sub_(127.5).div_(128)
 
 
-def resize_box(image: np.ndarray, box: np.ndarray, out: np.ndarray) -> None:
+def resize_box(image: np.ndarray, box: Sequence[float], out: np.ndarray) -> None:
     """Resize the pixels under a square box, black beyond the border, into `out`."""
-    (x1, y1), (x2, y2) = (
-        np.floor(box[:2]).astype(int),
-        np.maximum(np.ceil(box[2:]), box[:2] + 1).astype(int),
+    x1, y1 = (math.floor(low) for low in box[:2])
+    x2, y2 = (
+        int(max(math.ceil(high), low + 1)) for low, high in zip(box[:2], box[2:], strict=True)
     )
     height, width = image.shape[:2]
     left, top, right, bottom = max(x1, 0), max(y1, 0), min(x2, width), min(y2, height)
