@@ -141,6 +141,55 @@ def test_predict_equals_evaluating_the_packed_face(
 # A stream of pictures
 
 
+@pytest.mark.parametrize("count", [1, 2, 7, 40])
+def test_groups_on_several_cores_give_the_same(estimator: AgeEstimator, count: int) -> None:
+    pictures = [EXAMPLES / name for name in KNOWN_AGES] * 8
+    expected = estimator.predict(pictures[: len(KNOWN_AGES)], batch=1) * 8
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        predictions = list(estimator.stream(pictures[:count]))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert [p.source for p in predictions] == pictures[:count]
+    assert all(same(p.faces, f) for p, f in zip(predictions, expected, strict=False))
+
+
+def test_only_detectors_that_allow_it_are_used_by_several_threads(
+    estimator: AgeEstimator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[threading.Thread] = []
+
+    class Watched(Blank):
+        def __call__(self, images: list[np.ndarray]) -> list[list[Any]]:
+            used.append(threading.current_thread())
+            return super().__call__(images)
+
+    monkeypatch.setattr(estimator, "detector", Watched())
+    monkeypatch.setattr("wrinkle.serving.estimator.cores", lambda: 2)
+    blank = np.zeros((4, 4, 3), np.uint8)
+    list(estimator.stream([blank] * 40))
+    assert threading.main_thread() not in used
+    used.clear()
+    monkeypatch.setattr(Watched, "concurrent", False)
+    list(estimator.stream([blank] * 40))
+    assert set(used) == {threading.main_thread()}
+
+
+def test_an_error_in_another_thread_comes_through(
+    estimator: AgeEstimator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken(Blank):
+        def __call__(self, images: list[np.ndarray]) -> list[list[Any]]:
+            raise LookupError("the detector is gone")
+
+    monkeypatch.setattr(estimator, "detector", Broken())
+    monkeypatch.setattr("wrinkle.serving.estimator.cores", lambda: 2)
+    with pytest.raises(LookupError, match="detector"):
+        list(estimator.stream([np.zeros((4, 4, 3), np.uint8)] * 40))
+
+
 def test_bad_pictures_cost_only_themselves(estimator: AgeEstimator, tmp_path: Path) -> None:
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "text.jpg").write_text("not a picture")
@@ -180,12 +229,22 @@ def test_a_batch_of_nothing_is_refused(estimator: AgeEstimator, batch: int) -> N
 class Blank:
     """Stands for the detector: finds nothing, at once."""
 
+    concurrent = True
+
     def __call__(self, images: list[np.ndarray]) -> list[list[Any]]:
         return [[] for _ in images]
 
 
+@pytest.fixture(params=[1, 2, 5])
+def cores(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
-def blind(estimator: AgeEstimator, monkeypatch: pytest.MonkeyPatch) -> AgeEstimator:
+def blind(estimator: AgeEstimator, monkeypatch: pytest.MonkeyPatch, cores: int) -> AgeEstimator:
     monkeypatch.setattr(estimator, "detector", Blank())
     return estimator
 

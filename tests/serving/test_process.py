@@ -46,7 +46,7 @@ def output(code: str) -> list[str]:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-@pytest.mark.parametrize("when", ["loaded", "used", "midstream", "never"])
+@pytest.mark.parametrize("when", ["loaded", "used", "midstream", "threads", "never"])
 def test_after_a_fork(when: str) -> None:
     code = f"""
 when = {when!r}
@@ -54,28 +54,32 @@ if when != "never":
     estimator = AgeEstimator.load()
 if when == "used":
     use(picture)
-if when == "midstream":
-    stream = estimator.stream([picture] * 20, 2)
+if when == "threads":
+    torch.set_num_threads(2)
+if when in ("midstream", "threads"):
+    stream = estimator.stream([picture] * 40, 2 if when == "midstream" else 32)
     next(stream)
 work = load_and_use if when == "never" else use
 with multiprocessing.get_context("fork").Pool(2) as pool:
     ages = pool.map(work, [picture] * 4)
-if when == "midstream":
-    assert len(list(stream)) == 19
+if when in ("midstream", "threads"):
+    assert len(list(stream)) == 39
 print(set(ages) == {{work(picture)}})
 """
     assert output(code)[-1:] == ["True"]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_stream_begun_before_a_fork_is_one_line() -> None:
-    code = """
+@pytest.mark.parametrize("batch", [2, 32])
+def test_a_stream_begun_before_a_fork_is_one_line(batch: int) -> None:
+    code = f"""
+torch.set_num_threads(2)
 estimator = AgeEstimator.load()
-stream = estimator.stream([picture] * 20, 2)
+stream = estimator.stream([picture] * 100, {batch})
 next(stream), next(stream)
 if os.fork() == 0:
     try:
-        next(stream)
+        list(stream)
     except WrinkleError as error:
         print(error, flush=True)
     os._exit(0)

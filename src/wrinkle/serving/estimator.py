@@ -1,7 +1,9 @@
 """Age estimation in photographs: detect → crop → align → network → distribution over ages."""
 
 import os
+import threading
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any, Self, cast
 
 import numpy as np
@@ -152,15 +154,20 @@ class AgeEstimator:
             )
         parallel = self.device.type == "cpu" and getattr(self.detector, "concurrent", False)
         count = cores() if parallel else 1
-        yield from in_order(each_picture(pictures), batch, self._find_faces, self._threads, count)
+        # Detection holds Python's lock half of the time, the network hardly ever: while one thread
+        # detects, another one runs the network.
+        detecting = threading.Semaphore(max(count // 2, 1))
+        work = partial(self._find_faces, detecting)
+        yield from in_order(each_picture(pictures), batch, work, self._threads, count)
 
-    def _find_faces(self, predictions: list[Prediction]) -> None:
+    def _find_faces(self, detecting: threading.Semaphore, predictions: list[Prediction]) -> None:
         readable = [p for p in predictions if p.image is not None]
         with own_settings(self.device):
-            self._predict_faces(readable)
+            self._predict_faces(detecting, readable)
 
-    def _predict_faces(self, predictions: list[Prediction]) -> None:
-        upright = find_upright(self.detector, [cast(np.ndarray, p.image) for p in predictions])
+    def _predict_faces(self, detecting: threading.Semaphore, predictions: list[Prediction]) -> None:
+        with detecting:
+            upright = find_upright(self.detector, [cast(np.ndarray, p.image) for p in predictions])
         found = []
         for prediction, (rotation, faces) in zip(predictions, upright, strict=True):
             if rotation:

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 
-import numpy as np
-
 from wrinkle.cores import usable_cores
 from wrinkle.errors import ImageError, WrinkleError
 from wrinkle.faces.decode import count_pixels, decode
@@ -21,10 +19,15 @@ MEMORY_PIXELS = 48_000_000
 those that are read ahead. A single photograph may exceed it."""
 
 Group = list[Prediction]
+Groups = Iterator[tuple[Group, int, bool]]
+Busy = tuple[Future[None], Group, int]
+"""A group that is computed, and the number of its pixels."""
 _GATE = ForkGate()
 
 
-def in_groups(source: Iterator[Picture], batch: int, cores: int) -> Iterator[tuple[Group, bool]]:
+def in_groups(
+    source: Iterator[Picture], batch: int, cores: int
+) -> Iterator[tuple[Group, int, bool]]:
     """Read pictures in threads, up to `batch` of them ahead.
 
     Args:
@@ -34,7 +37,7 @@ def in_groups(source: Iterator[Picture], batch: int, cores: int) -> Iterator[tup
             pictures, and the last ones are equal in size.
 
     Yields:
-        A group, and whether it is the last.
+        A group, the number of its pixels, and whether it is the last.
     """
     size, share = batch, MEMORY_PIXELS
     if cores > 1:
@@ -63,7 +66,7 @@ def in_groups(source: Iterator[Picture], batch: int, cores: int) -> Iterator[tup
                 group.append(future.result())
                 pixels, ahead = pixels + count, ahead - count
             if group and (not waiting or len(group) >= size or pixels >= share):
-                yield group, not waiting
+                yield group, pixels, not waiting
                 group, pixels = [], 0
             elif not waiting:
                 return
@@ -94,27 +97,27 @@ def in_order(
     process = os.getpid()
     if batch < 2 * cores:
         cores = 1
-    busy: deque[tuple[Future[None], Group]] = deque()
+    busy: deque[Busy] = deque()
     try:
-        for group, last in in_groups(source, batch, cores):
+        for group, pixels, last in in_groups(source, batch, cores):
             if cores == 1 or (last and not busy):
                 compute(group)
                 yield from _emptied(group)
                 continue
-            while len(busy) > cores or (busy and _pixels(group, *busy) > MEMORY_PIXELS):
+            while len(busy) > cores or (busy and pixels + sum(b[2] for b in busy) > MEMORY_PIXELS):
                 yield from _finished(busy, process)
-            busy.append((threads.submit(_GATE.run, compute, group), group))
+            busy.append((threads.submit(_GATE.run, compute, group), group, pixels))
             del group
         while busy:
             yield from _finished(busy, process)
     finally:
-        for future, _ in busy:
+        for future, *_ in busy:
             future.cancel()
 
 
-def _finished(busy: deque[tuple[Future[None], Group]], process: int) -> Iterator[Prediction]:
+def _finished(busy: deque[Busy], process: int) -> Iterator[Prediction]:
     _check_process(process)
-    future, group = busy.popleft()
+    future, group, _ = busy.popleft()
     future.result()
     yield from _emptied(group)
 
@@ -122,11 +125,6 @@ def _finished(busy: deque[tuple[Future[None], Group]], process: int) -> Iterator
 def _emptied(group: Group) -> Iterator[Prediction]:
     yield from group
     group.clear()
-
-
-def _pixels(group: Group, *busy: tuple[Future[None], Group]) -> int:
-    pictures = [p.image for each in (group, *(g for _, g in busy)) for p in each]
-    return sum(int(np.prod(image.shape[:2])) for image in pictures if image is not None)
 
 
 def _check_process(process: int) -> None:
