@@ -1,6 +1,7 @@
 """Whatever torch's settings and the process's history are: the same age, or one line."""
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -119,3 +120,24 @@ names = [t.name for t in threading.enumerate()]
 print(torch.get_num_threads() == 1 or "wrinkle-openmp" in names)
 """
     assert output(code)[-1:] == ["True"]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+@pytest.mark.parametrize("chosen", [False, True])
+def test_memory_is_kept_unless_the_user_chose(chosen: bool) -> None:
+    """A tensor that is freed and made again needs no new pages."""
+    code = f"""
+import resource
+if {chosen}:
+    os.environ["MALLOC_TRIM_THRESHOLD_"] = "131072"
+    import ctypes
+    ctypes.CDLL(None).mallopt(-1, 131072)
+estimator = AgeEstimator.load()
+for _ in range(3):
+    torch.zeros(1 << 22)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    torch.zeros(1 << 22)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before > 10_000)
+"""
+    assert output(code)[-1:] == [str(chosen)]

@@ -1,6 +1,8 @@
 """What an estimator depends on in its process: torch's settings, OpenMP's threads, and forks."""
 
+import ctypes
 import os
+import platform
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -37,7 +39,7 @@ def building() -> Iterator[None]:
 
 
 def prepare_process() -> None:
-    """Set up OpenMP's threads where an estimator is about to compute on the CPU.
+    """Set up OpenMP's threads and memory where an estimator is about to compute on the CPU.
 
     In a forked child there is one thread: those of the parent do not exist there, and OpenMP would
     wait for them for ever. Elsewhere there are no more threads than cores by the CPU quota, and
@@ -48,6 +50,7 @@ def prepare_process() -> None:
         if _prepared:
             return
         _prepared = True
+        _keep_memory()
         if _forked:
             torch.set_num_threads(1)
             return
@@ -55,6 +58,21 @@ def prepare_process() -> None:
             torch.set_num_threads(usable_cores())
         if torch.get_num_threads() > 1 and not any(name in os.environ for name in WAITING):
             _park_threads()
+
+
+def _keep_memory() -> None:
+    """Let the C library keep up to 64 MB of free memory, unless the user has chosen.
+
+    It would return the memory of a network's activations after every layer and request it again,
+    which interrupts all threads of the process. The numbers are glibc's (malloc.h).
+    """
+    chosen = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
+    if platform.libc_ver()[0] != "glibc" or any(name in os.environ for name in chosen):
+        return
+    trim_threshold, mmap_threshold = -1, -3
+    library = ctypes.CDLL(None)
+    library.mallopt(trim_threshold, 64 << 20)
+    library.mallopt(mmap_threshold, 32 << 20)
 
 
 def _park_threads() -> None:
