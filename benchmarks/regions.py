@@ -40,7 +40,7 @@ def main() -> None:
     prepare_for_inference(model)
     parts = []
     for first in range(0, len(rows), BATCH):
-        images, points, _ = store_inputs(store, rows[first : first + BATCH], spec)
+        images, points = store_inputs(store, rows[first : first + BATCH], spec)
         parts.append(occlusion(model, images, points, model.pooling.boxes(points)))
     found = Occlusion(*(torch.cat(column) for column in zip(*parts, strict=True)))
     print(f"{len(rows)} faces of {args.store}: change of the age, years, where covered")

@@ -264,6 +264,7 @@ def test_ranges_by_hand(tmp_path: Path) -> None:
     assert store.ages.tolist() == [24.5, 33, 40]
     assert store.exact.tolist() == [False, True, True]
     np.testing.assert_array_equal(store.ranges, [[20, 29], [30, 39], [np.nan, np.nan]])
+    assert store.labels(np.array([2, 0, 1])) == ["40", "20–29", "33"]
     rows = np.array([0, 0, 0, 1, 2])
     errors = store.errors(rows, np.array([18.0, 25, 31.5, 35, 38]))
     assert errors.tolist() == [2, 0, 2.5, 2, 2]

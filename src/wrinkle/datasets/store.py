@@ -176,6 +176,13 @@ class Store:
         outside = distance_to_range(ages, self.ranges[rows])
         return np.where(self.exact[rows], np.abs(ages - self.ages[rows]), outside)
 
+    def labels(self, rows: np.ndarray) -> list[str]:
+        """The labels of rows in whole years: an age, or a range such as "20–29"."""
+        ranges = ["{:.0f}–{:.0f}".format(*ends) for ends in self.ranges[rows]]
+        ages = [f"{age:.0f}" for age in self.ages[rows]]
+        labels: list[str] = np.where(self.exact[rows], ages, ranges).tolist()
+        return labels
+
     def image(self, index: int) -> np.ndarray:
         """The face crop of a row: (size, size, 3) uint8 RGB.
 

@@ -56,7 +56,7 @@ def attention(system: System) -> Figure | None:
         figure = Figure(gallery_size(len(rows)), layout="constrained")
         draw_store_rows(model, system.spec, run.store, rows, figure)
         return figure
-    pixels, points, _ = store_inputs(run.store, rows, system.spec)
+    pixels, points = store_inputs(run.store, rows, system.spec)
     found = model.predict_all(pixels, points)
     return explain_face(model, pixels, points, Prediction(*(part[0] for part in found)))
 
@@ -73,7 +73,7 @@ def features(system: System, rows: np.ndarray) -> np.ndarray:
     try:
         for first in range(0, len(rows), BATCH):
             part = rows[first : first + BATCH]
-            pixels, points, _ = store_inputs(run.store, part, system.spec)
+            pixels, points = store_inputs(run.store, part, system.spec)
             model(pixels, points)
     finally:
         hook.remove()

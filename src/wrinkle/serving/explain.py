@@ -96,13 +96,13 @@ def draw_store_rows(
     Raises:
         WrinkleError: the model has no patches.
     """
-    pixels, points, ages = store_inputs(store, rows, spec)
+    pixels, points = store_inputs(store, rows, spec)
     device = model.ages.device
     found = model.predict(pixels.to(device), points.to(device))
-    explain_many(model, pixels, ages, found.age.cpu(), figure)
+    explain_many(model, pixels, store.labels(rows), found.age.cpu(), figure)
 
 
-def store_inputs(store: Store, rows: np.ndarray, spec: InputSpec) -> tuple[Tensor, Tensor, Tensor]:
+def store_inputs(store: Store, rows: np.ndarray, spec: InputSpec) -> tuple[Tensor, Tensor]:
     """Return a network's inputs for rows of a store.
 
     Args:
@@ -111,7 +111,7 @@ def store_inputs(store: Store, rows: np.ndarray, spec: InputSpec) -> tuple[Tenso
         spec: the network's input.
 
     Returns:
-        Pixels (B, 3, S, S), normalised, key points (B, 5, 2) in [−1, 1] and ages (B,) in years.
+        Pixels (B, 3, S, S), normalised, and key points (B, 5, 2) in [−1, 1].
     """
     crops = np.stack([store.image(int(row)) for row in rows])
-    return *spec(crops, store.key_points[rows]), torch.from_numpy(store.ages[rows])
+    return spec(crops, store.key_points[rows])

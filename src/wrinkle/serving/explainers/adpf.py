@@ -1,5 +1,7 @@
 """The figures of ADPF: its ranked maps and patches, for one face or many."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
@@ -92,7 +94,7 @@ def explain_adpf(
 def draw_gallery(
     model: AttentionNet | FusionNet,
     pixels: Tensor,
-    ages: Tensor,
+    labels: Sequence[str],
     predicted: Tensor,
     figure: Figure | SubFigure,
 ) -> None:
@@ -103,7 +105,7 @@ def draw_gallery(
     Args:
         model: the network.
         pixels: (B, 3, S, S), its input.
-        ages: (B,) years, the labels.
+        labels: B ages or ranges of ages in years.
         predicted: (B,) years.
         figure: where to draw; its figure is made high enough.
     """
@@ -114,7 +116,7 @@ def draw_gallery(
     whole.set_figheight(max(whole.get_figheight(), 1.5 * (n + 1) + 0.3))
     axes = figure.subplots(n + 1, count, squeeze=False)
     for column in range(count):
-        title = f"{ages[column]:.0f} years\npredicted {predicted[column]:.0f}"
+        title = f"{labels[column]} years\npredicted {predicted[column]:.0f}"
         show(axes[0, column], faces[column], title)
         for k in range(n):
             panel = axes[k + 1, column]

@@ -1,5 +1,6 @@
 """The default figures of networks, and the functions for which networks register their own."""
 
+from collections.abc import Sequence
 from functools import singledispatch
 
 from matplotlib.axes import Axes
@@ -65,14 +66,18 @@ def draw_occlusion(axes: Axes, change: Tensor, size: int) -> None:
 
 @singledispatch
 def explain_many(
-    model: AgeModel, pixels: Tensor, ages: Tensor, predicted: Tensor, figure: Figure | SubFigure
+    model: AgeModel,
+    pixels: Tensor,
+    labels: Sequence[str],
+    predicted: Tensor,
+    figure: Figure | SubFigure,
 ) -> None:
     """Draw the patches of many faces; registered by networks that use patches.
 
     Args:
         model: the network.
         pixels: (B, 3, S, S), its input.
-        ages: (B,) years, the labels.
+        labels: B ages or ranges of ages in years.
         predicted: (B,) years.
         figure: where to draw; its figure is made high enough.
 
