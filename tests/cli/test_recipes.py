@@ -21,7 +21,7 @@ def test_every_recipe_is_listed_with_its_first_line_and_choices(wrinkle: Command
         assert (FOLDER / f"{name}.yaml").read_text(encoding="utf-8").startswith(f"# {first}")
     place = next(i for i, line in enumerate(lines) if line.startswith("adpf:"))
     assert lines[place + 1] == "  size= full small"
-    assert lines[place + 2] == "  dataset= utkface fgnet_by_person fgnet_lopo"
+    assert lines[place + 2].startswith("  dataset= utkface fgnet_by_person fgnet_lopo morph2_")
     assert {"no_ranking", "predecessor"} <= set(lines[place + 3].split())
 
 

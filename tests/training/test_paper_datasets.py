@@ -18,7 +18,8 @@ from wrinkle.runs.overlays import choices, read_recipe
 from wrinkle.runs.recipe import load_recipe
 from wrinkle.training.folds import train
 
-RECIPE = Path(__file__).parents[2] / "recipes" / "dhaa.yaml"
+RECIPES = Path(__file__).parents[2] / "recipes"
+RECIPE = RECIPES / "dhaa.yaml"
 TINY = [
     "model.width=4",
     "input.size=64",
@@ -51,8 +52,9 @@ def write_faces(root: Path, names: list[str], face: np.ndarray, first: int = 0) 
         assert cv2.imwrite(str(root / name), other)
 
 
-def chosen(protocol: str, count: int = 4) -> list[str]:
-    """Names of a published list: `count` of each part."""
+def chosen(protocol: str, count: int = 4, most: int = 60) -> list[str]:
+    """Names of a published list: `count` of each part, or of each series of parts in the folds; at
+    most `most` in all."""
     split, found = get_protocol(protocol), defaultdict(list)
     assert split.names is not None
     assert split.letters is not None
@@ -60,7 +62,7 @@ def chosen(protocol: str, count: int = 4) -> list[str]:
         part = found[split.letters(name)]
         if len(part) < count:
             part.append(name)
-    return [name for part in found.values() for name in part]
+    return [name for part in found.values() for name in part][:most]
 
 
 def morph2(protocol: str) -> Callable[[Path, np.ndarray], Path]:
@@ -71,9 +73,12 @@ def morph2(protocol: str) -> Callable[[Path, np.ndarray], Path]:
     return write
 
 
-def cacd(root: Path, face: np.ndarray) -> Path:
-    write_faces(root, [f"CACD2000/{name}" for name in chosen("cacd-test-120")], face)
-    return root
+def cacd(protocol: str) -> Callable[[Path, np.ndarray], Path]:
+    def write(root: Path, face: np.ndarray) -> Path:
+        write_faces(root, [f"CACD2000/{name}" for name in chosen(protocol)], face)
+        return root
+
+    return write
 
 
 def web_faceage(root: Path, face: np.ndarray) -> Path:
@@ -123,7 +128,7 @@ LAYOUTS: dict[str, tuple[str, Callable[[Path, np.ndarray], Path], int]] = {
     "morph2_80_20": ("morph2", morph2("morph2-random"), 1),
     "morph2_partial": ("morph2", morph2("morph2-partial"), 1),
     "morph2_s1_s2_s3": ("morph2", morph2("morph2-s1-s2-s3"), 2),
-    "cacd": ("cacd", cacd, 2),
+    "cacd": ("cacd", cacd("cacd-test-120"), 2),
     "web_faceage": ("folder", web_faceage, 1),
     "imdb_wiki": ("imdb_wiki", imdb_wiki, 1),
     "lap2015": ("lap2015", lap2015, 1),
@@ -131,9 +136,21 @@ LAYOUTS: dict[str, tuple[str, Callable[[Path, np.ndarray], Path], int]] = {
 """Dataset of the recipe → what prepares it, what makes its folder, and its number of folds."""
 
 
+ADPF: dict[str, tuple[str, Callable[[Path, np.ndarray], Path]]] = {
+    "morph2_setting_1": ("morph2", morph2("morph2-80-20")),
+    "morph2_setting_2": ("morph2", morph2("morph2-s1-s2-s3-drawn")),
+    "morph2_setting_3": ("morph2", morph2("morph2-white")),
+    "cacd": ("cacd", cacd("cacd-test-80")),
+}
+"""The same for recipes of ADPF, of which one fold is trained."""
+
+
 def test_every_dataset_of_the_recipe_is_here_or_can_be_downloaded() -> None:
     names = choices(read_recipe(RECIPE))["dataset"]
     assert {*names} - {*LAYOUTS} == {"utkface", "fgnet_by_person", "fgnet_lopo"}
+    for name in ("adpf.yaml", "adpf_attention.yaml", "adpf_paper.yaml"):
+        offered = choices(read_recipe(RECIPES / name))["dataset"]
+        assert {*offered} - {*ADPF} == {"utkface", "fgnet_by_person", "fgnet_lopo"}
 
 
 @pytest.mark.slow
@@ -152,6 +169,26 @@ def test_two_steps_on_a_made_folder(
     assert len(results) == folds
     assert all(len(result.classifiers) == 10 and result.n for result in results)
     assert (recipe.augment == Augment(mirror=0.5)) == (dataset in ("cacd", "web_faceage"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dataset", ADPF)
+@pytest.mark.parametrize("name", ["adpf", "adpf_paper"])
+def test_two_steps_of_adpf_on_a_made_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, face: np.ndarray, dataset: str, name: str
+) -> None:
+    reader, write = ADPF[dataset]
+    monkeypatch.chdir(tmp_path)
+    own = [o for o in TINY if not o.startswith("input.")]
+    narrow = [*own, *(f"first.{o}" for o in own)]
+    recipe = load_recipe(
+        RECIPES / f"{name}.yaml", [f"dataset={dataset}", "size=small", *narrow, "data.limit=8"]
+    )
+    (store,) = recipe.data.files
+    root = write(tmp_path / "given", face)
+    assert main(["prepare", reader, str(root), store, "--workers", "1", "--size", "96"]) == 0
+    (result,) = train(recipe, "1")
+    assert result.n
 
 
 @pytest.mark.slow
