@@ -133,9 +133,9 @@ class AgeEstimator:
         """Predict any number of pictures in order, in bounded memory.
 
         Args:
-            pictures: as for `predict`; of a generator, fewer than `batch` are read ahead.
-            batch: pictures in a group; with 1, each result is returned before the next picture is
-                read.
+            pictures: as for `predict`; of a generator, fewer than twice `batch` are read ahead.
+            batch: pictures in a group, or in the groups that several CPU cores compute at a time;
+                with 1, each result is returned before the next picture is read.
 
         Yields:
             The result for each picture; `error` is set for one that cannot be read.

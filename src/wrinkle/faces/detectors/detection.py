@@ -36,7 +36,10 @@ class Detection:
 
 
 class Detector(Protocol):
-    """Finds faces in photographs of any sizes."""
+    """Finds faces in photographs of any sizes.
+
+    One that several threads may use at the same time has an attribute `concurrent = True`.
+    """
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[list[Detection]]:
         """Find the faces of each photograph.
