@@ -25,9 +25,7 @@ Busy = tuple[Future[None], Group, int]
 _GATE = ForkGate()
 
 
-def in_groups(
-    source: Iterator[Picture], batch: int, cores: int
-) -> Iterator[tuple[Group, int, bool]]:
+def in_groups(source: Iterator[Picture], batch: int, cores: int) -> Groups:
     """Read pictures in threads, up to `batch` of them ahead.
 
     Args:
