@@ -33,7 +33,7 @@ def test_the_data_that_each_recipe_needs_is_listed(wrinkle: Command) -> None:
     assert "dataset=imdb_wiki: imdb_wiki.arrow (wrinkle prepare imdb_wiki), by-person:10" in dhaa
     (own,) = [line for line in dhaa if line.startswith("dataset=web_faceage:")]
     assert "web_faceage.arrow (wrinkle curate" in own
-    three = [line.strip() for line in text.partition("\ndlib_resnet:")[2].splitlines()]
+    three = [line.strip() for line in text.partition("\ndefault:")[2].splitlines()]
     (every,) = [line for line in three if line.startswith("dataset=all:")]
     assert every.count("wrinkle prepare") == 3
 

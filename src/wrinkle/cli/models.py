@@ -125,4 +125,7 @@ def _card(header: dict[str, Any]) -> str:
     import yaml
 
     short = {key: header[key] for key in ("model", "input", "provenance")}
+    # Of the pictures only their number is for people.
+    about = {name: value for name, value in header["provenance"].items() if name != "digests"}
+    short["provenance"] = about
     return str(yaml.safe_dump(short, sort_keys=False, allow_unicode=True)).rstrip()
