@@ -63,7 +63,7 @@ def test_classifier_of_the_same_ages_is_taken(tmp_path: Path) -> None:
 
 
 def test_a_packaged_model_by_its_name() -> None:
-    model = create_model("dlib_resnet")
+    model = create_model("mobilenet_v1")
     load_initial(model, "default")
     packaged = load_file(packaged_models()["default"])["head.fc.weight"].float()
     torch.testing.assert_close(model.state_dict()["head.fc.weight"], packaged)
