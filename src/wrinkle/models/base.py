@@ -137,6 +137,11 @@ class AgeModel(nn.Module):
         """Name → head: first the final head, which decodes the model's age, then the others."""
         return {self.final_name: self.head, **cast(dict[str, Head], dict(self.sub_heads.items()))}
 
+    def normalised(self, rgb: Tensor) -> Tensor:
+        """Images (B, 3, H, W) in [0, 1] → the network's input, `(rgb − mean) / std`."""
+        mean, std = (rgb.new_tensor(v).view(3, 1, 1) for v in (self.mean, self.std))
+        return (rgb - mean) / std
+
     def forward_features(self, images: Tensor, key_points: Tensor | None) -> Tensor:
         """Extract features.
 
@@ -318,6 +323,20 @@ def _sides(
     values = {name: torch.cat([value[:, s] for s in sides]) for name, value in extras.items()}
     identity = torch.eye(2, 3, device=key_points.device)
     return [Extras(values, identity.expand(len(key_points) * len(sides), 2, 3))]
+
+
+def create_dropout(share: float) -> nn.Dropout:
+    """Create a dropout of features.
+
+    Args:
+        share: probability of dropping each of them, in [0, 1).
+
+    Raises:
+        WrinkleError: it is not in [0, 1).
+    """
+    if not 0 <= share < 1:
+        raise WrinkleError(f"dropout is {share}; it must be at least 0 and below 1")
+    return nn.Dropout(share)
 
 
 def initialise(module: nn.Module) -> None:

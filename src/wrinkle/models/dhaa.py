@@ -215,12 +215,11 @@ class DHAA(AgeModel):
         if bool(self.bn1.running_mean.any()):  # type: ignore[union-attr]
             return
         points = torch.tensor(TEMPLATE * VIEW, dtype=torch.float32)
-        mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (self.mean, self.std))
 
         def inputs() -> Iterator[tuple[Tensor, Tensor]]:
             for x in views:
                 aligned = points.to(x.device).expand(len(x), 5, 2)
-                yield (x - mean.to(x.device)) / std.to(x.device), aligned
+                yield self.normalised(x), aligned
 
         unfold_batch_norms(self, inputs())
         for name, layer in self.named_modules():

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from wrinkle.errors import WrinkleError
 from wrinkle.models.backbones.resnet import check_width
 from wrinkle.models.backbones.trunk import Trunk
-from wrinkle.models.base import AgeModel, Start, initialise
+from wrinkle.models.base import AgeModel, Start, create_dropout, initialise
 from wrinkle.models.folded_norm import folded_norm, unfold_batch_norms
 from wrinkle.models.heads import HeadChoice
 from wrinkle.models.registry import register
@@ -123,8 +123,6 @@ class DlibResNet(AgeModel):
             raise WrinkleError(
                 f"input_size is {input_size}; dlib's ResNet needs {SMALLEST_INPUT} pixels"
             )
-        if not 0 <= dropout < 1:
-            raise WrinkleError(f"dropout is {dropout}; it must be in [0, 1)")
         self.features = features
         self.conv1 = nn.Conv2d(3, 32, 7, stride=2, bias=False)
         self.bn1 = nn.BatchNorm2d(32)
@@ -132,7 +130,7 @@ class DlibResNet(AgeModel):
         self.maxpool = nn.MaxPool2d(3, stride=2)
         channels = [32, *(width for width, _ in LEVELS)]
         self.levels = nn.ModuleList(make_level(n, channels[n]) for n in range(len(LEVELS)))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = create_dropout(dropout)
         widths = [width for width, _ in LEVELS[1:]]
         self.create_final_head(head, sum(widths) if features == "levels" else widths[-1])
         initialise(self)
@@ -150,8 +148,7 @@ class DlibResNet(AgeModel):
 
     def before_training(self, views: Iterable[Tensor], ages: Tensor) -> None:
         """Give batch norms the statistics of training faces; dlib's file has them folded in."""
-        mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (self.mean, self.std))
-        unfold_batch_norms(self, (((x - mean.to(x.device)) / std.to(x.device),) for x in views))
+        unfold_batch_norms(self, ((self.normalised(x),) for x in views))
 
 
 def dlib_trunk(width: int = 32) -> Trunk:

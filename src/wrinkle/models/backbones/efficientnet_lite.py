@@ -12,8 +12,7 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wrinkle.errors import WrinkleError
-from wrinkle.models.base import AgeModel, Start, initialise
+from wrinkle.models.base import AgeModel, Start, create_dropout, initialise
 from wrinkle.models.heads import HeadChoice
 from wrinkle.models.registry import register
 
@@ -126,8 +125,6 @@ class EfficientNetLite(AgeModel):
 
     def __init__(self, max_age: int, input_size: int, dropout: float, head: HeadChoice) -> None:
         super().__init__(max_age, input_size)
-        if not 0 <= dropout < 1:
-            raise WrinkleError(f"dropout is {dropout}; it must be at least 0 and below 1")
         self.conv_stem = SameConv2d(3, 32, 3, stride=2)
         self.bn0 = batch_norm(32)
         blocks, channels = [], 32
@@ -142,7 +139,7 @@ class EfficientNetLite(AgeModel):
         self.blocks = nn.Sequential(*blocks)
         self.conv_head = SameConv2d(channels, 1280, 1)
         self.bn1 = batch_norm(1280)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = create_dropout(dropout)
         self.create_final_head(head, 1280)
         self.relu = nn.ReLU6(inplace=True)
         initialise(self)

@@ -16,9 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wrinkle.errors import WrinkleError
 from wrinkle.models.backbones.efficientnet_lite import SameConv2d
-from wrinkle.models.base import AgeModel, initialise
+from wrinkle.models.base import AgeModel, create_dropout, initialise
 from wrinkle.models.folded_norm import folded_norm, unfold_batch_norms
 from wrinkle.models.heads import HeadChoice
 from wrinkle.models.registry import register
@@ -90,8 +89,6 @@ class MobileNetV1(AgeModel):
         head: HeadChoice,
     ) -> None:
         super().__init__(max_age, input_size)
-        if not 0 <= dropout < 1:
-            raise WrinkleError(f"dropout is {dropout}; it must be in [0, 1)")
         self.pooled = STAGE_ENDS if features == "levels" else STAGE_ENDS[-1:]
         self.conv1 = SameConv2d(3, 32, 3, stride=2)
         self.bn1 = nn.BatchNorm2d(32)
@@ -101,7 +98,7 @@ class MobileNetV1(AgeModel):
         for out_channels, stride in BLOCKS:
             self.blocks.append(Separable(channels, out_channels, stride))
             channels = out_channels
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = create_dropout(dropout)
         self.create_final_head(head, sum(BLOCKS[block][0] for block in self.pooled))
         initialise(self)
 
@@ -127,8 +124,7 @@ class MobileNetV1(AgeModel):
 
     def before_training(self, views: Iterable[Tensor], ages: Tensor) -> None:
         """Give batch norms the statistics of training faces; published files have them folded."""
-        mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (self.mean, self.std))
-        unfold_batch_norms(self, (((x - mean.to(x.device)) / std.to(x.device),) for x in views))
+        unfold_batch_norms(self, ((self.normalised(x),) for x in views))
 
 
 def _converted(name: str, value: Tensor, given: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from wrinkle.errors import WrinkleError
-from wrinkle.models.base import AgeModel
+from wrinkle.models.base import AgeModel, create_dropout
 from wrinkle.models.heads import Head, HeadChoice
 from wrinkle.models.heads.head import split_choice
 from wrinkle.models.registry import register
@@ -59,7 +59,7 @@ class Fusion(nn.Module):
         self.relu_fc = nn.Linear(width, bins)
         self.tanh_fc = nn.Linear(width, bins)
         self.mix = nn.Linear(bins, 2 * bins)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = create_dropout(dropout)
         self.relu = nn.ReLU()
 
     def forward(self, x: Tensor, s: Tensor) -> Tensor:
@@ -92,8 +92,6 @@ class SSRNet(AgeModel):
         super().__init__(max_age, input_size)
         if input_size < SMALLEST_INPUT:
             raise WrinkleError(f"input_size is {input_size}; SSR-Net needs {SMALLEST_INPUT} pixels")
-        if not 0 <= dropout < 1:
-            raise WrinkleError(f"dropout is {dropout}; it must be in [0, 1)")
         if len(bins) != len(POOLS) or min(bins) < 1:
             raise WrinkleError(f"bins is {bins}; give the bins of three stages, at least one each")
         self.relu_stream = stream(RELU_CHANNELS, nn.ReLU)

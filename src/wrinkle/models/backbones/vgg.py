@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from wrinkle.errors import WrinkleError
 from wrinkle.models.backbones.resnet import check_width
-from wrinkle.models.base import AgeModel, initialise
+from wrinkle.models.base import AgeModel, create_dropout, initialise
 from wrinkle.models.heads import HeadChoice
 from wrinkle.models.registry import register
 
@@ -55,17 +55,15 @@ class VGG(AgeModel):
         super().__init__(max_age, input_size)
         check_width(width)
         check_side(input_size)
-        if not 0 <= dropout < 1:
-            raise WrinkleError(f"dropout is {dropout}; it must be in [0, 1)")
         self.features = convolutions(width, batch_norm=False)
         positions = (input_size // SHRINKS) ** 2
         self.classifier = nn.Sequential(
             nn.Linear(8 * width * positions, 64 * width),
             nn.ReLU(inplace=True),
-            nn.Dropout(dropout),
+            create_dropout(dropout),
             nn.Linear(64 * width, 64 * width),
             nn.ReLU(inplace=True),
-            nn.Dropout(dropout),
+            create_dropout(dropout),
         )
         self.create_final_head(head, 64 * width)
         initialise(self)
