@@ -133,7 +133,8 @@ def _read(path: Path) -> dict[str, Tensor]:
         KeyError,
     ) as error:
         raise WrinkleError(
-            f"{path} is damaged or no state dict in .pth, .safetensors or Keras's .h5 form"
+            f"{path} is damaged or no state dict in .pth, .safetensors, Keras's .h5 or "
+            "TensorFlow.js's .json form"
         ) from error
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise WrinkleError(f"{path} is no plain state dict (names → tensors)")
@@ -157,7 +158,8 @@ def _read_keras(path: Path) -> dict[str, Tensor]:
 def _read_tensorflow_js(path: Path) -> dict[str, Tensor]:
     """Weights in TensorFlow.js's form, a .json file with the .bin files that it names → tensors.
 
-    Tensors follow one another in the files, in the manifest's order; float16 becomes float32.
+    Tensors follow one another in the files, in the manifest's order. Quantized ones are float16, or
+    integers n that stand for n · scale + min.
     """
     try:
         state: dict[str, Tensor] = {}
@@ -165,10 +167,12 @@ def _read_tensorflow_js(path: Path) -> dict[str, Tensor]:
             content = b"".join((path.parent / name).read_bytes() for name in group["paths"])
             start = 0
             for weight in group["weights"]:
-                stored = weight.get("quantization", weight)["dtype"]
-                count = math.prod(weight["shape"])
-                values = np.frombuffer(content, np.dtype(stored).newbyteorder("<"), count, start)
+                stored = weight.get("quantization", weight)
+                count, kind = math.prod(weight["shape"]), np.dtype(stored["dtype"])
+                values = np.frombuffer(content, kind.newbyteorder("<"), count, start)
                 start += values.nbytes
+                if "scale" in stored:
+                    values = values * stored["scale"] + stored["min"]
                 tensor = torch.from_numpy(values.astype(weight["dtype"]))
                 state[weight["name"]] = tensor.reshape(weight["shape"])
             if start != len(content):
@@ -177,7 +181,7 @@ def _read_tensorflow_js(path: Path) -> dict[str, Tensor]:
         raise WrinkleError(f"{path}: its weights, {error.filename}, are missing") from None
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise WrinkleError(
-            f"{path} is damaged or no model in TensorFlow.js's form: {error}"
+            f"{path} is damaged or no model in TensorFlow.js's form: get it and its .bin again"
         ) from error
     return state
 

@@ -137,12 +137,15 @@ def _notes(
         f"MAE (years) and CS(5) are means over seeds on {len(tested[0].predicted):,} pictures that "
         "all runs tested; ±: sample standard deviation over seeds. Intervals, 95 %, are from a "
         f"bootstrap over {drawn} and seeds.",
-        "Minus the best: difference of MAE on the same pictures. Its intervals hold for all pairs "
-        f"of methods together; of {len(rows) * (len(rows) - 1) // 2} pairs "
-        f"{int(np.triu(pairs.real).sum())} have one without 0.",
     ]
+    if len(rows) > 1:
+        notes.append(
+            "Minus the best: difference of MAE on the same pictures. Its intervals hold for all "
+            f"pairs of methods together; those of {int(np.triu(pairs.real).sum())} of "
+            f"{len(rows) * (len(rows) - 1) // 2} pairs do not include 0."
+        )
     level = [row.name for row, real in zip(rows[1:], pairs.real[0, 1:], strict=True) if not real]
-    if level and len(rows) > 1:
+    if level:
         notes.append(f"Not told apart from the best: {', '.join(level)}.")
     if any(run.recipe.data.limit for run in runs):
         notes.append("Reduced: runs use a part of the data.")

@@ -14,6 +14,7 @@ from torch import Tensor
 from wrinkle.errors import WrinkleError
 from wrinkle.models import create_model, load_initial
 from wrinkle.models.backbones.mobilenet_v1 import BLOCKS, STAGE_ENDS, MobileNetV1
+from wrinkle.models.pretrained import _read_tensorflow_js
 
 
 def layout() -> list[tuple[str, tuple[int, ...]]]:
@@ -121,6 +122,16 @@ def test_stages_end_where_the_resolution_changes() -> None:
     assert model.forward_features(torch.zeros(1, 3, 64, 64)).shape == (1, 1024)
 
 
+def test_integers_are_scaled(tmp_path: Path) -> None:
+    weight = {"name": "a", "shape": [2, 2], "dtype": "float32"}
+    weight["quantization"] = {"dtype": "uint8", "scale": 0.5, "min": -3.0}
+    (tmp_path / "a.bin").write_bytes(bytes([0, 1, 6, 255]))
+    manifest = [{"paths": ["a.bin"], "weights": [weight]}]
+    (tmp_path / "a.json").write_text(json.dumps({"weightsManifest": manifest}))
+    found = _read_tensorflow_js(tmp_path / "a.json")
+    assert found["a"].tolist() == [[-3.0, -2.5], [0.0, 124.5]]
+
+
 def test_damaged_files_are_named(made: tuple[Path, dict[str, np.ndarray]], tmp_path: Path) -> None:
     path, _ = made
     model = create_model("mobilenet_v1")
@@ -139,7 +150,7 @@ def test_damaged_files_are_named(made: tuple[Path, dict[str, np.ndarray]], tmp_p
     (tmp_path / "b.bin").write_bytes((path.parent / "b.bin").read_bytes()[:-4])
     assert "damaged" in error(text)
     (tmp_path / "b.bin").write_bytes((path.parent / "b.bin").read_bytes() + b"more")
-    assert "bytes of weights" in error(text)
+    assert "damaged" in error(text)
     for damaged in (text[:100], "[]", "{}", b"\xff\xfe\x00", "null"):
         assert "TensorFlow.js" in error(damaged)
 

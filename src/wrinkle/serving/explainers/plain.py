@@ -41,7 +41,7 @@ def explain_face(
     show(middle, face.mean(0, keepdim=True).expand(3, -1, -1), "what raises or lowers the estimate")
     draw_occlusion(middle, occlusion_map(model, pixels, key_points), pixels.shape[-1])
     draw_distributions(right, model, prediction, {"age": 0})
-    right.set_title("how likely the network finds each age", fontsize=10)
+    right.set_title("how likely the network finds each age", fontsize=10, pad=20)  # over the legend
     right.set_ylabel("probability")
     right.set_ylim(bottom=0)
     figure.supxlabel(CAPTION, fontsize=9)
