@@ -2,10 +2,10 @@
 
 A calibration is measured on faces as the dataset has them, about 130 pixels high. With fewer pixels
 the estimates are worse, and too young, while the predicted distributions hardly widen. The factors
-below were measured with the default model on 496 of UTKFace's validation faces, scaled down: by so
-much an interval's ends must move away from the age for it to hold 90 % of the ages, rounded up.
-The tests verify them on other validation faces. Without them it holds 85 % at 30 pixels, 82 % at
-20, 78 % at 15 and 68 % at 10.
+below were measured with an earlier default model on 496 of UTKFace's validation faces, scaled
+down: by so much an interval's ends must move away from the age for it to hold 90 % of the ages,
+rounded up. The tests verify them on other validation faces. Without them it holds 85 % at 30
+pixels, 82 % at 20, 78 % at 15 and 68 % at 10.
 """
 
 import numpy as np

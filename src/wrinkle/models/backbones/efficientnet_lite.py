@@ -165,7 +165,7 @@ def efficientnet_lite0(
     dropout: float = 0.2,
     head: HeadChoice = "softmax",
 ) -> EfficientNetLite:
-    """EfficientNet-Lite0, the network of the default model; 106 M multiplications at 112 pixels.
+    """EfficientNet-Lite0; 106 M multiplications at 112 pixels.
 
     Args:
         max_age: last age in years; the ages are 0, 1, …, max_age.
