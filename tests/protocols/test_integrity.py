@@ -73,6 +73,18 @@ def test_planted_leaks_are_found(store: Store) -> None:
     assert find_leaks(store, [moved]) == found
 
 
+def test_a_store_is_hashed_once_for_several_runs(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faces = Store(store.path)
+    read: list[int] = []
+    monkeypatch.setattr(faces, "image", lambda row: read.append(row) or store.image(row))
+    fold = Fold("a", np.arange(6), np.arange(0), np.arange(6, 10))
+    first = find_leaks(faces, [fold])
+    assert find_leaks(faces, [fold]) == first
+    assert sorted(read) == list(range(10))
+
+
 def test_people_of_two_datasets_are_different(store: Store, tmp_path: Path) -> None:
     table = pa.ipc.open_file(str(store.path)).read_all()
     sources = pa.array(["other" if n == 6 else "drawn" for n in range(10)])

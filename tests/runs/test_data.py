@@ -13,6 +13,7 @@ from wrinkle.errors import WrinkleError
 from wrinkle.protocols import get_protocol
 from wrinkle.runs.data import draw_weights, open_faces, protocol_of
 from wrinkle.runs.recipe import Recipe, load_recipe
+from wrinkle.runs.sections import Data
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +55,17 @@ def test_the_fold_has_the_parts_of_each_store(folder: Path) -> None:
             rows = getattr(fold, part)
             here = rows[(rows >= start) & (rows < end)] - start
             assert here.tolist() == getattr(own, part).tolist()
+
+
+def test_runs_on_the_same_files_share_the_open_store(folder: Path) -> None:
+    path = tiny.write_store(folder / "shared.arrow", 48)
+    recipe = several(folder, {"store": str(path)})
+    faces = open_faces(recipe.data)
+    assert open_faces(several(folder, {"store": str(path)}).data) is faces
+    alone = open_faces(Data(store=str(path), protocol="by-person:4"))
+    assert (len(alone), len(faces)) == (48, 128)
+    tiny.write_store(path, 64)
+    assert len(open_faces(Data(store=str(path), protocol="by-person:4"))) == 64
 
 
 @pytest.mark.parametrize(

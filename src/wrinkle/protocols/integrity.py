@@ -11,6 +11,7 @@ import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -56,14 +57,12 @@ def find_leaks(store: "Store", folds: Sequence[Fold]) -> list[Leak]:
 
     A test picture is listed at most once as an identical file, or else as near-identical.
     """
-    from wrinkle.duplicates.near_duplicates import store_hashes
-
     table = store.columns
     names = table["name"].to_pylist()
     sources, people = table["source"].to_pylist(), table["person"].to_pylist()
     person = [p and (s, p) for s, p in zip(sources, people, strict=True)]
     digests = table["digest"].to_pylist()
-    neighbours = Neighbours(store_hashes(store))
+    neighbours = _neighbours(store)
     leaks = []
     for fold in folds:
         test, train = fold.test.tolist(), [*fold.train.tolist(), *fold.validation.tolist()]
@@ -108,6 +107,14 @@ class Neighbours:
         nearest = dict(zip(hashes.tolist(), place.tolist(), strict=True))
         rows = [(row, nearest.get(code)) for row, code in zip(test, self.code[test], strict=True)]
         return [(int(r), int(first[b[i]]), int(bits[i])) for r, i in rows if i is not None]
+
+
+@lru_cache(maxsize=1)
+def _neighbours(store: "Store") -> Neighbours:
+    """Kept for further runs on the same store, such as those of several variants."""
+    from wrinkle.duplicates.near_duplicates import store_hashes
+
+    return Neighbours(store_hashes(store))
 
 
 def check_people(protocol: Protocol, leaks: Sequence[Leak]) -> None:

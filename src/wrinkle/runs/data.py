@@ -1,6 +1,7 @@
 """The faces of a recipe: its store, or several as one, and the protocol that splits them."""
 
 from collections import Counter
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,21 @@ from wrinkle.runs.sections import Data, Faces, joined_name
 def open_faces(data: Data) -> Store:
     """Open the store of a recipe, or all its stores as one.
 
+    The last one is kept open, so that several runs on the same files share it.
+
     Raises:
         WrinkleError: a store is missing or damaged, or sizes of crops differ.
     """
-    if not data.stores:
-        return Store(data.store)
-    return JoinedStore([Store(each.store) for each in data.stores])
+    paths = [Path(file) for file in data.files]
+    versions = [path.stat() if path.exists() else None for path in paths]
+    changed = tuple(each and (each.st_ino, each.st_mtime_ns, each.st_size) for each in versions)
+    return _open(tuple(paths), changed, bool(data.stores))
+
+
+@lru_cache(maxsize=1)
+def _open(paths: tuple[Path, ...], versions: tuple[object, ...], joined: bool) -> Store:
+    stores = [Store(path) for path in paths]
+    return JoinedStore(stores) if joined else stores[0]
 
 
 def protocol_of(data: Data) -> Protocol:
