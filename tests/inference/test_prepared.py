@@ -2,12 +2,13 @@ import copy
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tests.models.test_every_model import KEY_POINTS, every_model, images, seeded
 from wrinkle.inference import prepared as inference
 from wrinkle.inference.prepared import PackedConv2d, multiplies_bf16, prepare_for_inference
 from wrinkle.models import AgeModel, Prediction
+from wrinkle.models.convolutions import ReLU6Of, SameConv2d
 
 
 def lived(name: str) -> AgeModel:
@@ -96,6 +97,48 @@ def test_a_packed_convolution_is_the_convolution(
         y = packed(x)
         assert y.dtype == dtype
         torch.testing.assert_close(y.float(), rounded, atol=1e-4, rtol=5e-3)
+
+
+class Pair(nn.Module):
+    """A convolution with SAME padding and its ReLU6."""
+
+    def __init__(self, kernel: int, stride: int, groups: int) -> None:
+        super().__init__()
+        self.conv = SameConv2d(8, 8, kernel, stride, groups)
+        self.relu = ReLU6Of("conv")
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.relu(self.conv(x))
+        return y
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "groups"), [(3, 2, 8), (5, 2, 8), (3, 1, 8), (1, 1, 1), (3, 1, 1)]
+)
+def test_same_padding_and_relu6_are_computed_with_the_convolution(
+    dtype: torch.dtype, kernel: int, stride: int, groups: int
+) -> None:
+    torch.manual_seed(0)
+    plain = Pair(kernel, stride, groups).requires_grad_(False)
+    nn.init.normal_(plain.conv.weight)
+    packed = copy.deepcopy(plain)
+    inference.pack_convolutions(packed, dtype)
+    assert isinstance(packed.conv, PackedConv2d)
+    assert isinstance(packed.relu, nn.Identity)
+    plain.conv.weight.copy_(plain.conv.weight.to(dtype))
+    for shape in ((2, 8, 10, 14), (1, 8, 9, 9), (1, 8, 9, 12), (1, 8, 6, 7)):
+        x = 3 * torch.randn(shape)
+        expected = plain(x.to(dtype).float())
+        assert {0.0, 6.0} <= set(expected.flatten().tolist())
+        torch.testing.assert_close(packed(x).float(), expected, atol=1e-4, rtol=5e-3)
+
+
+def test_convolutions_that_cannot_be_packed_are_kept() -> None:
+    """SAME padding with a stride over all channels, and a padding of repeated pixels."""
+    kept = nn.Sequential(SameConv2d(8, 8, 3, 2), nn.Conv2d(8, 8, 3, padding_mode="replicate"))
+    inference.pack_convolutions(kept, torch.bfloat16)
+    assert not any(isinstance(m, PackedConv2d) for m in kept)
 
 
 def test_bf16_is_for_processors_that_multiply_it(monkeypatch: pytest.MonkeyPatch) -> None:

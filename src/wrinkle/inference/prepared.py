@@ -2,21 +2,25 @@
 
 import platform
 from itertools import pairwise
+from typing import TypeGuard
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from wrinkle.models.base import AgeModel
+from wrinkle.models.convolutions import ReLU6Of, SameConv2d
 
 
 def prepare_for_inference(model: AgeModel, device: str | torch.device = "cpu") -> AgeModel:
     """Prepare a network for prediction on a device, in evaluation mode; in place.
 
     Batch norms are folded into their convolutions, and the memory format becomes channels_last. On
-    a CPU, weights are reordered for oneDNN once instead of at every call. If the processor has
-    bfloat16 instructions, the network's `bf16_parts` are computed in bfloat16, which changes an age
-    by a few hundredths of a year and halves the time. Float32 predictions change by rounding only.
+    a CPU, weights are reordered for oneDNN once instead of at every call, and each `ReLU6Of` is
+    computed with its convolution. If the processor has bfloat16 instructions, the network's
+    `bf16_parts` are computed in bfloat16, which changes an age by a few hundredths of a year and
+    halves the time. Float32 predictions change by rounding only.
 
     Args:
         model: the network; it cannot be trained or saved afterwards.
@@ -53,21 +57,31 @@ def fold_batch_norm(module: nn.Module) -> None:
 
 
 def pack_convolutions(module: nn.Module, dtype: torch.dtype) -> None:
-    """Replace every Conv2d below a module by a `PackedConv2d`, in place.
+    """Replace convolutions below a module by `PackedConv2d`, with their `ReLU6Of`; in place.
 
-    Convolutions with other than zero padding are kept, and in float32 those that would not be
-    faster: grouped and 1×1.
+    Convolutions with other than zero padding are kept, strided ones with SAME padding if they are
+    not grouped, and in float32 those that would not be faster: grouped and 1×1 without a ReLU6.
 
     Args:
         module: a network or a part of it.
         dtype: type to compute in, float32 or bfloat16.
     """
-    for name, child in module.named_children():
-        if type(child) is nn.Conv2d and child.padding_mode == "zeros":
-            if dtype != torch.float32 or is_reordered(child):
-                setattr(module, name, PackedConv2d(child, dtype))
-        else:
+    children = dict(module.named_children())
+    activations = {m.convolution: n for n, m in children.items() if isinstance(m, ReLU6Of)}
+    for name, child in children.items():
+        if not can_be_packed(child):
             pack_convolutions(child, dtype)
+        elif dtype != torch.float32 or is_reordered(child) or name in activations:
+            setattr(module, name, PackedConv2d(child, dtype, relu6=name in activations))
+            if name in activations:
+                setattr(module, activations[name], nn.Identity())
+
+
+def can_be_packed(module: nn.Module) -> TypeGuard[nn.Conv2d]:
+    """Return whether a module is a convolution that `PackedConv2d` computes, and faster."""
+    if type(module) is SameConv2d:
+        return module.stride == (1, 1) or (module.stride == (2, 2) and module.groups > 1)
+    return type(module) is nn.Conv2d and module.padding_mode == "zeros"
 
 
 def is_reordered(convolution: nn.Conv2d) -> bool:
@@ -85,11 +99,12 @@ class PackedConv2d(nn.Module):
     In bfloat16 only the factors and the result are rounded; sums and the bias are float32.
 
     Args:
-        convolution: the convolution to replace.
+        convolution: the convolution to replace; `can_be_packed` is true.
         dtype: type to compute in, float32 or bfloat16.
+        relu6: whether a ReLU6 follows.
     """
 
-    def __init__(self, convolution: nn.Conv2d, dtype: torch.dtype) -> None:
+    def __init__(self, convolution: nn.Conv2d, dtype: torch.dtype, relu6: bool = False) -> None:
         super().__init__()
         self.dtype = dtype
         self.geometry = (
@@ -98,7 +113,14 @@ class PackedConv2d(nn.Module):
             list(convolution.dilation),
             convolution.groups,
         )
-        weight = convolution.weight.detach().to(dtype, memory_format=torch.channels_last)
+        self.activation = ("hardtanh", [0.0, 6.0], "") if relu6 else ("none", [], "")
+        weight = convolution.weight.detach()
+        self.same = type(convolution) is SameConv2d and convolution.stride == (2, 2)
+        if self.same:
+            # SAME padding of an even side has its extra pixel at the end. A kernel with zeros at
+            # its start makes the padding equal on both sides, which is twice as fast as `F.pad`.
+            weight = F.pad(weight, (1, 0, 1, 0))
+        weight = weight.to(dtype, memory_format=torch.channels_last)
         if is_reordered(convolution):
             reorder = torch.ops.mkldnn._reorder_convolution_weight
             weight = reorder(weight, *self.geometry, None)
@@ -107,9 +129,12 @@ class PackedConv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, C, H, W) of any floating type → (B, O, H', W') in `dtype`."""
+        rows, columns = (side % 2 if self.same else 0 for side in x.shape[-2:])
+        if rows or columns:
+            x = F.pad(x, (columns, 0, rows, 0))
         x = x.to(self.dtype, memory_format=torch.channels_last)
         y: Tensor = torch.ops.mkldnn._convolution_pointwise(
-            x, self.weight, self.bias, *self.geometry, "none", [], ""
+            x, self.weight, self.bias, *self.geometry, *self.activation
         )
         return y
 

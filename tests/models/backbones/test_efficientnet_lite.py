@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from wrinkle.models import create_model, load_initial
-from wrinkle.models.backbones.efficientnet_lite import SameConv2d
+from wrinkle.models.convolutions import SameConv2d
 
 
 def test_parameter_count_is_the_published_one() -> None:

@@ -9,10 +9,10 @@ with 1000 classes, 3,371,008 without the classifier.
 import re
 from typing import ClassVar
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wrinkle.models.base import AgeModel, Start, create_dropout, initialise
+from wrinkle.models.convolutions import SameConv2d
 from wrinkle.models.heads import HeadChoice
 from wrinkle.models.registry import register
 
@@ -26,41 +26,6 @@ LITE0 = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
-
-
-class SameConv2d(nn.Conv2d):
-    """Convolution without bias and with TensorFlow's SAME padding.
-
-    The output's side is ⌈input side / stride⌉. If the padding is an odd number of pixels (even
-    input, stride 2), the extra pixel is on the right and at the bottom.
-
-    Args:
-        channels: of the input.
-        out_channels: of the output.
-        kernel: side in pixels, odd.
-        stride: in pixels.
-        groups: number of groups of channels.
-    """
-
-    def __init__(
-        self, channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1
-    ) -> None:
-        super().__init__(
-            channels, out_channels, kernel, stride, (kernel - 1) // 2, groups=groups, bias=False
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x (B, channels, H, W) → (B, out_channels, ⌈H / stride⌉, ⌈W / stride⌉)."""
-        kernel, stride = self.kernel_size[0], self.stride[0]
-        if stride == 1:
-            return super().forward(x)
-        rows, columns = (
-            max((-(-side // stride) - 1) * stride + kernel - side, 0) for side in x.shape[-2:]
-        )
-        if rows == columns == kernel - 1:
-            return super().forward(x)
-        x = F.pad(x, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
-        return F.conv2d(x, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
 
 
 def batch_norm(channels: int) -> nn.BatchNorm2d:

@@ -13,11 +13,10 @@ from collections.abc import Iterable, Mapping
 from typing import ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wrinkle.models.backbones.efficientnet_lite import SameConv2d
 from wrinkle.models.base import AgeModel, create_dropout, initialise
+from wrinkle.models.convolutions import ReLU6Of, SameConv2d
 from wrinkle.models.folded_norm import folded_norm, unfold_batch_norms
 from wrinkle.models.heads import HeadChoice
 from wrinkle.models.registry import register
@@ -46,23 +45,16 @@ class Separable(nn.Module):
 
     def __init__(self, channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
-        self.stride = stride
-        padding = 1 if stride == 1 else 0
-        self.conv_dw = nn.Conv2d(
-            channels, channels, 3, stride, padding, groups=channels, bias=False
-        )
+        self.conv_dw = SameConv2d(channels, channels, 3, stride, groups=channels)
         self.bn_dw = nn.BatchNorm2d(channels)
+        self.relu_dw = ReLU6Of("conv_dw")
         self.conv_pw = nn.Conv2d(channels, out_channels, 1, bias=False)
         self.bn_pw = nn.BatchNorm2d(out_channels)
-        self.relu = nn.ReLU6(inplace=True)
+        self.relu_pw = ReLU6Of("conv_pw")
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.stride == 2:
-            rows, columns = (1 - side % 2 for side in x.shape[-2:])
-            # SAME: an even side gets its only pixel of padding at the right and at the bottom.
-            x = F.pad(x, (1 - columns, 1, 1 - rows, 1))
-        x = self.relu(self.bn_dw(self.conv_dw(x)))
-        y: Tensor = self.relu(self.bn_pw(self.conv_pw(x)))
+        x = self.relu_dw(self.bn_dw(self.conv_dw(x)))
+        y: Tensor = self.relu_pw(self.bn_pw(self.conv_pw(x)))
         return y
 
 
