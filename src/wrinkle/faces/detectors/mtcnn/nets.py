@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from wrinkle.files import read_tensors
@@ -11,13 +12,17 @@ PREFILTER = Path(__file__).with_name("prefilter.safetensors")
 
 
 class PNet(nn.Module):
-    """Proposal network, convolutional: (B, 3, H, W) → face (B, h, w), box offsets (B, 4, h, w)."""
+    """Proposal network, convolutional: (B, 3, H, W) → face (B, h, w), box offsets (B, 4, h, w).
+
+    Its first layer has 10 channels; six more of zeros take a sixth off its time, because PReLU and
+    pooling are vectorised over 16.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.features = nn.Sequential(
-            nn.Conv2d(3, 10, 3), nn.PReLU(10), nn.MaxPool2d(2, 2, ceil_mode=True),
-            nn.Conv2d(10, 16, 3), nn.PReLU(16),
+            nn.Conv2d(3, 16, 3), nn.PReLU(16), nn.MaxPool2d(2, 2, ceil_mode=True),
+            nn.Conv2d(16, 16, 3), nn.PReLU(16),
             nn.Conv2d(16, 32, 3), nn.PReLU(32),
         )  # fmt: skip
         self.offsets = nn.Conv2d(32, 4, 1)
@@ -108,8 +113,18 @@ def load_nets() -> tuple[PNet, RNet, ONet]:
     """
     tensors, _ = read_tensors(WEIGHTS, "detector")
     nets = nn.ModuleDict({"pnet": PNet(), "rnet": RNet(), "onet": ONet()})
-    nets.load_state_dict(tensors)
+    nets.load_state_dict(tensors | _widened(tensors))
     return nets["pnet"], nets["rnet"], nets["onet"]  # type: ignore[return-value]
+
+
+def _widened(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of P-Net's first layer and of what takes its output, with zeros for `PNet`."""
+    result = {}
+    for name, axis in (("0.weight", 0), ("0.bias", 0), ("1.weight", 0), ("3.weight", 1)):
+        tensor = tensors[f"pnet.features.{name}"]
+        zeros = torch.zeros_like(tensor.narrow(axis, 0, 6))
+        result[f"pnet.features.{name}"] = torch.cat([tensor, zeros], axis)
+    return result
 
 
 def load_prefilter() -> Prefilter:
