@@ -80,7 +80,8 @@ def test_bfloat16_is_for_the_parts_that_bear_it(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(
-    ("kernel", "stride", "groups"), [(3, 1, 1), (3, 2, 1), (1, 2, 1), (7, 2, 1), (3, 2, 8)]
+    ("kernel", "stride", "groups"),
+    [(3, 1, 1), (3, 2, 1), (1, 1, 1), (1, 2, 1), (7, 2, 1), (3, 2, 8)],
 )
 def test_a_packed_convolution_is_the_convolution(
     dtype: torch.dtype, kernel: int, stride: int, groups: int

@@ -12,6 +12,14 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from wrinkle.models.base import AgeModel
 from wrinkle.models.convolutions import ReLU6Of, SameConv2d
 
+OPERATIONS = (
+    "_convolution_pointwise",
+    "_linear_pointwise",
+    "_reorder_convolution_weight",
+    "_reorder_linear_weight",
+)
+"""Of torch's oneDNN; they are not public, and a build of torch may lack them."""
+
 
 def prepare_for_inference(model: AgeModel, device: str | torch.device = "cpu") -> AgeModel:
     """Prepare a network for prediction on a device, in evaluation mode; in place.
@@ -33,7 +41,7 @@ def prepare_for_inference(model: AgeModel, device: str | torch.device = "cpu") -
     model.to(device).eval().requires_grad_(False)
     fold_batch_norm(model)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if device.type == "cpu" and hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
+    if device.type == "cpu" and all(hasattr(torch.ops.mkldnn, each) for each in OPERATIONS):
         if multiplies_bf16():
             for part in model.bf16_parts:
                 pack_convolutions(model.get_submodule(part), torch.bfloat16)
@@ -60,7 +68,7 @@ def pack_convolutions(module: nn.Module, dtype: torch.dtype) -> None:
     """Replace convolutions below a module by `PackedConv2d`, with their `ReLU6Of`; in place.
 
     Convolutions with other than zero padding are kept, strided ones with SAME padding if they are
-    not grouped, and in float32 those that would not be faster: grouped and 1×1 without a ReLU6.
+    not grouped, and in float32 those that would not be faster: grouped without a ReLU6.
 
     Args:
         module: a network or a part of it.
@@ -87,10 +95,20 @@ def can_be_packed(module: nn.Module) -> TypeGuard[nn.Conv2d]:
 def is_reordered(convolution: nn.Conv2d) -> bool:
     """Return whether oneDNN's memory layout makes a convolution faster.
 
-    Not if it is grouped; and for some 1×1 convolutions, such as 512 → 512, the layout that oneDNN
-    chooses without knowing the input's size is ten times slower.
+    Not if it is grouped, or 1×1 with a stride or padding.
     """
-    return convolution.groups == 1 and convolution.kernel_size != (1, 1)
+    return convolution.groups == 1 and (is_linear(convolution) or convolution.kernel_size != (1, 1))
+
+
+def is_linear(convolution: nn.Conv2d) -> bool:
+    """Return whether a convolution is a linear layer of each pixel.
+
+    For some of these, such as 512 → 512, the layout that oneDNN chooses for a convolution without
+    knowing the input's size is ten times slower; that for a linear layer is fast for any size.
+    """
+    one, none = (1, 1), (0, 0)
+    alone = convolution.groups == 1 and convolution.padding == none
+    return alone and convolution.kernel_size == convolution.stride == one
 
 
 class PackedConv2d(nn.Module):
@@ -121,7 +139,10 @@ class PackedConv2d(nn.Module):
             # its start makes the padding equal on both sides, which is twice as fast as `F.pad`.
             weight = F.pad(weight, (1, 0, 1, 0))
         weight = weight.to(dtype, memory_format=torch.channels_last)
-        if is_reordered(convolution):
+        self.linear = is_linear(convolution)
+        if self.linear:
+            weight = torch.ops.mkldnn._reorder_linear_weight(weight.flatten(1).contiguous(), None)
+        elif is_reordered(convolution):
             reorder = torch.ops.mkldnn._reorder_convolution_weight
             weight = reorder(weight, *self.geometry, None)
         self.weight = weight
@@ -133,7 +154,12 @@ class PackedConv2d(nn.Module):
         if rows or columns:
             x = F.pad(x, (columns, 0, rows, 0))
         x = x.to(self.dtype, memory_format=torch.channels_last)
-        y: Tensor = torch.ops.mkldnn._convolution_pointwise(
+        if self.linear:
+            y: Tensor = torch.ops.mkldnn._linear_pointwise(
+                x.permute(0, 2, 3, 1), self.weight, self.bias, *self.activation
+            )
+            return y.permute(0, 3, 1, 2)
+        y = torch.ops.mkldnn._convolution_pointwise(
             x, self.weight, self.bias, *self.geometry, *self.activation
         )
         return y
