@@ -141,6 +141,8 @@ class AlignedRegionPooling(nn.Module):
 
     @torch.no_grad()
     def _count(self, similar: Tensor, identical: Tensor) -> None:
+        if torch.compiler.is_compiling():
+            return
         counts = torch.stack([similar.sum(), identical.sum()])
         self.fallbacks = self.fallbacks.to(counts.device) + counts
 
@@ -159,7 +161,7 @@ def sample(features: Tensor, inverse_maps: Tensor, output_size: tuple[int, int])
     Raises:
         WrinkleError: features of another shape.
     """
-    check_features(features, len(inverse_maps))
+    check_features(features, inverse_maps.shape[0])
     shape = [*features.shape[:2], *output_size]
     with torch.autocast(features.device.type, enabled=False):
         grid = F.affine_grid(inverse_maps, shape, align_corners=False)
@@ -177,7 +179,7 @@ def check_features(features: Tensor, faces: int) -> None:
     Raises:
         WrinkleError: they are not (B, C, H, W) with B = `faces`.
     """
-    if features.ndim != 4 or len(features) != faces:
+    if features.ndim != 4 or features.shape[0] != faces:
         raise WrinkleError(
             f"features are (B, C, H, W) for {count(faces, 'face')}, not {tuple(features.shape)}"
         )

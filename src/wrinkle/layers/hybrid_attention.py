@@ -123,7 +123,7 @@ class HybridAttention(nn.Module):
         Eq. 5 is applied before Eq. 3, because the sum over channels and the mean over positions
         commute. Attention then averages one value a position instead of c.
         """
-        w_ca = z.new_ones(len(z), self.in_channels)
+        w_ca = z.new_ones(z.shape[0], self.in_channels)
         if self.channel_attention is not None:
             w_ca = self.channel_attention(z)
         w_v = (w_ca @ self.v.weight)[:, :, None]
@@ -220,7 +220,10 @@ class RankingGuidedMultiHeadHybridAttention(nn.Module):
 
     def ranking(self) -> Tensor:
         """Return the indices (n,) int64 of the heads by falling scale; ties keep their order."""
-        return self.scales.detach().argsort(descending=True, stable=True)
+        scales = self.scales.detach()
+        if torch.compiler.is_compiling():  # ONNX has no stable sort, but its TopK is stable
+            return scales.topk(len(scales)).indices
+        return scales.argsort(descending=True, stable=True)
 
 
 def relative(r: Tensor, length: int) -> Tensor:
@@ -253,6 +256,10 @@ def attend(q: Tensor, k: Tensor, m_h: Tensor, m_w: Tensor, u: Tensor) -> Tensor:
     Returns:
         (B, H, W).
     """
+    if torch.compiler.is_compiling():  # the blocks cannot be exported
+        l_ij = torch.einsum("byxc,bvuc->byxvu", q, k) + m_h[..., None] + m_w[..., None, :]
+        p = l_ij.flatten(3).softmax(-1)
+        return (p * u.flatten(1)[:, None, None]).sum(-1)
     flat = (t.flatten(1, 2).contiguous() for t in (q, k, m_h, m_w, u))
     result: Tensor = _Attend.apply(*flat)  # type: ignore[no-untyped-call]
     maps: Tensor = result.unflatten(1, u.shape[1:])

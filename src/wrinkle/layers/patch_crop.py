@@ -17,9 +17,8 @@ from torch import Tensor
 
 from wrinkle.errors import WrinkleError
 from wrinkle.layers.aligned_region_pooling import as_size, sample
+from wrinkle.layers.exported_patch_boxes import SMALLEST, exported_patch_boxes
 
-SMALLEST = 1 / 3
-"""Ratio of a patch's shortest side to the picture's side."""
 FULL_PICTURE = (-1.0, -1.0, 1.0, 1.0)
 
 
@@ -40,9 +39,12 @@ def patch_boxes(maps: Tensor, size: int | tuple[int, int]) -> Tensor:
     if maps.ndim != 4:
         raise WrinkleError(f"maps are (B, n, H, W), not {tuple(maps.shape)}")
     height, width = as_size(size)
+    if torch.compiler.is_compiling():
+        boxes = exported_patch_boxes(maps.flatten(0, 1), height, width)
+        return boxes.view(*maps.shape[:2], 4)
     pictures = maps.detach().float().cpu().numpy().reshape(-1, *maps.shape[-2:])
-    boxes = np.array([_box(each, height, width) for each in pictures], np.float32)
-    return torch.from_numpy(boxes.reshape(*maps.shape[:2], 4)).to(maps.device)
+    found = np.array([_box(each, height, width) for each in pictures], np.float32)
+    return torch.from_numpy(found.reshape(*maps.shape[:2], 4)).to(maps.device)
 
 
 def _box(attention: np.ndarray, height: int, width: int) -> tuple[float, ...]:
@@ -128,7 +130,7 @@ def crop_patches(images: Tensor, maps: Tensor, size: int) -> Tensor:
     Raises:
         WrinkleError: another shape.
     """
-    if maps.ndim != 4 or maps.shape[2:] != (2, 3) or len(maps) != len(images):
+    if maps.ndim != 4 or maps.shape[2:] != (2, 3) or maps.shape[0] != images.shape[0]:
         raise WrinkleError(
             f"{len(images)} pictures take maps ({len(images)}, n, 2, 3), not {tuple(maps.shape)}"
         )

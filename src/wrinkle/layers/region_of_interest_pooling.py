@@ -53,4 +53,4 @@ class RegionOfInterestPooling(nn.Module):
         centre = centre.to(torch.promote_types(centre.dtype, torch.float32))
         centre = torch.where(centre.isfinite().all(1, keepdim=True), centre, 0)
         linear = self.side / 2 * torch.eye(2, dtype=centre.dtype, device=centre.device)
-        return torch.cat([linear.expand(len(centre), 2, 2), centre[..., None]], -1)
+        return torch.cat([linear.expand(centre.shape[0], 2, 2), centre[..., None]], -1)

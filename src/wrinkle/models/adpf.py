@@ -71,7 +71,7 @@ class ADPF(FusionNet):
     def find_patches(self, images: Tensor) -> Tensor:
         """Images (B, 3, S, S) → boxes (B, n, 4) in [−1, 1] of P_1 … P_n."""
         if self.places == "fixed":
-            return self.mean_boxes.expand(len(images), -1, -1)
+            return self.mean_boxes.expand(images.shape[0], -1, -1)
         boxes = self.selected_boxes(images)
         return scattered(boxes, images) if self.places == "random" else boxes
 

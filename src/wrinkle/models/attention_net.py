@@ -206,7 +206,7 @@ class PoolingAttentionNet(AttentionNet):
         So a face and its mirror image have the same regions. Training uses the face's own maps.
         """
         both = self.attend(self.features(torch.cat([images, images.flip(-1)])))
-        own, mirrored = both.chunk(2)
+        own, mirrored = both.unflatten(0, (2, -1)).unbind()
         return (own + mirrored.flip(-1)) / 2
 
     def boxes(self, maps: Tensor) -> Tensor:
@@ -245,7 +245,7 @@ def check_images(images: Tensor, size: int) -> None:
     Raises:
         WrinkleError: they are not (B, 3, size, size) with B ≥ 1.
     """
-    if images.ndim != 4 or images.shape[1:] != (3, size, size) or not len(images):
+    if images.ndim != 4 or images.shape[1:] != (3, size, size) or not images.shape[0]:
         raise WrinkleError(
             f"this network takes images (B, 3, {size}, {size}), B ≥ 1, not {tuple(images.shape)}"
         )

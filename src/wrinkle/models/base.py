@@ -292,7 +292,7 @@ class AgeModel(nn.Module):
             WrinkleError: key points are not (B, m, 2).
         """
         shape = None if key_points is None else tuple(key_points.shape)
-        if shape is None or len(shape) != 3 or shape[::2] != (len(images), 2):
+        if shape is None or len(shape) != 3 or shape[::2] != (images.shape[0], 2):
             raise WrinkleError(
                 f"{len(images)} images need key points ({len(images)}, 5, 2), not {shape}"
             )
@@ -303,7 +303,7 @@ class AgeModel(nn.Module):
         # One batch of both is faster than two passes if the batch is small.
         both = torch.cat([images, images.flip(-1)]), torch.cat([key_points, mirrored])
         found = self._decode(self(*both, *_sides(extras, (0, 1), key_points)))
-        return Prediction(*(torch.stack(each.chunk(2)).mean(0) for each in found))
+        return Prediction(*(each.unflatten(0, (2, -1)).mean(0) for each in found))
 
     def _decode(self, output: Output) -> Prediction:
         raws = self.raw_outputs(output)
@@ -322,7 +322,7 @@ def _sides(
         return []
     values = {name: torch.cat([value[:, s] for s in sides]) for name, value in extras.items()}
     identity = torch.eye(2, 3, device=key_points.device)
-    return [Extras(values, identity.expand(len(key_points) * len(sides), 2, 3))]
+    return [Extras(values, identity.expand(key_points.shape[0] * len(sides), 2, 3))]
 
 
 def create_dropout(share: float) -> nn.Dropout:

@@ -207,7 +207,7 @@ class FixedPatchFusion(FusionNet):
 
     def find_patches(self, images: Tensor) -> Tensor:
         """Images (B, 3, S, S) → the chosen boxes (B, n, 4) in [−1, 1], the same for all."""
-        return self.boxes.expand(len(images), -1, -1)
+        return self.boxes.expand(images.shape[0], -1, -1)
 
 
 @register

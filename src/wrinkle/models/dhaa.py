@@ -276,7 +276,12 @@ def check_inputs(images: Tensor, key_points: Tensor | None) -> None:
         WrinkleError: images are not (B, 3, H, W) of at least 32 pixels with B ≥ 1, or key points
             are not (B, m, 2).
     """
-    if images.ndim != 4 or images.shape[1] != 3 or min(images.shape[2:]) < 32 or not len(images):
+    if (
+        images.ndim != 4
+        or images.shape[1] != 3
+        or min(images.shape[2:]) < 32
+        or not images.shape[0]
+    ):
         raise WrinkleError(
             f"DHAA takes images (B, 3, H, W) of 32 pixels or more, B ≥ 1, not {tuple(images.shape)}"
         )

@@ -159,7 +159,10 @@ class FusionNet(AgeModel):
         for k, block in enumerate(self.blocks):
             if cropped is not None:
                 p = self.patch_blocks[k](cropped[:, k])
-                p = F.dropout(p.new_ones(len(p), 1, 1, 1), self.patch_dropout, self.training) * p
+                p = (
+                    F.dropout(p.new_ones(p.shape[0], 1, 1, 1), self.patch_dropout, self.training)
+                    * p
+                )
                 x = torch.cat([x, F.adaptive_avg_pool2d(p, x.shape[-2:])], 1)
             x = block(x)
         return Output(self.classify(x.flatten(1)))
