@@ -12,11 +12,12 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("name", nargs="?", help="print the card of this packaged model or model file")
+    add("name", nargs="?", help="print the card of this packaged model, model file or exported one")
     add("--cost", action="store_true", help="print NAME's parameters and multiply-adds by part")
 
 
 def run(args: argparse.Namespace) -> int:
+    from wrinkle.inference.engines import load_network
     from wrinkle.models import create_model, list_models
     from wrinkle.models.file import load_model
     from wrinkle.models.packaged import model_file, packaged_models
@@ -31,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
             _print_costs(f"model {args.name}", load_model(model_file(args.name))[0])
         return 0
     if args.name is not None:
-        _, header = load_model(model_file(args.name))
+        _, header = load_network(model_file(args.name))
         print(_card(header))
         return 0
     _print_packaged()

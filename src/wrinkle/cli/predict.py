@@ -31,7 +31,11 @@ COLUMNS += ["low_resolution", "rotation", "error"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("pictures", nargs="+", help="files, folders, globs; - reads a list from standard input")
-    add("--model", default="default", help="a packaged model's name or a model file")
+    add(
+        "--model",
+        default="default",
+        help="a packaged model's name, a model file or an exported one",
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="a JSON object per picture and line")
     form.add_argument(

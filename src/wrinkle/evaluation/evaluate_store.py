@@ -17,10 +17,10 @@ from wrinkle.evaluation.scores import Score, score
 from wrinkle.faces.input import InputSpec
 from wrinkle.inference.conformal import Calibration
 from wrinkle.inference.device import choose_device
+from wrinkle.inference.engines import load_network
 from wrinkle.inference.predict_store import predict_store
 from wrinkle.inference.provenance import Split, learned, own_split, split_rows
 from wrinkle.models import AgeModel
-from wrinkle.models.file import load_model
 from wrinkle.models.packaged import model_file
 from wrinkle.protocols import get_protocol
 
@@ -78,7 +78,8 @@ def evaluate(
     """Evaluate a system on the faces of a store.
 
     Args:
-        system: a packaged model's name, a model file, or a CSV or Parquet file of predictions
+        system: a packaged model's name, a model file (an exported one, .onnx or .xml, too), or a
+            CSV or Parquet file of predictions
             (`wrinkle.evaluation.prediction_files`).
         store: a file made by `wrinkle prepare`, or an opened one.
         split: which part of the fold; "all" for every face.
@@ -103,7 +104,7 @@ def evaluate(
     faces = store if isinstance(store, Store) else Store(store)
     if Path(system).suffix in SUFFIXES:
         return _from_file(Path(system), faces, split, protocol, fold)
-    model, header = load_model(model_file(system), choose_device(device))
+    model, header = load_network(model_file(system), choose_device(device))
     provenance = header["provenance"]
     rows = split_rows(faces, split, protocol, fold, provenance)
     predictions = predict(str(system), model, header, faces, rows, device, batch, workers)

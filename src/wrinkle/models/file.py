@@ -21,6 +21,8 @@ from wrinkle.registry import find_plugins
 
 PLUGINS_FOLDER = "plugins"
 """Folder in a run's folder that holds copies of its plug-ins."""
+EXPORTED = (".onnx", ".xml")
+"""Endings of exported files, ONNX's and OpenVINO's; see `wrinkle.inference.engines`."""
 
 
 def save_model(
@@ -85,8 +87,12 @@ def read_model(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         Name → tensor, and the header.
 
     Raises:
-        WrinkleError: the file is missing, truncated, damaged or no model file.
+        WrinkleError: the file is missing, truncated, damaged, no model file, or an exported one.
     """
+    if Path(path).suffix.lower() in EXPORTED:
+        raise WrinkleError(
+            f"{path} is an exported model, which can only predict: name the model file it is from"
+        )
     tensors, header = read_tensors(path, "model")
     if header["format"] == 1:
         tensors = {current_name(name): tensor for name, tensor in tensors.items()}

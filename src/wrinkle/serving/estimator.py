@@ -18,11 +18,11 @@ from wrinkle.faces.input import InputSpec
 from wrinkle.faces.pictures import Picture, each_picture
 from wrinkle.inference.conformal import Calibration
 from wrinkle.inference.device import choose_device
+from wrinkle.inference.engines import load_network
 from wrinkle.inference.intervals import central_interval
 from wrinkle.inference.prepared import prepare_for_inference
 from wrinkle.inference.resolution import longer_side, widening
 from wrinkle.models.base import AgeModel
-from wrinkle.models.file import load_model
 from wrinkle.models.packaged import model_file
 from wrinkle.serving.prediction import Face, Prediction
 from wrinkle.serving.process import building, own_settings, prepare_process
@@ -82,7 +82,8 @@ class AgeEstimator:
         """Load a packaged model by name, or a model file by path.
 
         Args:
-            model: a packaged model's name, or the path of a model file.
+            model: a packaged model's name, or the path of a model file or an exported one, .onnx
+                or .xml, which ONNX Runtime or OpenVINO runs on the CPU.
             device: cpu, cuda, cuda:1 or mps; None: the GPU if there is one, else the CPU.
             detector: mtcnn, dlib or yunet:FILE.onnx.
             min_face: longer side in pixels of the smallest face. None: the detector's choice, with
@@ -100,7 +101,7 @@ class AgeEstimator:
         prepare_process()
         where = choose_device(device)
         with building():
-            network, header = load_model(model_file(model))
+            network, header = load_network(model_file(model))
         return cls(network, header, where, detector, min_face, min_score, largest)
 
     def predict(self, images: Picture | Iterable[Picture], batch: int = 32) -> list[list[Face]]:

@@ -1,0 +1,225 @@
+"""Export of networks to ONNX and OpenVINO.
+
+The exported graph takes faces that are aligned and otherwise untouched, RGB from 0 to 255, so that
+other programs need no more than `InputSpec` says; it gives distributions and ages. It is made of
+standard operators.
+"""
+
+import io
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from wrinkle.errors import WrinkleError, require
+from wrinkle.faces.align import TEMPLATE
+from wrinkle.faces.input import InputSpec
+from wrinkle.files import FORMAT, KEY, replace_file
+from wrinkle.inference.engines.header import KIND, sealed
+from wrinkle.inference.prepared import fold_batch_norm
+from wrinkle.inference.quantize import quantized
+from wrinkle.models.base import AgeModel
+from wrinkle.models.file import EXPORTED
+
+Precision = Literal["float32", "float16", "int8"]
+FEWEST_HALF = 1024
+"""Tensors of fewer numbers, such as biases, stay in float32."""
+
+
+class ExportedGraph(nn.Module):
+    """What is exported: normalisation, the network, and the mean with the mirror image.
+
+    Args:
+        model: the network, in evaluation mode.
+        spec: its input.
+        mirror: whether to average with the prediction for the mirror image.
+    """
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self, model: AgeModel, spec: InputSpec, mirror: bool) -> None:
+        super().__init__()
+        self.model, self.mirror = model, mirror
+        for name, values in (("shift", spec.mean), ("scale", spec.std)):
+            self.register_buffer(name, 255 * torch.tensor(values).view(3, 1, 1))
+
+    def forward(self, face: Tensor, key_points: Tensor) -> tuple[Tensor, Tensor]:
+        """Predict.
+
+        Args:
+            face: (B, S, S, 3) float32, RGB from 0 to 255.
+            key_points: (B, 5, 2) float32 in [−1, 1].
+
+        Returns:
+            Distributions (B, A) and ages (B,).
+        """
+        images = (face.permute(0, 3, 1, 2) - self.shift) / self.scale
+        found = self.model.predict(images, key_points, self.mirror)
+        return found.distribution, found.age
+
+
+def plain_input(spec: InputSpec) -> InputSpec:
+    """Return the input of the exported graph: the same view, as RGB from 0 to 255."""
+    return replace(spec, mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255))
+
+
+def export_model(
+    model: AgeModel,
+    header: dict[str, Any],
+    out: str | Path,
+    precision: Precision = "float32",
+    mirror: bool = True,
+    faces: Sequence[dict[str, np.ndarray]] = (),
+) -> None:
+    """Export a network to ONNX or, if the file's name ends with .xml, to OpenVINO.
+
+    The header travels with the graph, its "input" replaced by the graph's (`plain_input`).
+
+    Args:
+        model: the network in float32, on the CPU; it cannot be trained or saved afterwards.
+        header: of its model file.
+        out: FILE.onnx, or FILE.xml, beside which FILE.bin is written.
+        precision: "float16" stores the weights so, which halves the file; engines compute in the
+            precision that suits the processor. "int8" computes the convolutions in 8 bits.
+        mirror: whether the graph averages with the prediction for the mirror image.
+        faces: inputs for which the ranges of 8 bits are chosen, {"face": (B, S, S, 3),
+            "key_points": (B, 5, 2)} each; for int8 only.
+
+    Raises:
+        WrinkleError: another ending, an extra is missing, or the file cannot be written.
+    """
+    out = Path(out)
+    check_name(out)
+    if precision not in get_args(Precision):
+        raise WrinkleError(f"precision is {precision!r}; one of: {', '.join(get_args(Precision))}")
+    require("export")
+    spec = InputSpec.from_header(header["input"])
+    graph = build_graph(model, spec, mirror)
+    if precision == "float16":
+        store_as_half(graph)
+    if precision == "int8":
+        if not faces:
+            raise WrinkleError("int8 needs faces to choose its ranges by: name a store of them")
+        graph = quantized(graph, faces)
+    about = {key: value for key, value in header.items() if key not in ("sha256", "kind")}
+    about |= {"kind": KIND, "format": FORMAT, "input": plain_input(spec).to_header()}
+    about["exported"] = {"precision": precision, "mirror": mirror, "classifier": model.final_name}
+    if out.suffix.lower() == ".onnx":
+        write_onnx(out, graph, about)
+    else:
+        write_openvino(out, graph, about)
+
+
+def check_name(out: Path) -> None:
+    """Check that a file's name chooses a format.
+
+    Raises:
+        WrinkleError: it ends with neither .onnx nor .xml.
+    """
+    if out.suffix.lower() not in EXPORTED:
+        raise WrinkleError(f"{out}: the name must end with .onnx or, for OpenVINO, with .xml")
+
+
+def build_graph(model: AgeModel, spec: InputSpec, mirror: bool) -> Any:
+    """Return a network as an `onnx.ModelProto` in float32, for batches of any size.
+
+    Its inputs are "face" and, if the network uses them, "key_points"; its outputs "distribution"
+    and "age".
+    """
+    model.cpu().eval().requires_grad_(False)
+    fold_batch_norm(model)
+    face = torch.zeros(2, spec.size, spec.size, 3)
+    points = torch.tensor(TEMPLATE * spec.zoom, dtype=torch.float32).repeat(2, 1, 1)
+    batch = torch.export.Dim("batch", min=1)
+    with _quiet():
+        program = torch.onnx.export(
+            ExportedGraph(model, spec, mirror).eval(),
+            (face, points),
+            dynamo=True,
+            dynamic_shapes={"face": {0: batch}, "key_points": {0: batch}},
+            input_names=["face", "key_points"],
+            output_names=["distribution", "age"],
+            verbose=False,
+        )
+    assert program is not None
+    graph = program.model_proto
+    for given in [each for each in graph.graph.input if each.name == "key_points"]:
+        if not any(given.name in node.input for node in graph.graph.node):
+            graph.graph.input.remove(given)
+    return graph
+
+
+def store_as_half(graph: Any) -> None:
+    """Store the large weights of an `onnx.ModelProto` in float16, in place.
+
+    Engines convert them to float32 once, when they load the file.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    casts = []
+    for tensor in graph.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if tensor.data_type != TensorProto.FLOAT or values.size < FEWEST_HALF:
+            continue
+        half = values.astype(np.float16)
+        if not np.isfinite(half).all():
+            continue
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(half, f"{name}.half"))
+        casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *graph.graph.node]
+    del graph.graph.node[:]
+    graph.graph.node.extend(nodes)
+
+
+def write_onnx(path: Path, graph: Any, header: dict[str, Any]) -> None:
+    """Write an `onnx.ModelProto` and a header, which follows the graph in the file."""
+    from onnx import ModelProto, StringStringEntryProto
+
+    content = graph.SerializeToString()
+    text = sealed({**header, "bytes": len(content)}, content)
+    # Messages of Protocol Buffers may be written in parts, one after another.
+    part = ModelProto(metadata_props=[StringStringEntryProto(key=KEY, value=text)])
+    replace_file(path, content + part.SerializeToString())
+
+
+def write_openvino(path: Path, graph: Any, header: dict[str, Any]) -> None:
+    """Write an `onnx.ModelProto` and a header in OpenVINO's form; see `wrinkle.inference.engines`.
+
+    The checksum is over FILE.bin, which is written first.
+    """
+    require("openvino")
+    import openvino
+
+    model = openvino.Core().read_model(io.BytesIO(graph.SerializeToString()))
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "model.xml"
+        openvino.serialize(model, made)
+        content = made.with_suffix(".bin").read_bytes()
+        model.set_rt_info(sealed({**header, "bytes": len(content)}, content), KEY)
+        openvino.serialize(model, made)
+        replace_file(path.with_suffix(".bin"), content)
+        replace_file(path, made.read_bytes())
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence the exporter, which warns of packages and operators that networks do not use."""
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)
