@@ -51,7 +51,8 @@ def run(args: argparse.Namespace) -> int:
     if args.calibrate is not None:
         faces = quantization_inputs(header, args.calibrate, args.split, args.protocol, args.fold)
     export_model(model, header, args.out, args.precision, args.mirror, faces)
-    files = [args.out, *args.out.parent.glob(f"{args.out.stem}.bin")]
-    size = sum(file.stat().st_size for file in files if file.suffix in (args.out.suffix, ".bin"))
+    onnx = args.out.suffix.lower() == ".onnx"
+    files = [args.out] if onnx else [args.out, args.out.with_suffix(".bin")]
+    size = sum(file.stat().st_size for file in files)
     say(f"wrote {args.out}: {args.precision}, {size / 2**20:.1f} MiB")
     return 0

@@ -11,7 +11,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -97,26 +97,54 @@ def export_model(
     Raises:
         WrinkleError: another ending, an extra is missing, or the file cannot be written.
     """
-    out = Path(out)
-    check_name(out)
-    if precision not in get_args(Precision):
-        raise WrinkleError(f"precision is {precision!r}; one of: {', '.join(get_args(Precision))}")
-    require("export")
-    spec = InputSpec.from_header(header["input"])
-    graph = build_graph(model, spec, mirror)
-    if precision == "float16":
-        store_as_half(graph)
-    if precision == "int8":
-        if not faces:
-            raise WrinkleError("int8 needs faces to choose its ranges by: name a store of them")
-        graph = quantized(graph, faces)
-    about = {key: value for key, value in header.items() if key not in ("sha256", "kind")}
-    about |= {"kind": KIND, "format": FORMAT, "input": plain_input(spec).to_header()}
-    about["exported"] = {"precision": precision, "mirror": mirror, "classifier": model.final_name}
-    if out.suffix.lower() == ".onnx":
-        write_onnx(out, graph, about)
-    else:
-        write_openvino(out, graph, about)
+    check_name(Path(out))
+    if precision == "int8" and not faces:
+        raise WrinkleError("int8 needs faces to choose its ranges by: name a store of them")
+    Export.of(model, header, mirror).rounded(precision, faces).write(out)
+
+
+@dataclass(frozen=True)
+class Export:
+    """A network as a graph of standard operators, which can be written to files.
+
+    Attributes:
+        graph: `onnx.ModelProto`.
+        header: of the files.
+    """
+
+    graph: Any
+    header: dict[str, Any]
+
+    @classmethod
+    def of(cls, model: AgeModel, header: dict[str, Any], mirror: bool = True) -> "Export":
+        """Trace a network, in float32; arguments as for `export_model`."""
+        require("export")
+        spec = InputSpec.from_header(header["input"])
+        about = {key: value for key, value in header.items() if key not in ("sha256", "kind")}
+        about |= {"kind": KIND, "format": FORMAT, "input": plain_input(spec).to_header()}
+        about["exported"] = {"precision": "float32", "mirror": mirror}
+        return cls(build_graph(model, spec, mirror), about)
+
+    def rounded(
+        self, precision: Precision, faces: Sequence[dict[str, np.ndarray]] = ()
+    ) -> "Export":
+        """Return the network in a precision; arguments as for `export_model`."""
+        if precision not in get_args(Precision):
+            choices = ", ".join(get_args(Precision))
+            raise WrinkleError(f"precision is {precision!r}; one of: {choices}")
+        with _quiet():
+            graph = self.graph
+            if precision == "float16":
+                graph = stored_as_half(graph)
+            elif precision == "int8":
+                graph = quantized(graph, faces)
+        about = {**self.header["exported"], "precision": precision}
+        return Export(graph, {**self.header, "exported": about})
+
+    def write(self, out: str | Path) -> None:
+        """Write FILE.onnx, or FILE.xml with FILE.bin."""
+        write = write_onnx if Path(out).suffix.lower() == ".onnx" else write_openvino
+        write(Path(out), self.graph, self.header)
 
 
 def check_name(out: Path) -> None:
@@ -158,27 +186,28 @@ def build_graph(model: AgeModel, spec: InputSpec, mirror: bool) -> Any:
     return graph
 
 
-def store_as_half(graph: Any) -> None:
-    """Store the large weights of an `onnx.ModelProto` in float16, in place.
+def stored_as_half(graph: Any) -> Any:
+    """Return an `onnx.ModelProto` whose large weights are stored in float16.
 
     Engines convert them to float32 once, when they load the file.
     """
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import ModelProto, TensorProto, helper, numpy_helper
 
+    result = ModelProto()
+    result.CopyFrom(graph)
     casts = []
-    for tensor in graph.graph.initializer:
+    for tensor in result.graph.initializer:
         values = numpy_helper.to_array(tensor)
-        if tensor.data_type != TensorProto.FLOAT or values.size < FEWEST_HALF:
-            continue
-        half = values.astype(np.float16)
-        if not np.isfinite(half).all():
-            continue
-        name = tensor.name
-        tensor.CopyFrom(numpy_helper.from_array(half, f"{name}.half"))
-        casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
-    nodes = [*casts, *graph.graph.node]
-    del graph.graph.node[:]
-    graph.graph.node.extend(nodes)
+        if tensor.data_type == TensorProto.FLOAT and values.size >= FEWEST_HALF:
+            name = tensor.name
+            limit = np.finfo(np.float16).max
+            half = values.clip(-limit, limit).astype(np.float16)
+            tensor.CopyFrom(numpy_helper.from_array(half, f"{name}.half"))
+            casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *result.graph.node]
+    del result.graph.node[:]
+    result.graph.node.extend(nodes)
+    return result
 
 
 def write_onnx(path: Path, graph: Any, header: dict[str, Any]) -> None:
@@ -213,13 +242,15 @@ def write_openvino(path: Path, graph: Any, header: dict[str, Any]) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the exporter, which warns of packages and operators that networks do not use."""
-    log = logging.getLogger("torch.onnx")
-    level = log.level
-    log.setLevel(logging.ERROR)
+    """Silence advice on packages, operators and steps that are not needed."""
+    logs = [logging.getLogger(name) for name in ("", "torch.onnx")]
+    levels = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        log.setLevel(level)
+        for log, level in zip(logs, levels, strict=True):
+            log.setLevel(level)

@@ -66,8 +66,9 @@ def bench_inputs(
     rows = split_rows(opened, split, protocol, fold, header["provenance"])
     chosen = _spaced(rows[opened.exact[rows]], limit)
     others = np.setdiff1d(np.arange(len(opened)), chosen if split == "all" else rows)
-    inputs = (list(graph_inputs(spec, opened, each)) for each in (chosen, _spaced(others, FACES)))
-    return *inputs, np.asarray(opened.ages[chosen])
+    faces = list(graph_inputs(spec, opened, chosen))
+    ranges = list(graph_inputs(spec, opened, _spaced(others, FACES)))
+    return faces, ranges, np.asarray(opened.ages[chosen])
 
 
 def _spaced(rows: np.ndarray, count: int) -> np.ndarray:

@@ -98,7 +98,7 @@ def label_areas(mask: Tensor, corners: bool) -> Tensor:
         named = F.pad(near, (1, 0)).gather(1, near.long()).view_as(labels)
         return named, labels.clone(), mask.clone()
 
-    labels, _, _ = while_loop(unfinished, step, (first, first - 1, mask))
+    labels: Tensor = while_loop(unfinished, step, (first, first - 1, mask))[0]
     return labels.long()
 
 

@@ -206,8 +206,8 @@ class PoolingAttentionNet(AttentionNet):
         So a face and its mirror image have the same regions. Training uses the face's own maps.
         """
         both = self.attend(self.features(torch.cat([images, images.flip(-1)])))
-        own, mirrored = both.unflatten(0, (2, -1)).unbind()
-        return (own + mirrored.flip(-1)) / 2
+        pairs: Tensor = both.unflatten(0, (2, -1))
+        return (pairs[0] + pairs[1].flip(-1)) / 2
 
     def boxes(self, maps: Tensor) -> Tensor:
         """Maps (B, n, H, W) of `maps` → boxes (B, n, 4) in [−1, 1] that hold the attention."""

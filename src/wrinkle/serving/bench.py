@@ -13,8 +13,8 @@ import torch
 from wrinkle.errors import WrinkleError, missing_packages
 from wrinkle.faces.align import TEMPLATE
 from wrinkle.faces.input import InputSpec
-from wrinkle.inference.engines import load_network
-from wrinkle.inference.export import Precision, export_model
+from wrinkle.inference.engines import ExportedModel, load_network
+from wrinkle.inference.export import Export, Precision
 from wrinkle.inference.prepared import prepare_for_inference
 from wrinkle.models.base import AgeModel
 from wrinkle.models.file import load_model
@@ -93,13 +93,16 @@ def bench(
 
     found = [measured("PyTorch", "float32", path, model)]
     found.append(measured("PyTorch", PREDICTED, path, prepare_for_inference(model)))
+    traced = Export.of(*load_model(path))
     precisions: list[Precision] = ["float32", "int8"] if ranges else ["float32"]
     with tempfile.TemporaryDirectory() as folder:
-        for extra, (engine, ending) in ENGINES.items():
-            for precision in precisions if not missing_packages(extra) else ():
-                out = Path(folder) / f"{precision}{ending}"
-                export_model(*load_model(path), out, precision, faces=ranges)
-                found.append(measured(engine, precision, out, load_network(out)[0]))
+        for precision in precisions:
+            rounded = traced.rounded(precision, ranges)
+            for extra, (engine, ending) in ENGINES.items():
+                if not missing_packages(extra):
+                    out = Path(folder) / f"{precision}{ending}"
+                    rounded.write(out)
+                    found.append(measured(engine, precision, out, load_network(out)[0]))
     return found
 
 
@@ -118,7 +121,7 @@ def recommended(found: Sequence[Measured], batch: int, largest: float = 0.3) -> 
 
 def _runner(network: AgeModel, spec: InputSpec) -> Callable[[Inputs], np.ndarray]:
     """Inputs of an exported graph → ages (B,) by a network of any engine."""
-    exported = not list(network.parameters())
+    exported = isinstance(network, ExportedModel)
     mean, std = (255 * torch.tensor(v).view(3, 1, 1) for v in (spec.mean, spec.std))
 
     @torch.inference_mode()
