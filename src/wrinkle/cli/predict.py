@@ -1,8 +1,8 @@
-"""Estimate the age of every face in photographs.
+"""Estimate the age of every face in photographs, or of every person in videos.
 
 Prints a line per face: file, age in years, the 90 % interval, and the width, height, left and top
 of its box in pixels of the upright picture. For a picture that cannot be read it prints a line on
-standard error, and continues.
+standard error, and continues. For a video or a camera it prints a line per person.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from wrinkle.errors import WrinkleError
 if TYPE_CHECKING:
     from wrinkle.faces.files import Found
     from wrinkle.serving.prediction import Face, Prediction
+    from wrinkle.serving.video.evidence import Person
 
 COLUMNS = ["path", "face", "age", "low", "high", "x1", "y1", "x2", "y2", "score"]
 COLUMNS += ["low_resolution", "rotation", "error"]
@@ -30,7 +31,18 @@ COLUMNS += ["low_resolution", "rotation", "error"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("pictures", nargs="+", help="files, folders, globs; - reads a list from standard input")
+    add(
+        "pictures",
+        nargs="*",
+        help="files, folders, globs; - reads a list from standard input; or videos",
+    )
+    add("--camera", type=at_least(0), metavar="N", help="a camera, 0 for the first; ends on Ctrl-C")
+    add(
+        "--frames",
+        metavar="FILE",
+        type=Path,
+        help="of videos: the faces of each frame, CSV or JSONL",
+    )
     add(
         "--model",
         default="default",
@@ -50,7 +62,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="AGE",
         help="add the probability of this age or more",
     )
-    add("--annotate", metavar="DIR", type=Path, help="write pictures with boxes and ages to DIR")
+    add(
+        "--annotate",
+        metavar="DIR",
+        type=Path,
+        help="write pictures, or videos, with boxes and ages to DIR",
+    )
     add("--batch", type=at_least(1), default=32, help="pictures in a batch (default: 32)")
     add("--min-face", type=float, metavar="PIXELS", help="smallest face (default: 20)")
     add("--min-score", type=float, metavar="SCORE", help="smallest score (default: 0.9)")
@@ -60,6 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from wrinkle.cli.predict_video import run_videos, videos_among
     from wrinkle.console import complain, note, progress
     from wrinkle.faces.pictures import printable
     from wrinkle.serving.annotate import save_annotated
@@ -67,6 +85,17 @@ def run(args: argparse.Namespace) -> int:
 
     if args.distribution and not args.json:
         raise WrinkleError("--distribution is for --json: give both")
+    if not args.pictures and args.camera is None:
+        raise WrinkleError("nothing to predict: name pictures, folders or videos, or a --camera")
+    videos = videos_among(args.pictures)
+    if videos or args.camera is not None:
+        if args.pictures and args.camera is not None:
+            raise WrinkleError("give either --camera or files")
+        if args.annotate is not None:
+            _make_folder(args.annotate)
+        return run_videos(args, videos)
+    if args.frames is not None:
+        raise WrinkleError("--frames is for videos: name one, or a --camera")
     found = _find(args.pictures)
     pictures = found.files
     if not pictures:
@@ -185,11 +214,11 @@ def _lines(prediction: "Prediction", at_least: int | None) -> Iterator[str]:
         if prediction.rotation:
             position += f", picture turned by {prediction.rotation}°"
         name = printable(str(prediction.source))
-        chance = "" if at_least is None else f", at least {at_least}: {_percent(face, at_least)}"
+        chance = "" if at_least is None else f", at least {at_least}: {percent(face, at_least)}"
         yield f"{name}: {face.age:.0f} years (90 %: {low:.0f}–{high:.0f}){chance}, {position}"
 
 
-def _percent(face: "Face", age: int) -> str:
+def percent(face: "Face | Person", age: int) -> str:
     """The probability in percent, but never "0 %" or "100 %", because no age is certain."""
     chance = min(max(100 * face.at_least(age), 0.1), 99.9)
     return f"{chance:.1f} %" if chance < 5 or chance > 95 else f"{chance:.0f} %"

@@ -275,7 +275,7 @@ def _check_size(name: str, width: int, height: int, max_pixels: int) -> None:
 def _unknown(file: BinaryIO, head: bytes, name: str) -> ImageError:
     """Why Pillow does not know a file that starts with `head`."""
     if signatures.is_video(head):
-        return ImageError(f"{name}: is a video, not a picture; save a frame of it as a picture")
+        return ImageError(f"{name}: is a video, not a picture; name it alone to `wrinkle predict`")
     if signatures.is_picture(head):
         if signatures.is_cut_short(file):
             return ImageError(f"{name}: is cut short; get the complete file")

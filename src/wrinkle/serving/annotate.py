@@ -73,22 +73,49 @@ def _label(
     left, top, right, bottom = draw.textbbox((0, 0), text, font)
     pad = round((bottom - top) * 0.3)
     width, height = right - left + 2 * pad, bottom - top + 2 * pad
-    x = max(min(x1, size[0] - width), 0)
-    inside = max(min(y1, size[1] - height), 0)
-    places = [(x, y, x + width, y + height) for y in (y1 - height, y2, inside)]
-    free = [
-        place
-        for place in places
-        if place[1] >= 0 and place[3] <= size[1] and not any(_overlap(place, t) for t in taken)
-    ]
-    place = (free or places[-1:])[0]
+    place = label_place((x1, y1, x2, y2), (width, height), size, taken)
     draw.rectangle(place, fill=BOX)
     draw.text((place[0] + pad - left, place[1] + pad - top), text, fill=INK, font=font)
     return place
 
 
+def label_place(
+    box: Place, label: tuple[float, float], picture: tuple[int, int], taken: list[Place]
+) -> Place:
+    """Where a label goes: above a box or, without space there, below it or at its upper edge.
+
+    Args:
+        box: of the face.
+        label: width and height in pixels.
+        picture: width and height in pixels.
+        taken: places of other labels.
+    """
+    x = max(min(box[0], picture[0] - label[0]), 0)
+    inside = max(min(box[1], picture[1] - label[1]), 0)
+    places = [(x, y, x + label[0], y + label[1]) for y in (box[1] - label[1], box[3], inside)]
+    free = [
+        place
+        for place in places
+        if place[1] >= 0 and place[3] <= picture[1] and not any(_overlap(place, t) for t in taken)
+    ]
+    return (free or places[-1:])[0]
+
+
 def _overlap(a: Place, b: Place) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def new_file(folder: Path, stem: str, suffix: str) -> Path:
+    """A path in a folder at which there is no file: `stem`, shortened and numbered if needed."""
+    # A file system's limit is 255 bytes; the rest is for the suffix and a number.
+    if len(os.fsencode(stem)) > 200:
+        stem = os.fsencode(stem)[:200].decode(errors="ignore")
+    path = folder / f"{stem}{suffix}"
+    number = 2
+    while path.exists():
+        path = folder / f"{stem}-{number}{suffix}"
+        number += 1
+    return path
 
 
 def save_annotated(prediction: Prediction, folder: Path) -> Path:
@@ -105,17 +132,8 @@ def save_annotated(prediction: Prediction, folder: Path) -> Path:
         WrinkleError: it cannot be written.
     """
     assert prediction.image is not None
-    stem = (
-        Path(str(prediction.source)).stem if isinstance(prediction.source, str | Path) else "face"
-    )
-    # A file system's limit is 255 bytes; the rest is for the suffix and a number.
-    if len(os.fsencode(stem)) > 200:
-        stem = os.fsencode(stem)[:200].decode(errors="ignore")
-    path = folder / f"{stem}.jpg"
-    number = 2
-    while path.exists():
-        path = folder / f"{stem}-{number}.jpg"
-        number += 1
+    named = isinstance(prediction.source, str | Path)
+    path = new_file(folder, Path(str(prediction.source)).stem if named else "face", ".jpg")
     picture = annotate(Image.fromarray(prediction.image), prediction.faces)
     try:
         picture.save(path, quality=92)

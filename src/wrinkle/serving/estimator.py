@@ -19,12 +19,11 @@ from wrinkle.faces.pictures import Picture, each_picture
 from wrinkle.inference.conformal import Calibration
 from wrinkle.inference.device import choose_device
 from wrinkle.inference.engines import load_network
-from wrinkle.inference.intervals import central_interval
 from wrinkle.inference.prepared import prepare_for_inference
 from wrinkle.inference.resolution import longer_side, widening
 from wrinkle.models.base import AgeModel
 from wrinkle.models.packaged import model_file
-from wrinkle.serving.prediction import Face, Prediction
+from wrinkle.serving.prediction import Face, Prediction, age_interval
 from wrinkle.serving.process import building, own_settings, prepare_process
 from wrinkle.serving.stream import in_order
 
@@ -161,6 +160,24 @@ class AgeEstimator:
         work = partial(self._find_faces, detecting)
         yield from in_order(each_picture(pictures), batch, work, self._threads, count)
 
+    def find(self, images: list[np.ndarray]) -> list[list[Detection]]:
+        """Find the faces of upright pictures (H, W, 3) uint8 RGB, most prominent first."""
+        with own_settings(self.device):
+            found = self.detector(images)
+        return [faces[:1] if self.largest else faces for faces in found]
+
+    def estimate(self, faces: list[tuple[np.ndarray, Detection]]) -> tuple[np.ndarray, np.ndarray]:
+        """Estimate the ages of faces that were found.
+
+        Args:
+            faces: N pairs of a picture (H, W, 3) uint8 RGB and a face in it.
+
+        Returns:
+            Distributions (N, A) and ages (N,) in years.
+        """
+        with own_settings(self.device):
+            return self._predict(faces)
+
     def _find_faces(self, detecting: threading.Semaphore, predictions: list[Prediction]) -> None:
         readable = [p for p in predictions if p.image is not None]
         with own_settings(self.device):
@@ -199,21 +216,13 @@ class AgeEstimator:
 
     def _face(self, found: Detection, distribution: np.ndarray, age: np.floating) -> Face:
         widen = widening(longer_side(found.box))
-        if self.calibration is None:
-            low, high = central_interval(distribution, self.ages)
-            if widen > 1:
-                own = np.array([low, high])
-                low, high = (age + widen * (own - age)).clip(self.ages[0], self.ages[-1])
-        else:
-            low, high = self.calibration.interval(
-                distribution[None], self.ages, predicted=np.array([age]), widen=widen
-            )[0]
+        interval = age_interval(distribution, self.ages, float(age), self.calibration, widen)
         return Face(
             found.box,
             found.score,
             found.key_points,
             float(age),
-            (float(low), float(high)),
+            interval,
             distribution,
             self.ages,
             self.calibration,

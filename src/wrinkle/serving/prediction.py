@@ -10,7 +10,7 @@ import numpy as np
 
 from wrinkle.faces.pictures import Picture
 from wrinkle.inference.conformal import Calibration
-from wrinkle.inference.intervals import probability_at_least
+from wrinkle.inference.intervals import central_interval, probability_at_least
 from wrinkle.inference.resolution import LOW, longer_side, widening
 
 
@@ -57,11 +57,7 @@ class Face:
             age: years.
         """
         widen = widening(longer_side(self.box))
-        if self.calibration is None:
-            nearer = self.age + (age - self.age) / widen
-            return probability_at_least(self.distribution, self.ages, nearer)
-        own, p = np.array([self.age]), self.distribution[None]
-        return float(self.calibration.at_least(p, self.ages, age, own, widen)[0])
+        return chance_at_least(age, self.distribution, self.ages, self.age, self.calibration, widen)
 
     def to_dict(self, at_least: float | None = None, distribution: bool = False) -> dict[str, Any]:
         """Return the face as numbers, strings and lists; docs/predict.md describes the keys.
@@ -75,21 +71,21 @@ class Face:
         """
         low, high = self.interval
         found: dict[str, Any] = {
-            "age": _rounded(self.age, 2),
-            "low": _rounded(low, 1),
-            "high": _rounded(high, 1),
+            "age": rounded(self.age, 2),
+            "low": rounded(low, 1),
+            "high": rounded(high, 1),
         }
         if at_least is not None:
-            found[f"at_least_{at_least:g}"] = _rounded(self.at_least(at_least), 4)
+            found[f"at_least_{at_least:g}"] = rounded(self.at_least(at_least), 4)
         found |= {
-            "score": _rounded(self.score, 4),
-            "box": _rounded(self.box, 1),
-            "key_points": _rounded(self.key_points, 1),
+            "score": rounded(self.score, 4),
+            "box": rounded(self.box, 1),
+            "key_points": rounded(self.key_points, 1),
             "low_resolution": self.low_resolution,
         }
         if distribution:
             found["ages"] = [int(age) if age % 1 == 0 else float(age) for age in self.ages]
-            found["distribution"] = _rounded(self.distribution, 5)
+            found["distribution"] = rounded(self.distribution, 5)
         return found
 
     def to_json(self, at_least: float | None = None, distribution: bool = False) -> str:
@@ -152,10 +148,51 @@ class Prediction:
         return json.dumps(self.to_dict(at_least, distribution), allow_nan=False)
 
 
-def _rounded(value: Any, digits: int) -> Any:
+def age_interval(
+    distribution: np.ndarray,
+    ages: np.ndarray,
+    age: float,
+    calibration: Calibration | None,
+    widen: float,
+) -> tuple[float, float]:
+    """Return the 90 % interval of an age, calibrated or, without calibration, central.
+
+    Args:
+        distribution: (A,), sums to 1.
+        ages: (A,) years, ascending.
+        age: years, the estimate.
+        calibration: of the model.
+        widen: factor of the interval's width.
+    """
+    if calibration is None:
+        own = np.array(central_interval(distribution, ages))
+        low, high = own if widen == 1 else (age + widen * (own - age)).clip(ages[0], ages[-1])
+    else:
+        low, high = calibration.interval(
+            distribution[None], ages, predicted=np.array([age]), widen=widen
+        )[0]
+    return float(low), float(high)
+
+
+def chance_at_least(
+    least: float,
+    distribution: np.ndarray,
+    ages: np.ndarray,
+    age: float,
+    calibration: Calibration | None,
+    widen: float,
+) -> float:
+    """Return P(the person is `least` years or older), in [0, 1]; arguments as `age_interval`."""
+    if calibration is None:
+        return probability_at_least(distribution, ages, age + (least - age) / widen)
+    own, p = np.array([age]), distribution[None]
+    return float(calibration.at_least(p, ages, least, own, widen)[0])
+
+
+def rounded(value: Any, digits: int) -> Any:
     """Numbers, or lists of numbers, rounded; None for NaN and infinity, which JSON lacks."""
     if isinstance(value, np.ndarray | list | tuple):
-        return [_rounded(each, digits) for each in value]
+        return [rounded(each, digits) for each in value]
     number = float(value)
     return round(number, digits) + 0.0 if math.isfinite(number) else None  # no "-0.0"
 
