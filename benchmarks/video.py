@@ -12,11 +12,12 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-
 from benchmarks.composed_clips import Actor, crossing, frames, load_actor, sway, write_clip
+
 from wrinkle import AgeEstimator
 from wrinkle.faces.detectors import Detection
 from wrinkle.inference.conformal import moments
@@ -78,9 +79,7 @@ def flicker_of_single_frames(estimator: AgeEstimator, clip: Path, count: int = 4
             break
         faces = sorted(estimator.find([frame.image])[0], key=lambda face: face.box[0])
         ages.append(estimator.estimate([(frame.image, face) for face in faces])[1].tolist())
-    pairs = [
-        np.abs(np.subtract(a, b)) for a, b in zip(ages, ages[1:], strict=False) if len(a) == len(b)
-    ]
+    pairs = [np.abs(np.subtract(a, b)) for a, b in pairwise(ages) if len(a) == len(b)]
     return float(np.concatenate(pairs).mean())
 
 

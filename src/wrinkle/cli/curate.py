@@ -10,9 +10,6 @@ docs/curation.md describes the stages and the configuration.
 
 import argparse
 import atexit
-import os
-import sys
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -115,15 +112,14 @@ def _act(args: argparse.Namespace, config: "Config") -> list[str]:
 
 
 def _run_stages(args: argparse.Namespace, context: "StageContext") -> None:
+    from wrinkle.cluster import exit_after_interrupt, join
     from wrinkle.curation.remove import finish, without
     from wrinkle.curation.stages.collect import forget_temporary_errors
     from wrinkle.curation.stages.pipeline import run_stages
 
     workspace = context.workspace
     if args.ray is not None:
-        from wrinkle.curation.cluster import join
-
-        join(workspace, args.ray)
+        workspace.machines = join(args.ray)
     try:
         finish(workspace)
         if args.action == "remove":
@@ -136,16 +132,8 @@ def _run_stages(args: argparse.Namespace, context: "StageContext") -> None:
         context = replace(context, config=without(context.config, workspace))
         run_stages(context, STAGES if args.action == "run" else (args.action,))
     except KeyboardInterrupt:
-        atexit.register(_exit_now)
+        atexit.register(exit_after_interrupt)
         raise KeyboardInterrupt("stopped: run the same command again to continue") from None
-
-
-def _exit_now() -> None:
-    """Exit without waiting for Daft's threads, which abort if Python shuts down meanwhile."""
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):
-            stream.flush()
-    os._exit(130)
 
 
 def _remove(args: argparse.Namespace, context: "StageContext") -> None:

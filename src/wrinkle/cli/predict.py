@@ -43,6 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="of videos: the faces of each frame, CSV or JSONL",
     )
+    table = parser.add_argument_group("tables", "one Parquet or CSV file instead of pictures")
+    table.add_argument("--out", metavar="DIR", type=Path, help="a folder for Parquet files")
+    table.add_argument("--column", default="path", help="of the paths or addresses (default: path)")
+    table.add_argument("--rows", type=at_least(1), default=4000, help="of a part (default: 4000)")
+    table.add_argument("--ray", metavar="ADDRESS", help="a Ray cluster: ray://HOST:10001, or auto")
     add(
         "--model",
         default="default",
@@ -77,6 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from wrinkle.cli.predict_table import run_table, table_among
     from wrinkle.cli.predict_video import run_videos, videos_among
     from wrinkle.console import complain, note, progress
     from wrinkle.faces.pictures import printable
@@ -87,6 +93,11 @@ def run(args: argparse.Namespace) -> int:
         raise WrinkleError("--distribution is for --json: give both")
     if not args.pictures and args.camera is None:
         raise WrinkleError("nothing to predict: name pictures, folders or videos, or a --camera")
+    table = table_among(args.pictures)
+    if table is not None:
+        return run_table(args, table)
+    if args.out is not None or args.ray is not None:
+        raise WrinkleError("--out and --ray are for tables: name a Parquet or CSV file")
     videos = videos_among(args.pictures)
     if videos or args.camera is not None:
         if args.pictures and args.camera is not None:

@@ -22,13 +22,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("DO_NOT_TRACK", "1")  # before Daft, which otherwise reports its import
-os.environ.setdefault("DAFT_PROGRESS_BAR", "0")  # `progress` shows it here
 import daft
 import pyarrow as pa
 from daft.exceptions import DaftCoreException
 from filelock import FileLock, Timeout
 
+import wrinkle.cluster  # noqa: F401  # before Daft, whose environment it sets
 from wrinkle.console import progress
 from wrinkle.errors import WrinkleError
 from wrinkle.files import replace_file, replacing

@@ -1,32 +1,33 @@
 """A Ray cluster: what Daft computes is distributed over its machines.
 
-All of them must see the workspace under the same path. Only the machine that runs the command
-fetches pictures and asks services, because it keeps the rate limit of each host.
+All of them must see the same files under the same paths.
 """
 
 import logging
 import os
 import socket
+import sys
+from contextlib import suppress
 
-import daft
-
-from wrinkle.curation.workspace import Workspace
 from wrinkle.errors import WrinkleError, require
 
 SECONDS = 5.0
 QUIET = {"DO_NOT_TRACK": "1", "DAFT_PROGRESS_BAR": "0", "RAY_USAGE_STATS_ENABLED": "0"}
 
+for _name, _value in QUIET.items():  # before Daft, which otherwise reports its import
+    os.environ.setdefault(_name, _value)
 
-def join(workspace: Workspace, address: str) -> int:
+
+def join(address: str) -> int:
     """Compute on the cluster at `address` from now on; returns how many machines it has.
 
     Raises:
         WrinkleError: Ray is not installed, or there is no cluster at the address.
     """
     require("ray")
+    import daft
     import ray
 
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     _check_connection(address)
     try:
         ray.init(
@@ -39,8 +40,15 @@ def join(workspace: Workspace, address: str) -> int:
     except Exception as error:  # Ray raises many kinds of errors if there is no cluster
         reason = str(error).strip().partition("\n")[0]
         raise WrinkleError(f"no Ray cluster at {address}: {reason}") from None
-    workspace.machines = sum(node["Alive"] for node in ray.nodes())
-    return workspace.machines
+    return sum(node["Alive"] for node in ray.nodes())
+
+
+def exit_after_interrupt() -> None:
+    """Exit without waiting for Daft's threads, which abort if Python shuts down meanwhile."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(130)
 
 
 def _check_connection(address: str) -> None:

@@ -11,31 +11,31 @@ from wrinkle.curation.workspace import Workspace
 from wrinkle.errors import WrinkleError
 
 
-def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from wrinkle.curation.cluster import join
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    from wrinkle.cluster import join
 
     monkeypatch.setattr("wrinkle.errors._installed", lambda package: False)
     with pytest.raises(WrinkleError, match=r"ray is missing: pip install '.\[ray\]'"):
-        join(Workspace(tmp_path), "auto")
+        join("auto")
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "[::1]:99999"])
 def test_an_address_without_a_cluster_fails_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+    monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
-    from wrinkle.curation.cluster import join
+    from wrinkle.cluster import join
 
     monkeypatch.setattr("wrinkle.errors._installed", lambda package: True)
     monkeypatch.setitem(sys.modules, "ray", types.ModuleType("ray"))
     with pytest.raises(WrinkleError, match=r"^no Ray cluster at ") as error:
-        join(Workspace(tmp_path), address)
+        join(address)
     assert address in str(error.value)
 
 
 PROGRAM = """
 import os, sys, daft
 from pathlib import Path
-from wrinkle.curation.cluster import join
+from wrinkle.cluster import join
 from wrinkle.curation.config import load_config
 from wrinkle.curation.stages.context import StageContext
 from wrinkle.curation.stages.pipeline import run_stages
@@ -43,7 +43,8 @@ from wrinkle.curation.workspace import Workspace
 
 config = load_config(sys.argv[1])
 workspace = Workspace(config.workspace)
-print(join(workspace, sys.argv[2]))
+workspace.machines = join(sys.argv[2])
+print(workspace.machines)
 
 @daft.func
 def who(name: str) -> str:

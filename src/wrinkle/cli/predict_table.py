@@ -1,0 +1,60 @@
+"""`wrinkle predict` for tables of pictures."""
+
+import argparse
+import atexit
+from pathlib import Path
+
+from wrinkle.errors import WrinkleError, require
+
+SUFFIXES = (".parquet", ".csv")
+
+
+def table_among(names: list[str]) -> Path | None:
+    """The table that is named, if there is one: a Parquet or CSV file, or a folder *.parquet.
+
+    Raises:
+        WrinkleError: something else is named beside it.
+    """
+    tables = [Path(name) for name in names if Path(name).suffix.lower() in SUFFIXES]
+    if tables and len(names) > 1:
+        raise WrinkleError(f"{tables[0]} is a table: name one table and nothing else")
+    return tables[0] if tables else None
+
+
+def run_table(args: argparse.Namespace, source: Path) -> int:
+    """Predict the pictures of a table."""
+    if args.out is None:
+        raise WrinkleError(f"{source} is a table: name a folder for its results by --out")
+    if not source.exists():
+        raise WrinkleError(f"{source}: no such file")
+    if args.json or args.csv or args.annotate is not None:
+        raise WrinkleError("a table gives Parquet: --json, --csv and --annotate are for pictures")
+    require("tables")
+    from wrinkle.cluster import exit_after_interrupt, join
+    from wrinkle.console import count, say
+    from wrinkle.models.packaged import model_file
+    from wrinkle.serving.table import PictureTable, Settings, predict_table
+
+    model_file(args.model)  # fails here rather than in a worker
+    table = PictureTable(source, args.column)
+    settings = Settings(
+        args.model,
+        args.device,
+        args.detector,
+        args.min_face,
+        args.min_score,
+        args.largest,
+        args.at_least,
+    )
+    machines = 1 if args.ray is None else join(args.ray)
+    try:
+        done = predict_table(table, args.out, settings, args.rows, machines)
+    except KeyboardInterrupt:
+        atexit.register(exit_after_interrupt)
+        raise KeyboardInterrupt("stopped: run the same command again to continue") from None
+    kept = f", {count(done['kept'], 'row')} from earlier" if done["kept"] else ""
+    say(
+        f"{count(done['rows'], 'row')}, {count(done['faces'], 'face')}, "
+        f"{count(done['errors'], 'row')} without a face{kept}, in {args.out}"
+    )
+    return 0
