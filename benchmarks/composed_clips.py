@@ -20,12 +20,14 @@ class Actor:
         age: years.
         pixels: (H, W, 3) uint8 RGB.
         cover: (H, W) float32 in [0, 1], 0 where the background shows.
-        side: longer side of the face's box in `pixels`.
+        centre: (2,) of the face's box in `pixels`.
+        side: the box's longer side.
     """
 
     age: int
     pixels: np.ndarray
     cover: np.ndarray
+    centre: np.ndarray
     side: float
 
 
@@ -65,7 +67,7 @@ def load_actor(path: Path, detector: Detector) -> Actor | None:
     x, y = (np.arange(n) + 0.5 for n in pixels.shape[1::-1])
     away = np.hypot(*np.meshgrid(x - centre[0] + low[0], y - centre[1] + low[1])) / side
     cover = np.clip((0.8 - away) / 0.06, 0, 1).astype(np.float32)
-    return Actor(fgnet_age(path), pixels, cover, float(side))
+    return Actor(fgnet_age(path), pixels, cover, centre - low, float(side))
 
 
 def background(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -92,8 +94,8 @@ def frames(
 
 def _draw(frame: np.ndarray, actor: Actor, pose: Pose) -> None:
     scale = pose.side / actor.side
-    centre = np.array(actor.cover.shape[::-1]) / 2
-    matrix = cv2.getRotationMatrix2D(tuple(centre), pose.tilt, scale)
+    centre = actor.centre
+    matrix = cv2.getRotationMatrix2D(centre.astype(float).tolist(), pose.tilt, scale)
     reach = int(np.ceil(0.9 * pose.side))
     x, y = round(pose.x) - reach, round(pose.y) - reach
     matrix[:, 2] += (pose.x - x - centre[0], pose.y - y - centre[1])

@@ -1,8 +1,8 @@
 """Videos: speed, flicker, identity switches, and how far the errors of frames are correlated.
 
-    python benchmarks/video.py FGNET speed          frames a second at 1280×720 with two faces
-    python benchmarks/video.py FGNET switches       crossings, with other trackers if installed
-    python benchmarks/video.py FGNET correlation    errors of the frames of clips
+    python -m benchmarks.video FGNET speed          frames a second at 1280×720 with two faces
+    python -m benchmarks.video FGNET switches       crossings, with other trackers if installed
+    python -m benchmarks.video FGNET correlation    errors of the frames of clips
 
 FGNET is FG-NET's folder, with images/. Everything is composed of its photographs; see
 `composed_clips.py`. Only `speed` writes and decodes a file.

@@ -43,6 +43,13 @@ def join(address: str) -> int:
     return sum(node["Alive"] for node in ray.nodes())
 
 
+def cores() -> int:
+    """How many cores the joined cluster has."""
+    import ray
+
+    return max(int(ray.cluster_resources().get("CPU", 1)), 1)
+
+
 def exit_after_interrupt() -> None:
     """Exit without waiting for Daft's threads, which abort if Python shuts down meanwhile."""
     for stream in (sys.stdout, sys.stderr):

@@ -30,7 +30,7 @@ def run_table(args: argparse.Namespace, source: Path) -> int:
     if args.json or args.csv or args.annotate is not None:
         raise WrinkleError("a table gives Parquet: --json, --csv and --annotate are for pictures")
     require("tables")
-    from wrinkle.cluster import exit_after_interrupt, join
+    from wrinkle.cluster import cores, exit_after_interrupt, join
     from wrinkle.console import count, say
     from wrinkle.models.packaged import model_file
     from wrinkle.serving.table import PictureTable, Settings, predict_table
@@ -46,9 +46,12 @@ def run_table(args: argparse.Namespace, source: Path) -> int:
         args.largest,
         args.at_least,
     )
-    machines = 1 if args.ray is None else join(args.ray)
+    workers = 1
+    if args.ray is not None:
+        join(args.ray)
+        workers = cores()
     try:
-        done = predict_table(table, args.out, settings, args.rows, machines)
+        done = predict_table(table, args.out, settings, args.rows, workers)
     except KeyboardInterrupt:
         atexit.register(exit_after_interrupt)
         raise KeyboardInterrupt("stopped: run the same command again to continue") from None

@@ -198,7 +198,7 @@ class PictureTable:
 
 
 def predict_table(
-    table: PictureTable, out: Path, settings: Settings, rows: int = ROWS, machines: int = 1
+    table: PictureTable, out: Path, settings: Settings, rows: int = ROWS, workers: int = 1
 ) -> dict[str, int]:
     """Write the ages of a table's pictures; parts that are there are not computed again.
 
@@ -207,7 +207,7 @@ def predict_table(
         out: a folder, which is created if needed; *.parquet, in the order of the rows.
         settings: of the estimator.
         rows: of a part.
-        machines: over how many a part is distributed; see `wrinkle.cluster.join`.
+        workers: into how many pieces a part is divided: the cores of a cluster, or 1.
 
     Returns:
         Numbers of `rows` computed, of their `faces` and `errors`, and of rows `kept` from earlier.
@@ -230,7 +230,7 @@ def predict_table(
                 _check(file, note)
                 done["kept"] += len(part)
             else:
-                found = _compute(part, estimates, settings, machines, file)
+                found = _compute(part, estimates, settings, workers, file)
                 done["rows"] += len(part)
                 done["faces"] += found["face"].drop_null().length()
                 done["errors"] += found["error"].drop_null().length()
@@ -242,11 +242,11 @@ def predict_table(
 
 
 def _compute(
-    part: pa.Table, estimates: Any, settings: Settings, machines: int, file: Path
+    part: pa.Table, estimates: Any, settings: Settings, workers: int, file: Path
 ) -> pa.Table:
     frame = daft.from_arrow(part)
-    if machines > 1:
-        frame = frame.into_partitions(machines)
+    if workers > 1:
+        frame = frame.into_partitions(workers)
     names = {name: name for name in FACE}
     names["at_least"] = f"at_least_{settings.at_least}"
     if settings.at_least is None:
