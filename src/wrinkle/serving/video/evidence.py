@@ -70,7 +70,7 @@ def weight(side: float, sharp: float, aside: float) -> float:
     """
     large = min(max(side, 1.0) / LARGE, 1.0) ** SMALLER
     clear = max(sharp, 1.0) / (max(sharp, 1.0) + SHARP)
-    return large * clear / (1 + (aside / TURNED) ** 2)
+    return float(large * clear / (1 + (aside / TURNED) ** 2))
 
 
 @dataclass(slots=True, eq=False)
