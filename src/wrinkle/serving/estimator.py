@@ -39,6 +39,7 @@ class AgeEstimator:
         min_face: as for `load`.
         min_score: as for `load`.
         largest: as for `load`.
+        max_faces: as for `load`.
 
     Example:
         >>> estimator = AgeEstimator.load()
@@ -55,6 +56,7 @@ class AgeEstimator:
         min_face: float | None = None,
         min_score: float | None = None,
         largest: bool = False,
+        max_faces: int | None = None,
     ) -> None:
         prepare_process()
         self.device, self._process = torch.device(device), os.getpid()
@@ -65,7 +67,7 @@ class AgeEstimator:
         self.calibration = Calibration.from_header(header)
         with building():
             self.detector = create_detector(detector, str(device), min_face, min_score)
-        self.largest = largest
+        self.max_faces = 1 if largest else max_faces
         self._threads = Threads()
 
     @classmethod
@@ -77,6 +79,7 @@ class AgeEstimator:
         min_face: float | None = None,
         min_score: float | None = None,
         largest: bool = False,
+        max_faces: int | None = None,
     ) -> Self:
         """Load a packaged model by name, or a model file by path.
 
@@ -90,6 +93,8 @@ class AgeEstimator:
             min_score: smallest score of a face, in [0, 1]. None: the detector's choice, with mtcnn
                 0.9, or 0.8 in pictures without such a face.
             largest: whether only the most prominent face of each picture is used.
+            max_faces: the most faces of a picture whose ages are estimated, most prominent first;
+                `Prediction.left_out` counts the others. None: all.
 
         Returns:
             The estimator.
@@ -101,7 +106,7 @@ class AgeEstimator:
         where = choose_device(device)
         with building():
             network, header = load_network(model_file(model))
-        return cls(network, header, where, detector, min_face, min_score, largest)
+        return cls(network, header, where, detector, min_face, min_score, largest, max_faces)
 
     def predict(self, images: Picture | Iterable[Picture], batch: int = 32) -> list[list[Face]]:
         """Find the faces of one or several pictures and estimate their ages.
@@ -192,7 +197,9 @@ class AgeEstimator:
                 prediction.rotation = rotation
                 prediction.image = turn(cast(np.ndarray, prediction.image), rotation)
                 prediction.height, prediction.width = prediction.image.shape[:2]
-            found += [(prediction, face) for face in (faces[:1] if self.largest else faces)]
+            kept = faces[: self.max_faces]
+            prediction.left_out = len(faces) - len(kept)
+            found += [(prediction, face) for face in kept]
         places = [(cast(np.ndarray, p.image), face) for p, face in found]
         for (prediction, face), *each in zip(found, *self._predict(places), strict=True):
             prediction.faces.append(self._face(face, *each))

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -59,11 +60,14 @@ class Face:
         widen = widening(longer_side(self.box))
         return chance_at_least(age, self.distribution, self.ages, self.age, self.calibration, widen)
 
-    def to_dict(self, at_least: float | None = None, distribution: bool = False) -> dict[str, Any]:
+    def to_dict(
+        self, at_least: float | Sequence[float] | None = None, distribution: bool = False
+    ) -> dict[str, Any]:
         """Return the face as numbers, strings and lists; docs/predict.md describes the keys.
 
         Args:
-            at_least: years; adds the probability of this age or more as `at_least_AGE`.
+            at_least: years, one number or several; adds the probability of each of these ages or
+                more as `at_least_AGE`.
             distribution: whether to add `ages` and `distribution`.
 
         Returns:
@@ -75,8 +79,8 @@ class Face:
             "low": rounded(low, 1),
             "high": rounded(high, 1),
         }
-        if at_least is not None:
-            found[f"at_least_{at_least:g}"] = rounded(self.at_least(at_least), 4)
+        for age in _thresholds(at_least):
+            found[f"at_least_{age:g}"] = rounded(self.at_least(age), 4)
         found |= {
             "score": rounded(self.score, 4),
             "box": rounded(self.box, 1),
@@ -112,6 +116,8 @@ class Prediction:
     rotation: int = 0
     """0, 90, 180 or 270: degrees clockwise by which the picture, its EXIF orientation applied, was
     turned to be upright, judged by the faces in it."""
+    left_out: int = 0
+    """Number of further faces, whose ages were not estimated: `AgeEstimator.load(max_faces=…)`."""
 
     def __post_init__(self) -> None:
         """Take width and height from the picture."""
@@ -122,11 +128,14 @@ class Prediction:
         """Whether all fields are equal, arrays in every element."""
         return _equal(self, other) if isinstance(other, Prediction) else NotImplemented
 
-    def to_dict(self, at_least: float | None = None, distribution: bool = False) -> dict[str, Any]:
+    def to_dict(
+        self, at_least: float | Sequence[float] | None = None, distribution: bool = False
+    ) -> dict[str, Any]:
         """Return the prediction as `wrinkle predict --json` prints it; see docs/predict.md.
 
         Args:
-            at_least: years; adds the probability of this age or more to each face.
+            at_least: years, one number or several; adds the probability of each of these ages or
+                more to each face.
             distribution: whether to add each face's `ages` and `distribution`.
 
         Returns:
@@ -187,6 +196,12 @@ def chance_at_least(
         return probability_at_least(distribution, ages, age + (least - age) / widen)
     own, p = np.array([age]), distribution[None]
     return float(calibration.at_least(p, ages, least, own, widen)[0])
+
+
+def _thresholds(given: float | Sequence[float] | None) -> Sequence[float]:
+    if given is None:
+        return ()
+    return given if isinstance(given, Sequence) else (given,)
 
 
 def rounded(value: Any, digits: int) -> Any:

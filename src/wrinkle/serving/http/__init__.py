@@ -1,0 +1,1 @@
+"""The HTTP service: pictures in, ages out. Needs the extra `serve`."""
