@@ -12,8 +12,8 @@ Number = float | None
 Threshold = Annotated[float, Field(ge=0, le=150, allow_inf_nan=False)]
 
 
-class Named(BaseModel):
-    """A picture with its name."""
+class File(BaseModel):
+    """A picture in a JSON request."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -26,9 +26,7 @@ class Pictures(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    pictures: list[str | Named] = Field(
-        min_length=1, description="pictures' files in base64, with or without a name"
-    )
+    pictures: list[File] = Field(min_length=1)
 
 
 class Face(BaseModel):

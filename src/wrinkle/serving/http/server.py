@@ -62,7 +62,7 @@ def run(app: ASGIApp, listening: socket.socket, seconds: float) -> None:
     """
     config = uvicorn.Config(
         app,
-        http=_Protocol,
+        http=Protocol,
         ws="none",
         log_config=None,
         access_log=False,
@@ -88,7 +88,7 @@ def _ignore(*_: Any) -> None:
     """A handler, because a signal that is ignored by SIG_IGN stays ignored in child processes."""
 
 
-class _Protocol(H11Protocol):
+class Protocol(H11Protocol):
     """HTTP/1.1 that closes connections whose headers do not arrive; uvicorn would wait for ever."""
 
     _patience: asyncio.TimerHandle | None = None

@@ -1,7 +1,6 @@
 """Requests → pictures in memory, within the limits. Nothing is written to a disk or fetched."""
 
 import base64
-import binascii
 import io
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from wrinkle.faces.pictures import printable
 from wrinkle.faces.signatures import AVIF_BRANDS, HEIF_BRANDS, brands, is_picture
 from wrinkle.serving.http.limits import MEGABYTE, MEGAPIXEL, Limits
 from wrinkle.serving.http.problems import CLOSE, SOON, RequestError, first_fault
-from wrinkle.serving.http.schemas import Named, Pictures
+from wrinkle.serving.http.schemas import Pictures
 
 
 @dataclass
@@ -152,15 +151,12 @@ def _from_json(body: bytes) -> list[Upload]:
         raise RequestError(422, first_fault(error.errors())) from None
     found: list[Upload] = []
     for number, each in enumerate(pictures):
-        named = each if isinstance(each, Named) else Named(content=each)
         try:
-            found.append(
-                _upload(named.name, base64.b64decode(named.content, validate=True), number)
-            )
-        except (binascii.Error, ValueError):
-            upload = _upload(named.name, b"", number)
+            upload = _upload(each.name, base64.b64decode(each.content, validate=True), number)
+        except ValueError:
+            upload = _upload(each.name, b"", number)
             upload.error = f"{upload.content.name}: is not base64"
-            found.append(upload)
+        found.append(upload)
     return found
 
 
