@@ -434,3 +434,17 @@ def test_a_picture_file_in_memory_keeps_its_orientation(estimator: AgeEstimator)
     ((face,),) = estimator.predict(file.getvalue())
     ((upright,),) = estimator.predict(PORTRAIT)
     assert same([face], [upright])
+
+
+def test_further_faces_are_counted(small_model: Path) -> None:
+    both = np.zeros((620, 960, 3), np.uint8)
+    for name, x in (("grace_hopper_1984.jpg", 0), ("joe_biden_2010.jpg", 560)):
+        picture = decode(EXAMPLES / name)[:620]
+        both[: len(picture), x : x + picture.shape[1]] = picture
+    (all_of_them,) = AgeEstimator.load(small_model, "cpu").stream(both)
+    assert len(all_of_them.faces) >= 2
+    assert all_of_them.left_out == 0
+    for choice in ({"largest": True}, {"max_faces": 1}):
+        (first,) = AgeEstimator.load(small_model, "cpu", **choice).stream(both)  # type: ignore[arg-type]
+        assert [face.box.tolist() for face in first.faces] == [all_of_them.faces[0].box.tolist()]
+        assert first.left_out == len(all_of_them.faces) - 1

@@ -49,6 +49,18 @@ def test_a_face_as_a_dict(face: Face) -> None:
     assert json.loads(face.to_json(30, True)) == more
 
 
+def test_several_thresholds_have_a_key_each(face: Face) -> None:
+    found = face.to_dict(at_least=[30, 18.5, 41])
+    assert [key for key in found if "at_least" in key] == [
+        "at_least_30",
+        "at_least_18.5",
+        "at_least_41",
+    ]
+    for age in (30, 18.5, 41):
+        assert found[f"at_least_{age:g}"] == pytest.approx(face.at_least(age), abs=5e-5)
+    assert face.to_dict(at_least=[]) == face.to_dict()
+
+
 def test_no_negative_zero_is_written(face: Face) -> None:
     assert "-0.0" not in face.to_json()
 

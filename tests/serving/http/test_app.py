@@ -183,6 +183,11 @@ def test_invalid_bodies_and_queries(service: str) -> None:
         kind = {"Content-Type": f"multipart/form-data{boundary}"}
         check_problem(requests.post(url, b"--y", headers=kind, timeout=9), 422, "multipart")
     check_problem(requests.post(url, files={"face": b"x"}, timeout=9), 422, "`pictures`")
+    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+    check_problem(requests.post(url, b"--x--\r\n", headers=kind, timeout=9), 422, "no picture")
+    part = b'--x\r\nContent-Disposition: form-data; name="pictures"; filename="a"\r\n\r\n'
+    cut = requests.post(url, part + PORTRAIT.read_bytes(), headers=kind, timeout=9)
+    check_problem(cut, 422, "cut short")
     check_problem(post(service, PORTRAIT, params={"at_least": "old"}), 422, "at_least")
     check_problem(post(service, PORTRAIT, params={"at_least": "nan"}), 422, "at_least")
     check_problem(requests.get(f"{service}/nothing", timeout=9), 404, "openapi.json")
@@ -215,7 +220,9 @@ def test_too_large_a_request(strict: str, size: int) -> None:
 
 
 def test_too_many_pictures(strict: str) -> None:
-    check_problem(post(strict, *[png(9, 9)] * 4), 413, "4 pictures are too many")
+    check_problem(post(strict, *[png(9, 9)] * 4), 413, "too many pictures: send at most 3")
+    body = {"pictures": [{"content": ""}] * 4}
+    check_problem(send_json(strict, body), 413, "too many pictures: send at most 3")
 
 
 def test_too_slow_an_upload(strict: str) -> None:
@@ -277,8 +284,8 @@ def test_nothing_is_written_to_a_disk(service: str, monkeypatch: pytest.MonkeyPa
     def refuse(*_: object) -> None:
         raise AssertionError("a temporary file")
 
-    monkeypatch.setattr(tempfile.SpooledTemporaryFile, "rollover", refuse)
-    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    for name in ("SpooledTemporaryFile", "TemporaryFile", "NamedTemporaryFile"):
+        monkeypatch.setattr(tempfile, name, refuse)
     large = PORTRAIT.read_bytes() + bytes(3 << 20)
     assert post(service, large).status_code == 200
 

@@ -45,10 +45,12 @@ def report(error: Exception) -> None:
 
 
 def write_logs() -> None:
-    """Write the lines of the service and of uvicorn on standard output."""
+    """Write the lines of the service and of uvicorn on standard output, and no others."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonLines())
     for name, level in (("wrinkle.serve", logging.INFO), ("uvicorn", logging.WARNING)):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(level)
+    # Other packages' lines may contain parts of a request, as python-multipart's do.
+    logging.getLogger().handlers = [logging.NullHandler()]

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from fastapi import Request
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
 
 from wrinkle.errors import ImageError
 from wrinkle.faces.decode import picture_size
 from wrinkle.faces.pictures import printable
 from wrinkle.faces.signatures import AVIF_BRANDS, HEIF_BRANDS, brands, is_picture
 from wrinkle.serving.http.limits import MEGABYTE, MEGAPIXEL, Limits
+from wrinkle.serving.http.multipart import Multipart
 from wrinkle.serving.http.problems import CLOSE, SOON, RequestError, first_fault
 from wrinkle.serving.http.schemas import Pictures
 
@@ -74,14 +73,10 @@ async def read_uploads(request: Request, limits: Limits, held: Held) -> tuple[li
             found = await _from_multipart(request, body, limits)
         elif kind == "application/json":
             content = b"".join([chunk async for chunk in body.chunks()])
-            found = await run_in_threadpool(_from_json, content)
+            found = await run_in_threadpool(_from_json, content, limits.queue)
         else:
             given = f"not {kind}" if kind.isprintable() and kind else "with a Content-Type"
             raise RequestError(415, f"send multipart/form-data or application/json, {given}")
-        if len(found) > limits.queue:
-            raise RequestError(
-                413, f"{len(found)} pictures are too many: send at most {limits.queue}"
-            )
         await run_in_threadpool(_check, found, limits)
     except BaseException:
         held.bytes -= body.size
@@ -123,32 +118,22 @@ class _Body:
 
 
 async def _from_multipart(request: Request, body: _Body, limits: Limits) -> list[Upload]:
-    parser = MultiPartParser(
-        request.headers, body.chunks(), max_files=limits.queue + 1, max_fields=8
-    )
-    parser.spool_max_size = 4 * limits.bytes  # in memory, never in a file
-    try:
-        form = await parser.parse()
-    except MultiPartException as error:
-        raise RequestError(422, f"the multipart body is invalid: {error.message}") from None
-    found: list[Upload] = []
-    for field, value in form.multi_items():
-        if field != "pictures" or not isinstance(value, UploadFile):
-            raise RequestError(
-                422, "the multipart body has an unknown part: send files in parts named `pictures`"
-            )
-        found.append(_upload(value.filename, await value.read(), len(found)))
-    await form.close()
-    if not found:
+    multipart = Multipart(request.headers["content-type"], limits.queue)
+    async for chunk in body.chunks():
+        multipart.write(chunk)
+    files = multipart.files()
+    if not files:
         raise RequestError(422, "the request has no picture: send files in parts named `pictures`")
-    return found
+    return [_upload(name, content, number) for number, (name, content) in enumerate(files)]
 
 
-def _from_json(body: bytes) -> list[Upload]:
+def _from_json(body: bytes, most: int) -> list[Upload]:
     try:
         pictures = Pictures.model_validate_json(body).pictures
     except ValidationError as error:
         raise RequestError(422, first_fault(error.errors())) from None
+    if len(pictures) > most:
+        raise RequestError(413, f"too many pictures: send at most {most} at a time")
     found: list[Upload] = []
     for number, each in enumerate(pictures):
         try:
