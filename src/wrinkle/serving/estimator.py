@@ -169,7 +169,7 @@ class AgeEstimator:
         """Find the faces of upright pictures (H, W, 3) uint8 RGB, most prominent first."""
         with own_settings(self.device):
             found = self.detector(images)
-        return [faces[:1] if self.largest else faces for faces in found]
+        return [faces[: self.max_faces] for faces in found]
 
     def estimate(self, faces: list[tuple[np.ndarray, Detection]]) -> tuple[np.ndarray, np.ndarray]:
         """Estimate the ages of faces that were found.
