@@ -234,7 +234,7 @@ Row = tuple[str, np.ndarray]
 
 def curate(file: str, address: str | None) -> tuple[dict[str, float], dict[str, list[Row]]]:
     """Seconds of each stage, and the tables without times."""
-    from wrinkle.curation.cluster import join
+    from wrinkle.cluster import join
     from wrinkle.curation.config import load_config
     from wrinkle.curation.stages import STAGES
     from wrinkle.curation.stages.context import StageContext
@@ -244,7 +244,7 @@ def curate(file: str, address: str | None) -> tuple[dict[str, float], dict[str, 
     config = load_config(file)
     workspace = Workspace(config.workspace)
     if address is not None:
-        join(workspace, address)
+        workspace.machines = join(address)
     seconds = {}
     for stage in STAGES:
         began = time.perf_counter()
