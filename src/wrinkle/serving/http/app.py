@@ -70,10 +70,6 @@ def create_app(
     limits, keys = limits or Limits(), keys or Keys([])
     worker = Worker(estimator, batch, limits.queue, report)
     metrics = Metrics(lambda: worker.waiting)
-    answering = Answering(worker, limits, metrics)
-    guarded = [Depends(keys.check)] if keys else []
-    errors: Responses = {status: schemas.problem(text) for status, text in _ERRORS.items()}
-    refused: Responses = {401: schemas.problem("the API key is missing or wrong")} if keys else {}
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -86,13 +82,26 @@ def create_app(
     )
     app.add_middleware(Frame, metrics=metrics)
     add_handlers(app)
+    _add_ages(app, Answering(worker, limits, metrics), keys)
+    _add_operation(app, worker, metrics, keys)
+
+    @app.get("/", include_in_schema=False)
+    async def page() -> FileResponse:
+        return FileResponse(PAGE / "index.html")
+
+    app.mount("/page", StaticFiles(directory=PAGE))
+    return app
+
+
+def _add_ages(app: FastAPI, answering: Answering, keys: Keys) -> None:
+    errors: Responses = {status: schemas.problem(text) for status, text in _ERRORS.items()}
 
     @app.post(
         "/v1/ages",
         response_model=schemas.Ages,
-        responses=errors | refused,
+        responses=errors | _refused(keys),
         openapi_extra={"requestBody": schemas.request_body()},
-        dependencies=guarded,
+        dependencies=_guard(keys),
         summary="Estimate the ages of all faces in pictures",
     )
     async def ages(
@@ -107,6 +116,8 @@ def create_app(
     ) -> Response:
         return await answering.answer(request, at_least, distribution)
 
+
+def _add_operation(app: FastAPI, worker: Worker, metrics: Metrics, keys: Keys) -> None:
     @app.get(
         "/health",
         response_model=schemas.Health,
@@ -121,16 +132,17 @@ def create_app(
     @app.get(
         "/metrics",
         response_class=Response,
-        responses={200: {"content": _TEXT}, **refused},
-        dependencies=guarded,
+        responses={200: {"content": _TEXT}, **_refused(keys)},
+        dependencies=_guard(keys),
         summary="Measurements for Prometheus",
     )
     async def measurements() -> Response:
         return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
-    @app.get("/", include_in_schema=False)
-    async def page() -> FileResponse:
-        return FileResponse(PAGE / "index.html")
 
-    app.mount("/page", StaticFiles(directory=PAGE))
-    return app
+def _guard(keys: Keys) -> list[Any]:
+    return [Depends(keys.check)] if keys else []
+
+
+def _refused(keys: Keys) -> Responses:
+    return {401: schemas.problem("the API key is missing or wrong")} if keys else {}

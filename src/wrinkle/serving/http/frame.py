@@ -70,19 +70,24 @@ class Frame:
                         scope, receive, send_framed
                     )
             finally:
-                seconds = time.perf_counter() - begun
-                path = getattr(scope.get("route"), "path", "other")
-                self.metrics.requests.labels(_method(scope), path, status or GONE).inc()
-                self.metrics.seconds.labels(path).observe(seconds)
-                log(
-                    "request",
-                    request_id=request_id,
-                    method=_method(scope),
-                    path=path,
-                    status=status or GONE,
-                    seconds=round(seconds, 4),
-                    **facts,
-                )
+                self._note(scope, request_id, status or GONE, time.perf_counter() - begun, facts)
+
+    def _note(
+        self, scope: Scope, request_id: str, status: int, seconds: float, facts: dict[str, int]
+    ) -> None:
+        """Count a request, and log it."""
+        path = getattr(scope.get("route"), "path", "other")
+        self.metrics.requests.labels(_method(scope), path, status).inc()
+        self.metrics.seconds.labels(path).observe(seconds)
+        log(
+            "request",
+            request_id=request_id,
+            method=_method(scope),
+            path=path,
+            status=status,
+            seconds=round(seconds, 4),
+            **facts,
+        )
 
 
 def _method(scope: Scope) -> str:
