@@ -46,7 +46,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.installed-tests: $(VENV)/.installed
-	$(INSTALL) '.[train,imagenet,figures,report,boosting,serve,curate,rekognition,heic,test,check,docs]'
+	$(INSTALL) '.[train,imagenet,figures,report,boosting,serve,video,curate,rekognition,heic,test,check,docs]'
 	touch $@
 
 clean:
