@@ -33,6 +33,19 @@ photographs: the mean squared error, in units of the distributions' variances, i
 1.56 and 1.71 at offsets of about 0.02, 0.06, 0.10, 0.15 and 0.22."""
 
 
+def face_pixels(image: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Return the pixels of a picture in a box, at least one: (h, w, 3), a view.
+
+    Args:
+        image: (H, W, 3).
+        box: (4,) x1, y1, x2, y2 in pixels.
+    """
+    limit = np.array(image.shape[1::-1])
+    low = np.floor(box[:2]).astype(int).clip(0, limit - 1)
+    high = np.ceil(box[2:]).astype(int).clip(low + 1, limit)
+    return image[low[1] : high[1], low[0] : high[0]]
+
+
 def sharpness(image: np.ndarray, box: np.ndarray) -> float:
     """Variance of the Laplacian of a face, scaled to 64 pixels, in grey levels squared.
 
@@ -40,10 +53,7 @@ def sharpness(image: np.ndarray, box: np.ndarray) -> float:
         image: (H, W, 3) uint8 RGB.
         box: (4,) x1, y1, x2, y2 in pixels.
     """
-    limit = np.array(image.shape[1::-1])
-    low = np.floor(box[:2]).astype(int).clip(0, limit - 1)
-    high = np.ceil(box[2:]).astype(int).clip(low + 1, limit)
-    part = image[low[1] : high[1], low[0] : high[0]]
+    part = face_pixels(image, box)
     method = cv2.INTER_AREA if min(part.shape[:2]) > 64 else cv2.INTER_LINEAR
     grey = cv2.cvtColor(cv2.resize(part, (64, 64), interpolation=method), cv2.COLOR_RGB2GRAY)
     return float(cv2.Laplacian(grey, cv2.CV_32F).var())

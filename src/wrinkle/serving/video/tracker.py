@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from wrinkle.faces.detectors import Detection
+from wrinkle.serving.video.evidence import face_pixels
 
 PATIENCE = 1.0
 """Seconds for which a face that is not seen is remembered; more where searches are rarer."""
@@ -43,10 +44,7 @@ def look(image: np.ndarray, box: np.ndarray) -> np.ndarray:
         image: (H, W, 3) uint8 RGB.
         box: (4,) x1, y1, x2, y2 in pixels.
     """
-    limit = np.array(image.shape[1::-1])
-    low = np.floor(box[:2]).astype(int).clip(0, limit - 1)
-    high = np.ceil(box[2:]).astype(int).clip(low + 1, limit)
-    part = image[low[1] : high[1], low[0] : high[0]]
+    part = face_pixels(image, box)
     small = cv2.resize(part, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
     values = small.reshape(-1) - small.mean()
     return np.asarray(values / max(float(np.linalg.norm(values)), 1e-6))
