@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +40,13 @@ def test_pictures_are_no_videos(tmp_path: Path) -> None:
     assert not any(map(is_video_file, (picture, named, tmp_path, tmp_path / "none.mp4")))
     (tmp_path / "noise.mp4").write_bytes(bytes(range(256)))
     assert is_video_file(tmp_path / "noise.mp4")
+
+
+def test_a_pipe_is_not_opened(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.mp4"
+    os.mkfifo(pipe)
+    assert not is_video_file(pipe)  # opening it would wait for a writer
+    assert not is_video_file(tmp_path / ("long" * 100))
 
 
 def test_a_turned_video_is_upright(tmp_path: Path) -> None:

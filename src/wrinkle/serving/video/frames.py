@@ -37,8 +37,13 @@ class Frame:
 
 
 def is_video_file(path: Path) -> bool:
-    """Whether a file is a video by its first bytes, or by its suffix and no picture."""
+    """Whether a file is a video by its first bytes, or by its suffix and no picture.
+
+    A pipe is none: it can be read only once, and opening it may wait for ever.
+    """
     try:
+        if not path.is_file():
+            return False
         with path.open("rb") as file:
             head = file.read(32)
     except (OSError, ValueError):
