@@ -49,6 +49,7 @@ class Item(NamedTuple):
         exact: bool, whether the age is known; else it is the middle of the range.
         extras: what the network computed once for this row, by name: (2, …), of the row's plain
             view and of its mirror image; empty where nothing was computed.
+        teacher: (A,) float32, the teachers' distribution; (0,) where there are no teachers.
         side: 0 where the input shows the plain view, 1 where it shows the mirror image.
         motion: (2, 3) float32 map from that view to the input, both in [−1, 1].
     """
@@ -61,6 +62,7 @@ class Item(NamedTuple):
     ranges: Tensor
     exact: Tensor
     extras: dict[str, Tensor]
+    teacher: Tensor
     side: Tensor
     motion: Tensor
 
@@ -89,6 +91,10 @@ class Faces(Dataset[Item]):
     Args:
         spec: what the network expects to see.
         extras: what the network computed for all N rows of the store, by name, each (N, 2, …).
+
+    Attributes:
+        teacher: (N, A) float32, the teachers' distributions for all rows of the store; A is 0 where
+            there are no teachers.
     """
 
     def __init__(
@@ -101,6 +107,7 @@ class Faces(Dataset[Item]):
     ) -> None:
         self.store, self.spec, self.augment, self.seed = store, spec, augment, seed
         self.extras = extras or {}
+        self.teacher = np.zeros((len(store), 0), np.float32)
         self.key_points = np.asarray(store.key_points, np.float64)
         self.views = spec.matrices(self.key_points)
         self.ages = np.asarray(store.ages, np.float32)
@@ -135,6 +142,7 @@ class Faces(Dataset[Item]):
             torch.from_numpy(self.ranges[row]),
             torch.tensor(self.exact[row]),
             {name: torch.from_numpy(values[row]) for name, values in self.extras.items()},
+            torch.from_numpy(self.teacher[row]),
             torch.tensor(int(mirrored)),
             torch.from_numpy(motion.astype(np.float32)),
         )

@@ -3,6 +3,7 @@
 from wrinkle.losses.bridge_net import BridgeNet
 from wrinkle.losses.corn import CORN
 from wrinkle.losses.cross_entropy import CrossEntropy
+from wrinkle.losses.distillation import Distillation
 from wrinkle.losses.distribution import DLDLv2, age_estimation_loss
 from wrinkle.losses.diversity import Diversity, diversity_loss
 from wrinkle.losses.dldl import DLDL
@@ -28,6 +29,7 @@ __all__ = [
     "BridgeNet",
     "CrossEntropy",
     "DLDLv2",
+    "Distillation",
     "Diversity",
     "Forest",
     "GroupEncoding",

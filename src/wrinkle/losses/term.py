@@ -21,17 +21,19 @@ class Target(NamedTuple):
             none. None: no label is a range.
         exact: (B,) bool, whether the age is known; where it is not, only the range is used. None:
             all are known.
+        teacher: (B, A), distributions of trained models for these faces; None: there are none.
     """
 
     age: Tensor
     deviation: Tensor
     ranges: Tensor | None = None
     exact: Tensor | None = None
+    teacher: Tensor | None = None
 
     def take(self, rows: Tensor) -> "Target":
         """Some of the labels; `rows`: (B,) bool."""
-        ranges, exact = (None if p is None else p[rows] for p in (self.ranges, self.exact))
-        return Target(self.age[rows], self.deviation[rows], ranges, exact)
+        given = {n: part[rows] for n, part in self._asdict().items() if part is not None}
+        return Target(**given)
 
 
 class Term:

@@ -61,6 +61,9 @@ class Recipe(Part):
     recipe file also {recipe, size, dataset, variant}: the model of that recipe's run."""
     init_classifier: bool = True
     """Whether to load the heads from `init` too, if it has heads for the same ages."""
+    teachers: tuple[str, ...] = ()
+    """Packaged models or model files; the loss `distillation` learns the mean of their
+    distributions, which are computed once for each training picture."""
     first: "Recipe | None" = None
     """The first stage, whose network of the same fold becomes a part of this one."""
     data: Data
@@ -84,6 +87,12 @@ class Recipe(Part):
         kind = head_kind(self.model.name, self.model.fields)
         if kind is not None:
             self.create_loss().check_kind(kind)
+        return self
+
+    @model_validator(mode="after")
+    def _teachers_are_used(self) -> Self:
+        if bool(self.teachers) != any(term.name == "distillation" for term in self.loss):
+            raise ValueError("teachers and the loss distillation need each other: give both")
         return self
 
     def create_loss(self) -> Loss:

@@ -79,6 +79,19 @@ def compute_extras(network: AgeModel, views: Iterable[Tensor]) -> dict[str, Tens
     return {name: torch.cat(parts) for name, parts in found.items()}
 
 
+def keep_extras(folder: Path, rows: np.ndarray, network: AgeModel, views: Iterable[Tensor]) -> None:
+    """Compute row extras and write them to the fold's folder, unless they are there.
+
+    Args:
+        folder: of the fold.
+        rows: (N,) rows of the store.
+        network: the network.
+        views: of the rows, as for `compute_extras`.
+    """
+    if not (folder / EXTRAS_FILE).exists():
+        write_extras(folder, rows, compute_extras(network, views))
+
+
 def write_extras(folder: Path, rows: np.ndarray, extras: dict[str, Tensor]) -> None:
     """Write row extras to the fold's folder.
 

@@ -33,6 +33,7 @@ from wrinkle.training.network import try_out
 from wrinkle.training.results_table import write_table
 from wrinkle.training.run_folder import check_folder, write_folder
 from wrinkle.training.score_fold import score_fold
+from wrinkle.training.teachers import teacher_files
 
 
 def train(
@@ -68,7 +69,8 @@ def train(
     if accelerator.device.type == "cpu":
         keep_freed_memory()
     check_folder(root, recipe, store.fingerprint)
-    check_start(recipe.init, store, chosen)
+    for what, source in [("init", recipe.init), *(("teacher", each) for each in recipe.teachers)]:
+        check_start(what, source, store, chosen)
     accelerator.wait_for_everyone()
     if not (root / RECIPE_FILE).exists():
         for stage in (recipe, recipe.first):
@@ -147,8 +149,8 @@ def train_fold(
     if accelerator.is_main_process:
         result = score_fold(recipe, store, fold, folder, accelerator.device)
         replace_file(folder / RESULT_FILE, json.dumps(asdict(result), indent=1).encode())
-        for file in (STATE_FILE, EXTRAS_FILE):
-            (folder / file).unlink(missing_ok=True)
+        for file in (folder / STATE_FILE, folder / EXTRAS_FILE, *teacher_files(folder)):
+            file.unlink(missing_ok=True)
     accelerator.wait_for_everyone()
 
 

@@ -51,11 +51,12 @@ def check_integrity(
     return line
 
 
-def check_start(init: str, store: Store, folds: Sequence[Fold]) -> None:
-    """Check that the model that a run starts from was not trained on test pictures.
+def check_start(what: str, source: str, store: Store, folds: Sequence[Fold]) -> None:
+    """Check that a model that a run starts or learns from was not trained on test pictures.
 
     Args:
-        init: the recipe's start.
+        what: the field that names it, for the message.
+        source: the recipe's start, or a teacher.
         store: the faces.
         folds: that will be trained.
 
@@ -63,7 +64,7 @@ def check_start(init: str, store: Store, folds: Sequence[Fold]) -> None:
         WrinkleError: it was trained on test pictures.
     """
     try:
-        header = read_tensors(start_file(init), "model")[1]
+        header = read_tensors(start_file(source), "model")[1]
     except WrinkleError:  # no model file of wrinkle; `load_initial` reports other errors
         return
     known = learned(header["provenance"], store)
@@ -71,9 +72,9 @@ def check_start(init: str, store: Store, folds: Sequence[Fold]) -> None:
         seen = np.intersect1d(fold.test, known)
         if len(seen):
             raise WrinkleError(
-                f"init {init} was trained on {len(seen):,} of the {len(fold.test):,} test pictures "
-                f"of fold {fold.name}, such as {store.columns['name'][int(seen[0])]}: "
-                "start from a model of other data, or of this fold's training part"
+                f"{what} {source} was trained on {len(seen):,} of the {len(fold.test):,} test "
+                f"pictures of fold {fold.name}, such as {store.columns['name'][int(seen[0])]}: "
+                "use a model of other data, or of this fold's training part"
             )
 
 

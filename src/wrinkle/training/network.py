@@ -89,7 +89,8 @@ def try_out(recipe: Recipe) -> None:
         size = recipe.input.size
         points = torch.tensor(TEMPLATE[None], dtype=torch.float32)
         output = network(torch.zeros(1, 3, size, size), points)
-        blank = Target(torch.zeros(1), torch.full((1,), torch.nan))
+        any_age = torch.full((1, len(network.ages)), 1 / len(network.ages))
+        blank = Target(torch.zeros(1), torch.full((1,), torch.nan), teacher=any_age)
         recipe.create_loss()(output, blank, network)
         raws = network.raw_outputs(output)
         for name, head in network.classifiers.items():

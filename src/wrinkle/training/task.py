@@ -59,7 +59,8 @@ class Task:
             images = mix_style(images, self.style)
         with torch.autocast(images.device.type, torch.bfloat16, self.bf16):
             output = model(images, batch.key_points, *self._extras(batch))
-        target = Target(batch.age, batch.deviation, batch.ranges, batch.exact)
+        teacher = batch.teacher if batch.teacher.shape[1] else None
+        target = Target(batch.age, batch.deviation, batch.ranges, batch.exact, teacher)
         loss, terms = self.loss(output, target, self.network)
         return StepResult(loss, terms, output.raw)
 
