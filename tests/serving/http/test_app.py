@@ -24,6 +24,7 @@ from wrinkle import AgeEstimator, WrinkleError
 from wrinkle.serving.http.keys import VARIABLE, Keys
 from wrinkle.serving.http.limits import Limits
 from wrinkle.serving.http.logs import JsonLines
+from wrinkle.serving.prediction import Prediction
 
 PORTRAIT = EXAMPLES / "grace_hopper_1984.jpg"
 OTHER = EXAMPLES / "joe_biden_2010.jpg"
@@ -366,6 +367,34 @@ def test_requests_share_a_stream_and_more_are_refused(estimator: AgeEstimator) -
         assert stub.streams == 1
         assert metric(address, 'wrinkle_pictures_total{result="ok"}') == 3
         assert metric(address, "wrinkle_faces_total") == 3
+
+
+class Steady:
+    """An estimator that takes a known time for each picture."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def stream(self, pictures: Any, batch: int) -> Any:
+        for picture in pictures:
+            time.sleep(self.seconds)
+            yield Prediction(picture, [], width=9, height=9)
+
+
+def test_what_would_come_too_late_is_refused_at_once() -> None:
+    limits = Limits(seconds=2.0)
+    with live(Steady(0.1), limits) as address, ThreadPoolExecutor(60) as pool:
+        assert post(address, OTHER).status_code == 200  # its time is measured
+        answers = list(pool.map(lambda _: post(address, OTHER), range(60)))
+        served = [each for each in answers if each.status_code == 200]
+        refused = [each for each in answers if each.status_code != 200]
+        assert 8 <= len(served) <= 25  # 15 at a time, and those that join meanwhile
+        assert max(each.elapsed.total_seconds() for each in served) < limits.seconds
+        for each in refused:
+            check_problem(each, 429, "within 2 seconds")
+            assert 1 <= int(each.headers["Retry-After"]) <= 5
+        # With nothing before it, even a request that will be late is computed.
+        assert post(address, *[OTHER] * 16).status_code == 200
 
 
 def test_what_takes_too_long_is_given_up(estimator: AgeEstimator) -> None:

@@ -68,7 +68,7 @@ def create_app(
         The ASGI application. At its shutdown it computes what waits.
     """
     limits, keys = limits or Limits(), keys or Keys([])
-    worker = Worker(estimator, batch, limits.queue, report)
+    worker = Worker(estimator, batch, limits.queue, limits.seconds, report)
     metrics = Metrics(lambda: worker.waiting)
 
     @asynccontextmanager
