@@ -5,7 +5,7 @@ import csv
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,8 +41,10 @@ def run_videos(args: argparse.Namespace, videos: list[Path]) -> int:
 
     bad = 0
     with ExitStack() as stack:
-        camera = None if args.camera is None else stack.enter_context(Camera(args.camera))
-        table = None if args.frames is None else stack.enter_context(FrameTable(args.frames))
+        camera = None if args.camera is None else stack.enter_context(closing(Camera(args.camera)))
+        table = (
+            None if args.frames is None else stack.enter_context(closing(FrameTable(args.frames)))
+        )
         estimator = AgeEstimator.load(
             args.model, args.device, args.detector, args.min_face, args.min_score, args.largest
         )
@@ -84,7 +86,7 @@ def _predict(
         if args.annotate is not None:
             path = new_file(args.annotate, Path(name).stem, ".mp4")
             drawn = stack.enter_context(
-                AnnotatedVideo(path, source.width, source.height, source.rate)
+                closing(AnnotatedVideo(path, source.width, source.height, source.rate))
             )
         bar = stack.enter_context(progress(what="predict", unit="frame", total=source.expected))
         try:

@@ -10,7 +10,7 @@ from wrinkle.report.style import STYLE, colour
 CELL = 0.36
 """Inches of a side of a cell."""
 FEWEST_CELLS = 8
-"""Cells on a side that the panel has room for at least; the title is as wide."""
+"""The panel is at least this many cells wide and high, so that its title fits."""
 DARK = 0.6
 """Share of the largest difference above which a cell's text is white."""
 

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -151,7 +152,7 @@ def test_a_camera_gives_frames_until_it_is_unplugged(monkeypatch: pytest.MonkeyP
             left.clear()
 
     monkeypatch.setattr(cv2, "VideoCapture", Device)
-    with Camera(2) as camera:
+    with closing(Camera(2)) as camera:
         frames = list(camera)
     assert (camera.width, camera.height, camera.rate, len(frames)) == (6, 4, 30, 3)
     assert frames[0].image[0, 0].tolist() == [3, 2, 1]

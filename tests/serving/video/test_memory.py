@@ -9,6 +9,7 @@ from tests.serving.video.test_estimator import moving
 
 PROGRAM = """
 import sys
+from contextlib import closing
 from pathlib import Path
 from wrinkle import AgeEstimator
 from wrinkle.serving.video import VideoEstimator, VideoFile
@@ -16,7 +17,7 @@ from wrinkle.serving.video.annotated import AnnotatedVideo
 
 clip, model, out = sys.argv[1:]
 video, source = VideoEstimator(AgeEstimator.load(model, "cpu")), VideoFile(Path(clip))
-with AnnotatedVideo(Path(out), source.width, source.height, source.rate) as drawn:
+with closing(AnnotatedVideo(Path(out), source.width, source.height, source.rate)) as drawn:
     for frame in video.stream(source):
         drawn.write(frame)
         if frame.number + 1 in (200, 4000):

@@ -1,8 +1,8 @@
 // The curve of a face's distribution over ages, with its interval, estimate and a threshold.
 
 const HEIGHT = 190;
-const TOP = 34; // room for two lines of text
-const BOTTOM = 22; // room for the axis
+const TOP = 34; // height of two lines of text, pixels
+const BOTTOM = 22; // height of the axis and its numbers, pixels
 const SIDE = 10;
 
 /** The probability as a text that never says "0 %" or "100 %", because no age is certain. */

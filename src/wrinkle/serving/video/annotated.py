@@ -3,8 +3,6 @@
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -46,17 +44,6 @@ class AnnotatedVideo:
         self._stream.pix_fmt = "yuv420p"
         self._stream.codec_context.time_base = Fraction(1, CLOCK)
         self._stream.options = {"preset": "veryfast", "crf": "21"} if known else {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def write(self, frame: FrameFaces) -> None:
         """Draw the faces on a copy of a frame and write it."""

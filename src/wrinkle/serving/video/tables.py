@@ -3,8 +3,7 @@
 import csv
 import json
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from wrinkle.errors import WrinkleError
 from wrinkle.serving.prediction import rounded
@@ -42,17 +41,6 @@ class FrameTable:
             self._csv = csv.DictWriter(self._file, FRAMES, lineterminator="\n")
             self._csv.writeheader()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._file.close()
-
     def write(self, video: str, frame: FrameFaces) -> None:
         """Write the faces of a frame of the video with that name."""
         start = {"path": video, "frame": frame.number, "time": rounded(frame.time, 3)}
@@ -65,6 +53,10 @@ class FrameTable:
             box = dict(zip(("x1", "y1", "x2", "y2"), face.pop("box"), strict=True))
             del face["key_points"]
             self._csv.writerow({**start, **face, **box})
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
 
 def _face(face: SeenFace) -> dict[str, Any]:
