@@ -126,6 +126,22 @@ def test_videos_pictures_and_cameras_do_not_mix(predict: Command, clip: Path) ->
         assert words in done.err[0]
 
 
+def test_clips_of_one_frame_and_of_one_pixel(predict: Command, clip: Path, tmp_path: Path) -> None:
+    one, narrow = tmp_path / "one.mp4", tmp_path / "narrow.mov"
+    write_clip(one, moving(1))
+    assert predict(one).out.endswith(" in 1 frame\n")
+    with av.open(str(narrow), "w") as container:
+        stream = container.add_stream("png", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 1, 40, "rgb24"
+        picture = av.VideoFrame.from_ndarray(np.zeros((40, 1, 3), np.uint8), format="rgb24")
+        container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    assert predict(narrow).code == 0
+    done = predict(narrow, "--annotate", tmp_path / "out")
+    assert (done.code, len(done.err)) == (2, 1)
+    assert "1×40 pixels are too small" in done.err[0]
+
+
 @pytest.mark.slow
 @pytest.mark.kills
 def test_ctrl_c_keeps_what_is_done(small_model: Path, tmp_path: Path) -> None:

@@ -146,6 +146,7 @@ def _rows(
 
 def _lines(about: dict[str, Any], persons: list["Person"], age: int | None) -> Iterator[str]:
     from wrinkle.cli.predict import percent
+    from wrinkle.console import count
     from wrinkle.faces.pictures import printable
 
     for person in persons:
@@ -155,7 +156,7 @@ def _lines(about: dict[str, Any], persons: list["Person"], age: int | None) -> I
         yield (
             f"{printable(about['path'])}, person {person.number}: {person.age:.0f} years "
             f"(90 %: {low:.0f}–{high:.0f}){chance}, {clock(person.first)}–{clock(person.last)}, "
-            f"in {person.frames:,} frames{small}"
+            f"in {count(person.frames, 'frame')}{small}"
         )
 
 

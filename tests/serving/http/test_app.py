@@ -159,6 +159,8 @@ def test_a_picture_that_cannot_be_used(
     [
         ({"pictures": [{"content": "no base64!"}]}, "picture 1: is not base64"),
         ({"pictures": [{"content": "https://example.org/a.jpg"}]}, "is not base64"),
+        ({"pictures": [{"content": "data:image/png;base64,eA=="}]}, "without a `data:` prefix"),
+        ({"pictures": [{"content": "eHh4\neA==\n"}]}, "line breaks"),
         ({"pictures": []}, "pictures: list should have at least 1 item"),
         ({"pictures": [7]}, "pictures.0"),
         ({"pictures": [{"content": "", "colour": 1}]}, "colour"),

@@ -140,7 +140,10 @@ def _from_json(body: bytes, most: int) -> list[Upload]:
             upload = _upload(each.name, base64.b64decode(each.content, validate=True), number)
         except ValueError:
             upload = _upload(each.name, b"", number)
-            upload.error = f"{upload.content.name}: is not base64"
+            upload.error = (
+                f"{upload.content.name}: is not base64: send it without a `data:` prefix, line "
+                "breaks and URL-safe letters"
+            )
         found.append(upload)
     return found
 

@@ -33,6 +33,11 @@ class AnnotatedVideo:
         import av
 
         self.path, self._size, self._last = path, (width - width % 2, height - height % 2), -1
+        if 0 in self._size:
+            raise WrinkleError(
+                f"cannot write {path}: frames of {width}×{height} pixels are too small to be "
+                "annotated: leave out --annotate"
+            )
         try:
             self._container = av.open(str(path), "w", format="mp4")
         except OSError as error:
