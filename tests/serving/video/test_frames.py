@@ -124,6 +124,23 @@ def test_a_cut_video_gives_its_frames_and_a_fault(tmp_path: Path) -> None:
     assert "200 frames" in video.fault or "damaged" in video.fault
 
 
+def test_a_video_that_starts_late_is_not_cut(tmp_path: Path) -> None:
+    import av
+
+    plain_clip(tmp_path / "a.mp4", 50)
+    with av.open(str(tmp_path / "a.mp4")) as source, av.open(str(tmp_path / "b.mkv"), "w") as out:
+        stream = out.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                late = round(5 / packet.time_base)
+                packet.pts, packet.dts, packet.stream = packet.pts + late, packet.dts + late, stream
+                out.mux(packet)
+    video = VideoFile(tmp_path / "b.mkv")
+    assert video.expected == pytest.approx(50, abs=2)
+    frames = list(video)
+    assert (len(frames), frames[0].time, video.fault) == (50, 0, None)
+
+
 def test_a_missing_camera_is_one_line() -> None:
     """In a process of its own: what OpenCV prints must not reach standard error either."""
     code = "from wrinkle.serving.video.frames import Camera; Camera(77)"

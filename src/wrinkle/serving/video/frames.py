@@ -150,7 +150,9 @@ class VideoFile:
             seconds = float(stream.duration * stream.time_base)
         elif self._container.duration and not self._container.streams.audio:
             seconds = self._container.duration / 1e6
-        return round(seconds * self.rate) if seconds else None
+            if "matroska" in self._container.format.name:  # its duration counts from time 0
+                seconds -= (self._container.start_time or 0) / 1e6
+        return round(seconds * self.rate) if seconds and seconds > 0 else None
 
     def __iter__(self) -> Iterator[Frame]:
         """The frames, once; sets `fault` at the end if some are missing."""
