@@ -15,7 +15,7 @@ from wrinkle.errors import WrinkleError
 if TYPE_CHECKING:
     import numpy as np
 
-    from wrinkle.inference.bench import Measured
+    from wrinkle.serving.bench import Measured
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -24,6 +24,7 @@ from wrinkle.faces.align import TEMPLATE
 from wrinkle.faces.input import InputSpec
 from wrinkle.files import FORMAT, KEY, replace_file
 from wrinkle.inference.engines.header import KIND, sealed
+from wrinkle.inference.engines.openvino import checked_content
 from wrinkle.inference.prepared import fold_batch_norm
 from wrinkle.inference.quantize import quantized
 from wrinkle.models.base import AgeModel
@@ -222,21 +223,20 @@ def write_onnx(path: Path, graph: Any, header: dict[str, Any]) -> None:
 
 
 def write_openvino(path: Path, graph: Any, header: dict[str, Any]) -> None:
-    """Write an `onnx.ModelProto` and a header in OpenVINO's form; see `wrinkle.inference.engines`.
-
-    The checksum is over FILE.bin, which is written first.
-    """
+    """Write an `onnx.ModelProto` and a header in OpenVINO's form: FILE.bin, then FILE.xml."""
     require("openvino")
     import openvino
 
     model = openvino.Core().read_model(io.BytesIO(graph.SerializeToString()))
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "model.xml"
+        model.set_rt_info("", KEY)
         openvino.serialize(model, made)
-        content = made.with_suffix(".bin").read_bytes()
+        weights = made.with_suffix(".bin").read_bytes()
+        content = checked_content(made.read_bytes(), weights)
         model.set_rt_info(sealed({**header, "bytes": len(content)}, content), KEY)
         openvino.serialize(model, made)
-        replace_file(path.with_suffix(".bin"), content)
+        replace_file(path.with_suffix(".bin"), weights)
         replace_file(path, made.read_bytes())
 
 

@@ -50,9 +50,12 @@ def open_openvino(path: Path) -> tuple[OpenVinoEngine, dict[str, Any]]:
     """
     require("openvino")
     weights = path.with_suffix(".bin")
-    for each in (path, weights):
-        if not each.is_file():
-            raise WrinkleError(f"{each}: no such file")
+    if not path.is_file():
+        raise WrinkleError(f"{path}: no such file")
+    if not weights.is_file():
+        raise WrinkleError(
+            f"{weights}: no such file: it holds the weights of {path.name} and must be beside it"
+        )
     import openvino
 
     core = openvino.Core()
@@ -63,10 +66,21 @@ def open_openvino(path: Path) -> tuple[OpenVinoEngine, dict[str, Any]]:
         raise WrinkleError(
             f"{path}: damaged or cut short (not a complete OpenVINO file): export it again"
         ) from error
-    header = opened(path, text, weights.read_bytes(), "an OpenVINO file")
+    content = checked_content(path.read_bytes(), weights.read_bytes())
+    header = opened(path, text, content, "an OpenVINO file")
     options = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "INFERENCE_PRECISION_HINT": "f32",
     }
     return OpenVinoEngine(core.compile_model(model, "CPU", options)), header
+
+
+def checked_content(graph: bytes, weights: bytes) -> bytes:
+    """Return what the checksum is over: the graph up to the metadata, and the weights.
+
+    Args:
+        graph: content of FILE.xml, at the end of which the metadata with the checksum is.
+        weights: content of FILE.bin.
+    """
+    return graph.rpartition(b"<rt_info>")[0] + weights
