@@ -1,5 +1,6 @@
 import csv
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,10 @@ import pytest
 
 pytest.importorskip("daft")
 
+from filelock import FileLock
+
 from tests.cli.conftest import Command, wrinkle
-from tests.conftest import EXAMPLES
+from tests.conftest import EXAMPLES, write_model
 from wrinkle import AgeEstimator
 from wrinkle.errors import WrinkleError
 from wrinkle.serving.table import PictureTable, Settings, open_picture, predict_table
@@ -48,7 +51,7 @@ def test_every_row_comes_out_with_its_faces_or_its_error(
     table = PictureTable(write(tmp_path / "in.parquet", bad))
     done = predict_table(table, tmp_path / "out", Settings(str(small_model), "cpu"), rows=4)
     assert done == {"rows": 6, "faces": 2, "errors": 4, "kept": 0}
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+    assert sorted(path.name for path in (tmp_path / "out").glob("[!.]*")) == [
         *("000000.parquet", "000001.parquet"),
     ]
     found = rows(tmp_path / "out")
@@ -93,9 +96,51 @@ def test_other_settings_and_other_tables_are_refused(small_model: Path, tmp_path
     write(source, [None])
     with pytest.raises(WrinkleError, match="another table"):
         predict_table(PictureTable(source), tmp_path / "out", settings)
-    (tmp_path / "out" / "000000.parquet").write_bytes(b"PAR1")
-    with pytest.raises(WrinkleError, match="delete it"):
-        predict_table(PictureTable(source), tmp_path / "out", settings)
+
+
+def test_earlier_parts_are_checked(small_model: Path, tmp_path: Path) -> None:
+    source, out = write(tmp_path / "in.parquet", [str(HOPPER), "", "none.jpg"]), tmp_path / "out"
+    settings, part = Settings(str(small_model), "cpu"), out / "000000.parquet"
+    predict_table(PictureTable(source), out, settings)
+    assert predict_table(PictureTable(source), out, settings)["kept"] == 3
+    write(source, [str(OBAMA), "", "none.jpg"])
+    with pytest.raises(WrinkleError, match="another table"):
+        predict_table(PictureTable(source), out, settings)
+    content = bytearray(part.read_bytes())
+    content[content.index(b"none.jpg")] ^= 1
+    for damaged in (content, content[:-100], b"PAR1", b""):
+        part.write_bytes(damaged)
+        with pytest.raises(WrinkleError, match="delete it") as caught:
+            predict_table(PictureTable(source), out, settings)
+        assert len(str(caught.value).splitlines()) == 1
+
+
+def test_parts_of_another_model_under_the_same_name_are_refused(
+    small_model: Path, tmp_path: Path
+) -> None:
+    source, model = write(tmp_path / "in.parquet", [None]), tmp_path / "model.safetensors"
+    shutil.copy(small_model, model)
+    predict_table(PictureTable(source), tmp_path / "out", Settings(str(model), "cpu"))
+    kept = predict_table(PictureTable(source), tmp_path / "out", Settings(str(small_model), "cpu"))
+    assert kept["kept"] == 1, "the same model elsewhere"
+    write_model(model, "thin_age_net", {"input_size": 64})
+    with pytest.raises(WrinkleError, match="model"):
+        predict_table(PictureTable(source), tmp_path / "out", Settings(str(model), "cpu"))
+
+
+def test_a_folder_that_is_not_free_is_refused(small_model: Path, tmp_path: Path) -> None:
+    table, out = PictureTable(write(tmp_path / "in.parquet", [None])), tmp_path / "out"
+    settings = Settings(str(small_model), "cpu")
+    out.mkdir()
+    (out / "000000.parquet.part").write_bytes(b"of a run that was killed")
+    with FileLock(out / ".lock"), pytest.raises(WrinkleError, match="another run"):
+        predict_table(table, out, settings)
+    assert predict_table(table, out, settings)["rows"] == 1
+    assert rows(out)[0]["error"] == "no path"
+    (out / "notes.txt").touch()
+    for place, words in ((out, r"other files \(notes\.txt"), (out / "notes.txt", "cannot write")):
+        with pytest.raises(WrinkleError, match=words):
+            predict_table(table, place, settings)
 
 
 def test_tables_that_cannot_be_read_are_one_line_each(tmp_path: Path) -> None:
@@ -103,16 +148,25 @@ def test_tables_that_cannot_be_read_are_one_line_each(tmp_path: Path) -> None:
     numbers = tmp_path / "numbers.parquet"
     pq.write_table(pa.table({"path": [1, 2]}), numbers)
     named = write(tmp_path / "named.parquet", ["a"], "picture")
+    (tmp_path / "empty.parquet").mkdir()
     for source, words in (
         (tmp_path / "noise.parquet", "as Parquet"),
         (numbers, "not text"),
         (named, "picture by --column"),
         (tmp_path / "none.csv", "cannot read"),
+        (tmp_path / "empty.parquet", "no Parquet file"),
     ):
         with pytest.raises(WrinkleError, match=words) as caught:
             PictureTable(source)
         assert len(str(caught.value).splitlines()) == 1
     assert PictureTable(named, "picture").count == 1
+
+
+def test_categories_of_pandas_are_text(tmp_path: Path) -> None:
+    paths = pa.array(["å.jpg", None, "å.jpg"])
+    pq.write_table(pa.table({"path": paths.dictionary_encode()}), tmp_path / "in.parquet")
+    (part,) = PictureTable(tmp_path / "in.parquet").parts(4)
+    assert part["path"].to_pylist() == paths.to_pylist()
 
 
 def test_parts_have_the_rows_in_order_whatever_the_files(tmp_path: Path) -> None:
@@ -138,8 +192,8 @@ def test_objects_are_read_by_their_address() -> None:
     assert not isinstance(opened, str)
     assert opened.read() == HOPPER.read_bytes()
     assert open_picture("a.jpg") == "a.jpg"
-    for place, error in ((None, ValueError), ("https://a/b.jpg", ValueError)):
-        with pytest.raises(error):
+    for place, words in ((None, "no path"), ("https://a/b.jpg", "cannot be fetched")):
+        with pytest.raises(WrinkleError, match=words):
             open_picture(place)
 
 
@@ -157,6 +211,8 @@ def test_the_command_writes_a_folder(wrinkle: Command, small_model: Path, tmp_pa
         ((tmp_path / "none.parquet", "--out", out), "no such file"),
         ((source, "--out", out, "--json"), "gives Parquet"),
         ((HOPPER, "--out", out), "for tables"),
+        ((source, "--out", out, "--camera", 0), "for videos"),
+        ((source, "--column", "picture", "--out", tmp_path / "a", "--min-score", 7), "min_score"),
     ):
         failed = wrinkle("predict", *arguments)
         assert (failed.code, failed.out, len(failed.err)) == (2, "", 1)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wrinkle.cli.options import add_split, at_least
-from wrinkle.errors import WrinkleError
+from wrinkle.errors import WrinkleError, require
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
     from wrinkle.models.packaged import model_file
     from wrinkle.serving.bench import bench, recommended
 
+    require("export")
     pictures = [Path(each) for each in find_images(args.pictures).files] if args.pictures else []
     if args.pictures and not pictures:
         raise WrinkleError("--pictures names no picture")

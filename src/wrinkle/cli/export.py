@@ -38,12 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from wrinkle.console import say
-    from wrinkle.inference.export import check_name, export_model
+    from wrinkle.inference.export import check_target, export_model
     from wrinkle.inference.graph_inputs import quantization_inputs
     from wrinkle.models.file import load_model
     from wrinkle.models.packaged import model_file
 
-    check_name(args.out)
+    check_target(args.out)
     if (args.precision == "int8") != (args.calibrate is not None):
         raise WrinkleError("int8 and --calibrate STORE belong together: give both or neither")
     model, header = load_model(model_file(args.model))

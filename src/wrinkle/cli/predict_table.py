@@ -29,23 +29,19 @@ def run_table(args: argparse.Namespace, source: Path) -> int:
         raise WrinkleError(f"{source}: no such file")
     if args.json or args.csv or args.annotate is not None:
         raise WrinkleError("a table gives Parquet: --json, --csv and --annotate are for pictures")
+    if args.camera is not None or args.frames is not None:
+        raise WrinkleError(f"{source} is a table: --camera and --frames are for videos")
     require("tables")
     from wrinkle.cluster import cores, exit_after_interrupt, join
     from wrinkle.console import count, say
-    from wrinkle.models.packaged import model_file
+    from wrinkle.serving.estimator import AgeEstimator
     from wrinkle.serving.table import PictureTable, Settings, predict_table
 
-    model_file(args.model)  # fails here rather than in a worker
     table = PictureTable(source, args.column)
-    settings = Settings(
-        args.model,
-        args.device,
-        args.detector,
-        args.min_face,
-        args.min_score,
-        args.largest,
-        args.at_least,
-    )
+    others = args.detector, args.min_face, args.min_score, args.largest
+    # Fails here rather than in a worker. A cluster's machines may have another device.
+    AgeEstimator.load(args.model, args.device if args.ray is None else "cpu", *others)
+    settings = Settings(args.model, args.device, *others, args.at_least)
     workers = 1
     if args.ray is not None:
         join(args.ray)

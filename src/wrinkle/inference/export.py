@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from wrinkle.errors import WrinkleError, require
 from wrinkle.faces.align import TEMPLATE
 from wrinkle.faces.input import InputSpec
-from wrinkle.files import FORMAT, KEY, replace_file
+from wrinkle.files import FORMAT, KEY, cannot_write, replace_file
 from wrinkle.inference.engines.header import KIND, sealed
 from wrinkle.inference.engines.openvino import checked_content
 from wrinkle.inference.prepared import fold_batch_norm
@@ -98,7 +98,7 @@ def export_model(
     Raises:
         WrinkleError: another ending, an extra is missing, or the file cannot be written.
     """
-    check_name(Path(out))
+    check_target(Path(out))
     if precision == "int8" and not faces:
         raise WrinkleError("int8 needs faces to choose its ranges by: name a store of them")
     Export.of(model, header, mirror).rounded(precision, faces).write(out)
@@ -148,14 +148,25 @@ class Export:
         write(Path(out), self.graph, self.header)
 
 
-def check_name(out: Path) -> None:
-    """Check that a file's name chooses a format.
+def check_target(out: Path) -> None:
+    """Check, before the work, that a file's name chooses a format and that it can be written.
 
     Raises:
-        WrinkleError: it ends with neither .onnx nor .xml.
+        WrinkleError: it ends with neither .onnx nor .xml, an extra is missing, or the place cannot
+            be written.
     """
     if out.suffix.lower() not in EXPORTED:
         raise WrinkleError(f"{out}: the name must end with .onnx or, for OpenVINO, with .xml")
+    require("export")
+    if out.suffix.lower() == ".xml":
+        require("openvino")
+    if out.is_dir():
+        raise WrinkleError(f"{out} is a folder: give the name of a file")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=out.parent).close()
+    except OSError as error:
+        raise WrinkleError(cannot_write(out, error)) from error
 
 
 def build_graph(model: AgeModel, spec: InputSpec, mirror: bool) -> Any:

@@ -4,25 +4,31 @@ The table is computed in parts of a fixed number of rows. A part is a complete f
 run that was stopped continues with the first part that is missing.
 """
 
+import hashlib
 import io
 import json
 import os
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import daft
+import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 from daft import DataType, col
 from daft.exceptions import DaftCoreException
+from filelock import FileLock, Timeout
 from pyarrow.fs import FileSystem
 
 from wrinkle.console import progress
 from wrinkle.errors import WrinkleError
 from wrinkle.files import replacing
+from wrinkle.models.packaged import model_file
 from wrinkle.serving.estimator import AgeEstimator
 from wrinkle.tables import read_table
 
@@ -89,9 +95,8 @@ class Estimates:
             for number, place in enumerate(places.to_pylist()):
                 try:
                     yield open_picture(place)
-                except (OSError, ValueError, pa.ArrowException) as error:
-                    reason = " ".join(str(error).split())
-                    faults[number] = f"{place}: cannot be fetched ({reason})"
+                except WrinkleError as error:
+                    faults[number] = str(error)
                     yield io.BytesIO()
 
         found = []
@@ -121,16 +126,19 @@ def open_picture(place: str | None) -> str | io.BytesIO:
     """A local path as it is; the content of an object, with its address as `name`.
 
     Raises:
-        OSError: it cannot be fetched.
-        ValueError: no path, or an address of an unknown kind.
+        WrinkleError: no path, an address of an unknown kind, or it cannot be fetched.
     """
     if not place:
-        raise ValueError("no path")
+        raise WrinkleError("no path")
     if "://" not in place:
         return place
-    system, path = FileSystem.from_uri(place)
-    with system.open_input_stream(path) as stream:
-        content = io.BytesIO(stream.read())
+    try:
+        system, path = FileSystem.from_uri(place)
+        with system.open_input_stream(path) as stream:
+            content = io.BytesIO(stream.read())
+    except (OSError, ValueError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())
+        raise WrinkleError(f"{place}: cannot be fetched ({reason})") from None
     content.name = place
     return content
 
@@ -160,13 +168,16 @@ class PictureTable:
         except (OSError, pa.ArrowException) as error:
             reason = str(error).partition("\n")[0]
             raise WrinkleError(f"cannot read {source} as Parquet: {reason}") from None
+        if not self._data.files:
+            raise WrinkleError(f"{source} holds no Parquet file")
         if column not in self._data.schema.names:
             names = ", ".join(self._data.schema.names)
             raise WrinkleError(
                 f"{source} has no column {column!r}: name one of {names} by --column"
             )
         kind = self._data.schema.field(column).type
-        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        text = kind.value_type if pa.types.is_dictionary(kind) else kind  # pandas' categories
+        if text not in (pa.string(), pa.large_string(), pa.string_view()):
             raise WrinkleError(f"the column {column} of {source} is {kind}, not text")
 
     def parts(self, rows: int) -> Iterator[pa.Table]:
@@ -213,21 +224,38 @@ def predict_table(
         Numbers of `rows` computed, of their `faces` and `errors`, and of rows `kept` from earlier.
 
     Raises:
-        WrinkleError: `out` holds results of another table or with other settings, or cannot be
-            written.
+        WrinkleError: `out` holds other files, or results of another table or with other settings,
+            or another run writes there, or it cannot be written.
     """
-    key = {"table": os.path.abspath(table.source), "column": table.column, "count": table.count}
-    note = json.dumps({**key, "rows": rows, **asdict(settings), "device": None}).encode()
-    estimates, done = Estimates(settings), {"rows": 0, "faces": 0, "errors": 0, "kept": 0}
+    lock = FileLock(out / ".lock", timeout=0)
     try:
         out.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise WrinkleError(f"another run writes to {out}: wait for it, or stop it") from None
     except OSError as error:
         raise WrinkleError(f"cannot write to {out}: {error.strerror}") from error
+    try:
+        return _predict(table, out, settings, rows, workers)
+    finally:
+        lock.release()
+
+
+def _predict(
+    table: PictureTable, out: Path, settings: Settings, rows: int, workers: int
+) -> dict[str, int]:
+    key = {"table": os.path.abspath(table.source), "column": table.column, "count": table.count}
+    with model_file(settings.model).open("rb") as file:
+        model = hashlib.file_digest(file, "sha256").hexdigest()
+    chosen = {**asdict(settings), "model": model, "device": None}
+    note = json.dumps({**key, "rows": rows, **chosen}).encode()
+    estimates, done = Estimates(settings), {"rows": 0, "faces": 0, "errors": 0, "kept": 0}
+    _check_folder(out, note)
     with progress(what="predict", unit="picture", total=table.count) as bar:
         for number, part in enumerate(table.parts(rows)):
             file = out / f"{number:06d}.parquet"
             if file.exists():
-                _check(file, note)
+                _check_paths(file, part)
                 done["kept"] += len(part)
             else:
                 found = _compute(part, estimates, settings, workers, file)
@@ -236,7 +264,7 @@ def predict_table(
                 done["errors"] += found["error"].drop_null().length()
                 described = found.replace_schema_metadata({KEY: note})
                 with replacing(file, kept="earlier parts") as temporary:
-                    pq.write_table(described, temporary)
+                    pq.write_table(described, temporary, write_page_checksum=True)
             bar.update(len(part))
     return done
 
@@ -266,13 +294,38 @@ def _compute(
         ) from error
 
 
-def _check(file: Path, note: bytes) -> None:
+def _check_folder(out: Path, note: bytes) -> None:
+    """Check that all that a folder holds are parts with these settings, in whole or begun."""
+    for file in sorted(out.iterdir()):
+        if not re.fullmatch(r"\d{6,}\.parquet(\.part)?|\.lock", file.name):
+            raise WrinkleError(f"{out} holds other files ({file.name}): name a new folder by --out")
+        if file.suffix == ".parquet":
+            with _reading(file):
+                known = (pq.read_schema(file).metadata or {}).get(KEY)
+            if known != note:
+                raise _other(out)
+
+
+def _check_paths(file: Path, part: pa.Table) -> None:
+    """Check that a part that was computed earlier is intact, and of these rows of the table."""
+    with _reading(file):
+        found = pq.read_table(file, page_checksum_verification=True)
+    first = found.filter(np.diff(found["row"].to_numpy(), prepend=-1) != 0)
+    if any(first[name].to_pylist() != part[name].to_pylist() for name in ("row", "path")):
+        raise _other(file.parent)
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[None]:
     try:
-        known = (pq.read_schema(file).metadata or {}).get(KEY)
+        yield
     except (OSError, pa.ArrowException) as error:
-        raise WrinkleError(f"{file} cannot be read ({error}): delete it and run again") from None
-    if known != note:
-        raise WrinkleError(
-            f"{file.parent} holds results of another table or other settings: name another folder "
-            "by --out, or delete it"
-        )
+        reason = " ".join(str(error).split())
+        raise WrinkleError(f"{file} cannot be read ({reason}): delete it and run again") from None
+
+
+def _other(out: Path) -> WrinkleError:
+    return WrinkleError(
+        f"{out} holds results of another table, model or other settings: name another folder by "
+        "--out, or delete it"
+    )
