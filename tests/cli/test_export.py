@@ -7,6 +7,7 @@ import pytest
 
 from tests.cli.conftest import Command
 from tests.conftest import EXAMPLES, write_model
+from tests.tiny import write_recipe
 
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
@@ -41,8 +42,22 @@ def test_an_exported_model_predicts_and_is_evaluated_as_the_model_file(
         assert numbers(theirs.out) == pytest.approx(numbers(ours.out), abs=0.11)
         assert len(numbers(ours.out)) > 20
     assert "validation_mae: 4.56" in wrinkle("models", out).out
-    for refused in (("calibrate", out, example_store, tmp_path / "new.onnx"), ("bench", out)):
-        assert "exported" in wrinkle(*refused).err[-1]
+    figure = tmp_path / "figure.png"
+    assert wrinkle("explain", PORTRAIT, "--model", out, "--out", figure).code == 0
+    assert figure.is_file()
+    recipe = write_recipe(tmp_path, example_store)
+    for refused, words in (
+        (("calibrate", out, example_store, tmp_path / "new.onnx"), "exported"),
+        (("bench", out), "exported"),
+        (("export", out, tmp_path / "new.onnx"), "exported"),
+        (("models", out, "--cost"), "exported"),
+        (("train", recipe, f"init={out}"), "exported"),
+        (("explain", example_store, "--model", out, "--out", figure), "model file"),
+        (("table", out), "cannot read"),
+    ):
+        failed = wrinkle(*refused)
+        assert failed.code == 2
+        assert words in failed.err[-1]
 
 
 def test_int8_and_its_faces_belong_together(
@@ -69,7 +84,24 @@ def test_a_damaged_file_is_one_line(wrinkle: Command, example_store: Path, tmp_p
     assert wrinkle("export", "default", tmp_path / "model.pt").code == 2
 
 
-def test_bench_compares_engines(wrinkle: Command, tiny_model: Path, example_store: Path) -> None:
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(
+    wrinkle: Command, tiny_model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "folder.onnx").mkdir()
+    (tmp_path / "file").touch()
+    for out, words in (
+        (tmp_path / "folder.onnx", "is a folder"),
+        (tmp_path / "file" / "a.onnx", "cannot write"),
+        ("/proc/a.onnx", "cannot write"),
+    ):
+        done = wrinkle("export", tiny_model, out)
+        assert (done.code, len(done.err)) == (2, 1)
+        assert words in done.err[0]
+
+
+def test_bench_compares_engines(
+    wrinkle: Command, tiny_model: Path, example_store: Path, tmp_path: Path
+) -> None:
     done = wrinkle(
         "bench", tiny_model, "--batch", 1, 2, "--faces", example_store, "--pictures", PORTRAIT
     )
@@ -81,3 +113,6 @@ def test_bench_compares_engines(wrinkle: Command, tiny_model: Path, example_stor
     exact = next(line for line in lines if "ONNX Runtime" in line and "float32" in line)
     assert float(exact.split()[-2]) <= 0.01
     assert lines[-1].startswith("fastest for batches of 2: ")
+    failed = wrinkle("bench", tiny_model, "--pictures", tmp_path / "none.jpg")
+    assert (failed.code, len(failed.err)) == (2, 1)
+    assert "none.jpg: no such file" in failed.err[0]

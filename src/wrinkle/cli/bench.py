@@ -43,19 +43,21 @@ def run(args: argparse.Namespace) -> int:
     from wrinkle.serving.bench import bench, recommended
 
     require("export")
-    pictures = [Path(each) for each in find_images(args.pictures).files] if args.pictures else []
-    if args.pictures and not pictures:
-        raise WrinkleError("--pictures names no picture")
+    found = find_images(args.pictures or [])
+    pictures = [Path(each) for each in found.files]
+    missing = [f"{each}: no such file" for each in pictures if not each.is_file()]
+    if missing or found.faults:
+        raise WrinkleError([*found.faults, *missing][0])
     choice = args.limit, args.split, args.protocol, args.fold
     for model in args.models:
         path = model_file(model)
         say(f"{model}: exporting and measuring")
         faces, ranges, ages = bench_inputs(load_model(path)[1], args.faces, *choice)
-        found = bench(path, args.batch, faces, ranges, pictures)
+        measured = bench(path, args.batch, faces, ranges, pictures)
         print(f"\n{model}")
-        print(_table(found, ages))
+        print(_table(measured, ages))
         for batch in args.batch:
-            best = recommended(found, batch)
+            best = recommended(measured, batch)
             print(f"fastest for batches of {batch}: {best.engine}, {best.precision}")
     return 0
 

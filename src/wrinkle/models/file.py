@@ -89,10 +89,7 @@ def read_model(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         WrinkleError: the file is missing, truncated, damaged, no model file, or an exported one.
     """
-    if Path(path).suffix.lower() in EXPORTED:
-        raise WrinkleError(
-            f"{path} is an exported model, which can only predict: name the model file it is from"
-        )
+    refuse_exported(path)
     tensors, header = read_tensors(path, "model")
     if header["format"] == 1:
         tensors = {current_name(name): tensor for name, tensor in tensors.items()}
@@ -101,6 +98,19 @@ def read_model(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             fields["head"] = fields.pop("distribution")
         header["model"] = {**header["model"], "fields": fields}
     return tensors, header
+
+
+def refuse_exported(path: str | Path) -> None:
+    """Check that a file is not an exported one, by its name.
+
+    Raises:
+        WrinkleError: it is.
+    """
+    if Path(path).suffix.lower() in EXPORTED:
+        raise WrinkleError(
+            f"{path} is an exported model, which can only predict: name the model file "
+            "(.safetensors) it is from"
+        )
 
 
 def current_name(name: str) -> str:

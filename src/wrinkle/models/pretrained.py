@@ -15,7 +15,7 @@ from torch import Tensor
 
 from wrinkle.errors import WrinkleError, install_command, require
 from wrinkle.models.base import AgeModel
-from wrinkle.models.file import current_name
+from wrinkle.models.file import current_name, refuse_exported
 from wrinkle.models.packaged import packaged_models
 
 PACKAGED = ("imagenet", "dlib-faces")
@@ -115,6 +115,7 @@ def _package_file(model: AgeModel, source: str) -> Path:
 def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise WrinkleError(f"{path}: no such file of starting weights")
+    refuse_exported(path)
     if path.suffix == ".json":
         return _read_tensorflow_js(path)
     try:

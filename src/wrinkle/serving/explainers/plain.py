@@ -85,8 +85,8 @@ def explain_many(
         WrinkleError: the network has no patches.
     """
     raise WrinkleError(
-        f"a gallery shows patches, and {type(model).__name__} has none: give a model such as adpf, "
-        "or a picture"
+        f"a gallery shows patches, and {type(model).__name__} has none: give the model file "
+        "(.safetensors) of a network such as adpf, or a picture"
     )
 
 
