@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from wrinkle.datasets.store import Store
+from wrinkle.errors import WrinkleError
 from wrinkle.faces.input import InputSpec
 from wrinkle.inference.export import plain_input
 from wrinkle.inference.provenance import Split, split_rows
@@ -59,12 +60,17 @@ def bench_inputs(
 
     Returns:
         Batches for the errors, batches for the ranges, and the ages (N,) of the former.
+
+    Raises:
+        WrinkleError: as for `quantization_inputs`, or none of the faces is of known age.
     """
     if store is None:
         return [], [], np.zeros(0)
     opened, spec = Store(store), InputSpec.from_header(header["input"])
     rows = split_rows(opened, split, protocol, fold, header["provenance"])
     chosen = _spaced(rows[opened.exact[rows]], limit)
+    if not len(chosen):
+        raise WrinkleError(f"{store} has no face of known age there to measure errors on")
     others = np.setdiff1d(np.arange(len(opened)), chosen if split == "all" else rows)
     faces = list(graph_inputs(spec, opened, chosen))
     ranges = list(graph_inputs(spec, opened, _spaced(others, FACES)))

@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -73,24 +73,13 @@ class Face:
         Returns:
             Rounded values; None for a number that is not finite.
         """
-        low, high = self.interval
-        found: dict[str, Any] = {
-            "age": rounded(self.age, 2),
-            "low": rounded(low, 1),
-            "high": rounded(high, 1),
-        }
-        for age in _thresholds(at_least):
-            found[f"at_least_{age:g}"] = rounded(self.at_least(age), 4)
-        found |= {
+        about = {
             "score": rounded(self.score, 4),
             "box": rounded(self.box, 1),
             "key_points": rounded(self.key_points, 1),
             "low_resolution": self.low_resolution,
         }
-        if distribution:
-            found["ages"] = [int(age) if age % 1 == 0 else float(age) for age in self.ages]
-            found["distribution"] = rounded(self.distribution, 5)
-        return found
+        return estimate_to_dict(self, about, at_least, distribution)
 
     def to_json(self, at_least: float | None = None, distribution: bool = False) -> str:
         """Return `to_dict` as one line of JSON."""
@@ -198,10 +187,34 @@ def chance_at_least(
     return float(calibration.at_least(p, ages, least, own, widen)[0])
 
 
-def _thresholds(given: float | Sequence[float] | None) -> Sequence[float]:
-    if given is None:
-        return ()
-    return given if isinstance(given, Sequence) else (given,)
+def estimate_to_dict(
+    estimate: Any,
+    about: Mapping[str, Any],
+    at_least: float | Sequence[float] | None,
+    distribution: bool,
+) -> dict[str, Any]:
+    """Return the age, the interval and the probabilities of a face or person, and `about`.
+
+    Args:
+        estimate: `Face` or `Person`.
+        about: what else is known.
+        at_least, distribution: as for `Face.to_dict`.
+    """
+    low, high = estimate.interval
+    found = {
+        "age": rounded(estimate.age, 2),
+        "low": rounded(low, 1),
+        "high": rounded(high, 1),
+    }
+    several = at_least if isinstance(at_least, Sequence) else [at_least]
+    for age in several:
+        if age is not None:
+            found[f"at_least_{age:g}"] = rounded(estimate.at_least(age), 4)
+    found |= about
+    if distribution:
+        found["ages"] = [int(age) if age % 1 == 0 else float(age) for age in estimate.ages]
+        found["distribution"] = rounded(estimate.distribution, 5)
+    return found
 
 
 def rounded(value: Any, digits: int) -> Any:

@@ -50,17 +50,7 @@ class ExportedModel(AgeModel):
         mirror: bool = True,
         extras: Mapping[str, Tensor] | None = None,
     ) -> Prediction:
-        """Predict as `AgeModel.predict_all` does.
-
-        Args:
-            images: (B, 3, S, S), RGB from 0 to 255.
-            key_points: (B, 5, 2) in [−1, 1].
-            mirror: not used.
-            extras: not used.
-
-        Returns:
-            Distributions (B, 1, A) and ages (B, 1).
-        """
+        """Predict as `AgeModel.predict_all`, for RGB from 0 to 255; `mirror` is not used."""
         faces = np.ascontiguousarray(images.permute(0, 2, 3, 1).float().cpu().numpy())
         found = self.engine(faces, key_points.float().cpu().numpy())
         distribution, age = (torch.from_numpy(each).to(images.device) for each in found)

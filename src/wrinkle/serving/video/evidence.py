@@ -9,7 +9,12 @@ import numpy as np
 from wrinkle.faces.align import transform, view_matrix
 from wrinkle.inference.conformal import Calibration
 from wrinkle.inference.resolution import LOW, widening
-from wrinkle.serving.prediction import age_interval, chance_at_least, rounded
+from wrinkle.serving.prediction import (
+    age_interval,
+    chance_at_least,
+    estimate_to_dict,
+    rounded,
+)
 
 CORRELATION = 0.93
 """Correlation of the errors of two frames of a clip, in units of the distributions' deviations.
@@ -136,15 +141,7 @@ class Person:
             at_least: years; adds the probability of this age or more as `at_least_AGE`.
             distribution: whether to add `ages` and `distribution`.
         """
-        found: dict[str, Any] = {
-            "person": self.number,
-            "age": rounded(self.age, 2),
-            "low": rounded(self.interval[0], 1),
-            "high": rounded(self.interval[1], 1),
-        }
-        if at_least is not None:
-            found[f"at_least_{at_least:g}"] = rounded(self.at_least(at_least), 4)
-        found |= {
+        about = {
             "first": rounded(self.first, 3),
             "last": rounded(self.last, 3),
             "frames": self.frames,
@@ -153,10 +150,7 @@ class Person:
             "side": rounded(self.side, 1),
             "low_resolution": self.low_resolution,
         }
-        if distribution:
-            found["ages"] = [int(age) if age % 1 == 0 else float(age) for age in self.ages]
-            found["distribution"] = rounded(self.distribution, 5)
-        return found
+        return {"person": self.number} | estimate_to_dict(self, about, at_least, distribution)
 
 
 class Evidence:
