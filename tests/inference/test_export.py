@@ -15,6 +15,8 @@ from wrinkle.faces.align import TEMPLATE, TEMPLATE_VERSION
 from wrinkle.inference.engines import load_network
 from wrinkle.inference.graph_inputs import quantization_inputs
 from wrinkle.models import AgeModel, create_model
+from wrinkle.models.file import load_model
+from wrinkle.models.packaged import model_file
 
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
@@ -152,6 +154,25 @@ def test_float16_halves_the_file(small_onnx: Path, tmp_path: Path) -> None:
     weights = sum(p.numel() for p in model.parameters())
     assert 2 * weights < (tmp_path / "half.onnx").stat().st_size < 2.3 * weights
     np.testing.assert_allclose(found(tmp_path / "half.onnx")[:, -1], wanted[:, -1], atol=0.5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["default", "dhaa"])
+def test_float16_of_a_packaged_model_hardly_changes_ages(
+    name: str, example_store: Path, tmp_path: Path
+) -> None:
+    model, header = load_model(model_file(name))
+    inputs = quantization_inputs(header, str(example_store))
+    (rgb, points), *others = (
+        tuple(torch.from_numpy(each[key]) for key in ("face", "key_points")) for each in inputs
+    )
+    assert (len(rgb), others) == (5, [])
+    rgb = rgb.permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        wanted = model.predict(model.normalised(rgb / 255), points).age
+    export_model(model, header, tmp_path / "half.onnx", "float16")
+    own = load_network(tmp_path / "half.onnx")[0].predict(rgb, points).age
+    assert 1e-5 < (own - wanted).abs().max() < 0.2
 
 
 def test_int8_is_calibrated_on_faces_of_a_store(drawn_store: Path, tmp_path: Path) -> None:
