@@ -245,8 +245,8 @@ def _predict(
     table: PictureTable, out: Path, settings: Settings, rows: int, workers: int
 ) -> dict[str, int]:
     key = {"table": os.path.abspath(table.source), "column": table.column, "count": table.count}
-    with model_file(settings.model).open("rb") as file:
-        model = hashlib.file_digest(file, "sha256").hexdigest()
+    with model_file(settings.model).open("rb") as weights:
+        model = hashlib.file_digest(weights, "sha256").hexdigest()
     chosen = {**asdict(settings), "model": model, "device": None}
     note = json.dumps({**key, "rows": rows, **chosen}).encode()
     estimates, done = Estimates(settings), {"rows": 0, "faces": 0, "errors": 0, "kept": 0}
