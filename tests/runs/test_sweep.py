@@ -52,7 +52,7 @@ def test_seeds(text: str, seeds: list[int]) -> None:
     assert parse_seeds(text) == seeds
 
 
-@pytest.mark.parametrize("text", ["", "a", "2-0", "-1", "1-", "1;2"])
+@pytest.mark.parametrize("text", ["", "a", "2-0", "-1", "1-", "1;2", "0-99999999999"])
 def test_wrong_seeds_are_one_line(text: str) -> None:
     with pytest.raises(WrinkleError, match="seeds"):
         parse_seeds(text)

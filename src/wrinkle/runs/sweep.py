@@ -6,6 +6,9 @@ from wrinkle.errors import WrinkleError
 from wrinkle.runs.overlays import choices, read_recipe
 from wrinkle.runs.recipe import Recipe, load_recipe
 
+MOST_SEEDS = 1000
+"""A longer range is taken for a slip of the keyboard."""
+
 
 def load_sweep(
     path: str | Path,
@@ -66,6 +69,8 @@ def parse_seeds(text: str) -> list[int]:
         ends = [first, last if dash else first]
         if not all(end.strip().isdecimal() for end in ends) or int(ends[0]) > int(ends[1]):
             raise WrinkleError(f"seeds {text!r}: write numbers and ranges such as 0-2 or 0,3")
+        if int(ends[1]) - int(ends[0]) >= MOST_SEEDS:
+            raise WrinkleError(f"seeds {text!r}: give at most {MOST_SEEDS} seeds")
         seeds.update(range(int(ends[0]), int(ends[1]) + 1))
     return sorted(seeds)
 
