@@ -50,6 +50,19 @@ class Column(Short):
     def age(self, raw):
         return raw[:, :1]
 
+@HEADS.named("bare")
+class Bare(Column):
+    "Does not say what its output means."
+    distribution = Head.distribution
+    def age(self, raw):
+        return raw[:, 0]
+
+@HEADS.named("negative")
+class Negative(Column):
+    "Sums to one, with probabilities below zero."
+    def distribution(self, raw):
+        return raw.softmax(-1) + torch.linspace(-1, 1, raw.shape[-1])
+
 @HEADS.named("careless")
 class Careless(Short):
     "Has no arguments."
@@ -72,6 +85,8 @@ def plugin(tmp_path: Path) -> Path:
         ("short", r"head Short: for one face `distribution` is \(1, 100\).*\(1, 101\)"),
         ("column", r"head Column: for one face `age` is \(1, 1\)"),
         ("{name: column, half: true}", r"head Column: .* with sum 0\.5; .* sum 1"),
+        ("bare", r"head Bare does not define `distribution`"),
+        ("negative", r"head Negative: .*probabilities below 0"),
         ("careless", r"head careless and loss l1 fails.*TypeError"),
         ("stagewise", None),
         ("{name: stagewise, parts: [[4, 4], [4, 4], [4, 4]]}", r"24; the features have 8"),
@@ -89,6 +104,43 @@ def test_a_head_that_does_not_fit_is_one_line(
         train(recipe, "1", tmp_path / "runs")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "runs").exists()
+
+
+LOSSES = """
+from wrinkle.losses import LOSSES, Term
+
+@LOSSES.named("misfit")
+class Misfit(Term):
+    fits = ("distribution",)
+    def __init__(self, of: str):
+        self.of = of
+    def __call__(self, output, target, head):
+        raw = output.raw
+        return {"rows": raw.mean(-1), "number": 3.0, "constant": raw.detach().mean()}[self.of]
+"""
+
+
+@pytest.mark.parametrize(
+    ("of", "line"),
+    [
+        ("rows", r"loss misfit is \(1,\); it must be a tensor of shape \(\)"),
+        ("number", "loss misfit is float"),
+        ("constant", "loss misfit has no gradient"),
+    ],
+)
+def test_a_loss_that_cannot_be_minimised_is_one_line(
+    drawn_recipe: Path, tmp_path: Path, of: str, line: str
+) -> None:
+    (tmp_path / "losses.py").write_text(LOSSES)
+    overrides = [f"plugins=[{tmp_path}/losses.py]", f"loss=[{{name: misfit, of: {of}}}]"]
+    with pytest.raises(WrinkleError, match=line):
+        train(load_recipe(drawn_recipe, overrides), "1", tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_network_that_is_all_frozen_is_one_line(drawn_recipe: Path) -> None:
+    with pytest.raises(WrinkleError, match=r"no gradient.*training\.frozen"):
+        try_out(load_recipe(drawn_recipe, ["training.frozen=[conv, bn, head]"]))
 
 
 @pytest.mark.parametrize("content", ["import nothing_of_that_name", "def f(:", "1 / 0"])

@@ -39,7 +39,7 @@ def learner(drawn_recipe: Path, *teachers: Path, **fields: object) -> Recipe:
 def keep(folder: Path, recipe: Recipe, between=lambda: None) -> np.ndarray:
     store = Store(recipe.data.store)
     rows = get_protocol("random:4").folds(store.columns)[0].train
-    keep_teachers(folder, recipe, torch.arange(101.0), store, rows, CPU, between)
+    keep_teachers(folder, recipe, store, rows, CPU, between)
     found = read_teachers(folder, len(store))
     assert np.flatnonzero(~np.isnan(found[:, 0])).tolist() == rows.tolist()
     return found[rows]
@@ -110,6 +110,7 @@ def test_a_teacher_of_other_ages(drawn_recipe: Path, tmp_path: Path, teacher: Pa
     recipe = learner(drawn_recipe, teacher, **{"model.max_age": 90})
     with pytest.raises(WrinkleError, match="ages 0 to 100, the model 0 to 90"):
         train(recipe, "1", tmp_path)
+    assert not (tmp_path / "student").exists()
 
 
 @pytest.mark.parametrize("overrides", [["teachers=[default]"], [LOSS]])
@@ -121,3 +122,4 @@ def test_teachers_and_their_loss_come_together(drawn_recipe: Path, overrides: li
 def test_no_such_teacher(drawn_recipe: Path, tmp_path: Path) -> None:
     with pytest.raises(WrinkleError, match=r"no model '.*missing.safetensors'"):
         train(learner(drawn_recipe, tmp_path / "missing.safetensors"), "1", tmp_path)
+    assert not (tmp_path / "student").exists()

@@ -180,7 +180,7 @@ class Trainer:
             self.extras = self.faces.extras = read_extras(self.folder, len(self.store))
         if self.recipe.teachers:
             if self.main:
-                given = self.recipe, network.ages, self.store, fold.train, self.device, check
+                given = self.recipe, self.store, fold.train, self.device, check
                 keep_teachers(self.folder, *given)
             self.accelerator.wait_for_everyone()
             self.faces.teacher = read_teachers(self.folder, len(self.store))

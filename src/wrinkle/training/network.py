@@ -13,6 +13,7 @@ from wrinkle.losses import Target
 from wrinkle.models import AgeModel, Head, create_model
 from wrinkle.models.pretrained import fill, load_initial
 from wrinkle.runs.recipe import Recipe
+from wrinkle.training.teachers import check_teachers
 
 TORCH = Path(torch.__file__).parent
 
@@ -74,9 +75,8 @@ def frozen_parts(network: nn.Module, names: Sequence[str]) -> list[nn.Module]:
     return [parts[name] for name in names]
 
 
-@torch.inference_mode()
 def try_out(recipe: Recipe) -> None:
-    """Run a recipe's network, head and loss once on a blank face.
+    """Run a recipe's network, head and loss once on a blank face, and check its teachers.
 
     Args:
         recipe: the recipe.
@@ -86,15 +86,16 @@ def try_out(recipe: Recipe) -> None:
     """
     try:
         network = build_network(recipe).eval()
+        check_teachers(recipe, network.ages)
         size = recipe.input.size
         points = torch.tensor(TEMPLATE[None], dtype=torch.float32)
         output = network(torch.zeros(1, 3, size, size), points)
         any_age = torch.full((1, len(network.ages)), 1 / len(network.ages))
         blank = Target(torch.zeros(1), torch.full((1,), torch.nan), teacher=any_age)
-        recipe.create_loss()(output, blank, network)
         raws = network.raw_outputs(output)
         for name, head in network.classifiers.items():
-            _check_decoding(head, raws[name])
+            _check_decoding(head, raws[name].detach())
+        _check_loss(*recipe.create_loss()(output, blank, network))
     except WrinkleError:
         raise
     except Exception as error:  # of a plug-in, or of a head and a network that do not fit
@@ -114,22 +115,43 @@ def _named(head: object) -> str:
     return str(name) if name == "its own head" else f"head {name}"
 
 
+def _check_loss(loss: object, terms: Mapping[str, object]) -> None:
+    """Check that each term is a scalar, and that their sum can be minimised.
+
+    Raises:
+        WrinkleError: one is not, or no weight of the network changes the sum.
+    """
+    for name, value in terms.items():
+        if not isinstance(value, Tensor) or value.shape != ():
+            given = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            raise WrinkleError(f"loss {name} is {given}; it must be a tensor of shape ()")
+    if not isinstance(loss, Tensor) or not loss.requires_grad:
+        raise WrinkleError(
+            f"loss {', '.join(terms)} has no gradient: it must depend on the network's output, "
+            "without `detach`, and not all of the network may be in training.frozen"
+        )
+
+
+@torch.no_grad()
 def _check_decoding(head: Head, raw: Tensor) -> None:
     """Check what a head makes of a raw output.
 
     Raises:
         WrinkleError: it is no distribution over the ages, or no age.
     """
+    name = type(head).__name__
+    if type(head).distribution is Head.distribution:
+        raise WrinkleError(f"head {name} does not define `distribution`, which every head needs")
     p, age = head.distribution(raw), head.age(raw)
     if p.shape != (1, len(head.ages)) or not torch.allclose(p.sum(-1), p.new_ones(1), atol=1e-3):
         raise WrinkleError(
-            f"head {type(head).__name__}: for one face `distribution` is {tuple(p.shape)} with sum "
+            f"head {name}: for one face `distribution` is {tuple(p.shape)} with sum "
             f"{float(p.sum()):.3g}; it must be (1, {len(head.ages)}) with sum 1"
         )
+    if p.min() < 0:
+        raise WrinkleError(f"head {name}: `distribution` has probabilities below 0")
     if age.shape != (1,):
-        raise WrinkleError(
-            f"head {type(head).__name__}: for one face `age` is {tuple(age.shape)}, not (1,)"
-        )
+        raise WrinkleError(f"head {name}: for one face `age` is {tuple(age.shape)}, not (1,)")
 
 
 def _check_first_stage(recipe: Recipe, network: AgeModel) -> None:

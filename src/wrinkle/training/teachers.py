@@ -26,7 +26,6 @@ ROWS = 1024
 def keep_teachers(
     folder: Path,
     recipe: Recipe,
-    ages: Tensor,
     store: Store,
     rows: np.ndarray,
     device: torch.device,
@@ -39,14 +38,13 @@ def keep_teachers(
     Args:
         folder: of the fold.
         recipe: with the teachers.
-        ages: (A,) years, those of the network that learns from them.
         store: the faces.
         rows: (N,).
         device: where the teachers run.
         between: called after every batch; it may raise an exception to stop.
 
     Raises:
-        WrinkleError: there is no such model, or its ages are others.
+        WrinkleError: there is no such model.
     """
     starts = range(0, len(rows), ROWS)
     for number, teacher in enumerate(recipe.teachers):
@@ -54,7 +52,6 @@ def keep_teachers(
         if file.exists():
             continue
         model, header = load_model(model_file(teacher), device)
-        _check_ages(teacher, model.ages.cpu(), ages.cpu())
         model = prepare_for_inference(model, device)
         spec, workers = InputSpec.from_header(header["input"]), recipe.training.workers
         parts = []
@@ -69,12 +66,23 @@ def keep_teachers(
         write_tensors(file, tensors, {"kind": "teacher"})
 
 
-def _check_ages(teacher: str, theirs: Tensor, ours: Tensor) -> None:
-    if not torch.equal(theirs, ours):
-        raise WrinkleError(
-            f"teacher {teacher} knows the ages {theirs[0]:g} to {theirs[-1]:g}, the model "
-            f"{ours[0]:g} to {ours[-1]:g}: they must be the same"
-        )
+def check_teachers(recipe: Recipe, ages: Tensor) -> None:
+    """Check a recipe's teachers before anything is trained.
+
+    Args:
+        recipe: with the teachers.
+        ages: (A,) years, those of the network that learns from them.
+
+    Raises:
+        WrinkleError: there is no such model, or its ages are others.
+    """
+    for teacher in recipe.teachers:
+        theirs, ours = load_model(model_file(teacher))[0].ages, ages.cpu()
+        if not torch.equal(theirs, ours):
+            raise WrinkleError(
+                f"teacher {teacher} knows the ages {theirs[0]:g} to {theirs[-1]:g}, the model "
+                f"{ours[0]:g} to {ours[-1]:g}: they must be the same"
+            )
 
 
 def read_teachers(folder: Path, count: int) -> np.ndarray:
