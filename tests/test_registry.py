@@ -1,5 +1,8 @@
 """The registry: names, fields checked by signature, packages, entry points, plug-in files."""
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Literal
@@ -172,6 +175,15 @@ from wrinkle.models.heads.softmax import Softmax
 class Versioned(Softmax):
     number = {number}
 """
+
+
+def test_a_plugin_with_a_name_of_wrinkles_own(tmp_path: Path) -> None:
+    file = tmp_path / "again.py"
+    file.write_text(HEAD.format(number=1).replace("versioned", "coral"))
+    # In a new process, because it matters whether wrinkle's own heads are known yet.
+    program = f"from wrinkle.registry import load_plugins; load_plugins(['{file}'])"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert re.search(r"plug-in .*again\.py: two heads are called 'coral'.*rename", ended.stderr)
 
 
 def test_of_two_versions_of_a_plugin_the_last_loaded_is_used(tmp_path: Path) -> None:

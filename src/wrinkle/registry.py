@@ -75,19 +75,21 @@ class Registry(Generic[T]):
             WrinkleError: another factory has this name already.
         """
         name = name or factory.__name__
-        known = self._factories.get(name)
         module = factory.__module__
         if module.startswith(PLUGIN):
+            self._discover()  # else a plug-in's repeated name would be reported as wrinkle's own
             noted = _REGISTERED.setdefault(module, [])
             if (self, name, factory) not in noted:
                 noted.append((self, name, factory))
+        known = self._factories.get(name)
         if (
             known is not None
             and _place(known) != _place(factory)
             and not _is_version(known, factory)
         ):
             raise WrinkleError(
-                f"two {self.kind}s are called {name!r}: {_place(known)} and {_place(factory)}"
+                f"two {self.kind}s are called {name!r}, {_place(known)} and {_place(factory)}: "
+                "rename one"
             )
         self._factories[name] = factory
         return factory
