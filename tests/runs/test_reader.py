@@ -175,6 +175,8 @@ def test_initial_weights_are_named() -> None:
         "from scratch; first stage adpf_attention/utkface-full "
         f"({recipe.first.training.epochs} epochs, {start(recipe.first)})"
     )
+    taught = recipe.first.model_copy(update={"teachers": ("default", "a.safetensors")})
+    assert start(taught) == "from scratch; teachers default, a.safetensors"
 
 
 def test_the_date_is_the_recorded_one_else_that_of_a_file(tmp_path: Path) -> None:

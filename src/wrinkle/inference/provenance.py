@@ -29,7 +29,7 @@ def learned(
     Pictures are known by the digests of their files, whatever dataset they are in. Files of
     earlier versions have none; there they are known by their names in the list of the model's
     protocol, or by the model's fold of the same dataset. The data of models that it was initialised
-    from is not included.
+    from, or that taught it, is not included.
 
     Args:
         provenance: from the header of the model file.

@@ -135,8 +135,10 @@ def read_run(folder: Path, store: Path | None = None) -> Run:
 
 
 def start(recipe: Recipe) -> str:
-    """Describe the weights that a recipe starts from, in words."""
+    """Describe the weights that a recipe starts from, and its teachers, in words."""
     own = {"none": "from scratch", "imagenet": "ImageNet"}.get(recipe.init, recipe.init)
+    if recipe.teachers:
+        own += f"; teachers {', '.join(recipe.teachers)}"
     if recipe.first is None:
         return own
     epochs = recipe.first.training.epochs
