@@ -11,7 +11,7 @@ from tests.runs.hand_made import write_run
 from wrinkle.evaluation.pairwise import pairwise
 from wrinkle.report.leaderboard import Leaderboard, Method, leaderboards
 from wrinkle.report.leaderboard_formats import COLUMNS, latex, markdown, to_csv
-from wrinkle.runs.reader import read_run
+from wrinkle.runs.reader import Run, read_run
 
 FACES = [(f"{n:04}.jpg", float(n * 37 % 81)) for n in range(12)]
 ERRORS = {"sord": (2.0, 3.0), "coral": (7.0, 7.5), "dldl": (2.0,)}
@@ -54,6 +54,7 @@ def test_seeds_are_joined_and_the_best_is_first(board: Leaderboard) -> None:
     assert "11 pictures" in text
     assert "Some runs tested more" in text
     assert "Not told apart from the best: sord." in text
+    assert "One seed only: dldl." in text
 
 
 def test_markdown(board: Leaderboard) -> None:
@@ -94,6 +95,20 @@ def test_methods_with_one_name_keep_their_full_names(tmp_path: Path) -> None:
     ]
     (board,) = leaderboards(runs)
     assert sorted(m.name for m in board.methods) == ["a/x", "a/x-seed1"]
+
+
+def test_a_seed_counts_once(tmp_path: Path) -> None:
+    def run(name: str, seed: int, error: float) -> Run:
+        rows = [(face, age, age + error) for face, age in FACES]
+        none = tmp_path / "none.arrow"
+        return read_run(write_run(tmp_path, none, {"1": rows}, name=name, training__seed=seed))
+
+    runs = [run("a/x-seed0", 0, 2), run("a/x", 0, 2), run("a/x-seed1", 1, 4)]
+    (board,) = leaderboards(runs)
+    (method,) = board.methods
+    assert method.seeds == [0, 1]
+    np.testing.assert_allclose(method.mae, [2, 4])
+    assert "Left out, same recipe and seed as another run: a/x." in board.notes
 
 
 def test_the_figure_shows_every_pair(board: Leaderboard) -> None:

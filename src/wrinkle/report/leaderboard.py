@@ -62,6 +62,8 @@ class Leaderboard:
 def leaderboards(runs: Sequence[Run]) -> list[Leaderboard]:
     """One leaderboard for each protocol and data.
 
+    Of several runs of one recipe and seed, such as a run and its copy, the first is used.
+
     Raises:
         WrinkleError: runs of one protocol tested no picture of known age in common.
     """
@@ -71,10 +73,17 @@ def leaderboards(runs: Sequence[Run]) -> list[Leaderboard]:
     return [_leaderboard(group) for group in groups.values()]
 
 
-def _leaderboard(runs: list[Run]) -> Leaderboard:
+def _leaderboard(given: list[Run]) -> Leaderboard:
+    first: dict[tuple[str, int], Run] = {}
+    again = []
+    for run in given:
+        key = _identity(run.recipe), run.recipe.training.seed
+        if first.setdefault(key, run) is not run:
+            again.append(run.recipe.name)
+    runs = list(first.values())
     methods: dict[str, list[int]] = {}
-    for number, run in enumerate(runs):
-        methods.setdefault(_identity(run.recipe), []).append(number)
+    for number, (identity, _) in enumerate(first):
+        methods.setdefault(identity, []).append(number)
     tested = in_common([run.predictions.exact() for run in runs])
     errors = np.stack([np.abs(each.predicted - each.actual) for each in tested], 1)
     order = sorted(methods.values(), key=lambda numbers: errors[:, numbers].mean())
@@ -93,6 +102,8 @@ def _leaderboard(runs: list[Run]) -> Leaderboard:
     protocol = runs[0].protocol
     figures, note = _published(protocol)
     notes = [*_notes(runs, tested, rows, pairs), *([note] if note else [])]
+    if again:
+        notes.append(f"Left out, same recipe and seed as another run: {', '.join(again)}.")
     return Leaderboard(protocol, rows, pairs, figures, notes)
 
 
@@ -147,6 +158,13 @@ def _notes(
     level = [row.name for row, real in zip(rows[1:], pairs.real[0, 1:], strict=True) if not real]
     if level:
         notes.append(f"Not told apart from the best: {', '.join(level)}.")
+    single = [row.name for row in rows if len(row.seeds) == 1]
+    if single:
+        which = "all methods" if len(single) == len(rows) else ", ".join(single)
+        notes.append(
+            f"One seed only: {which}. Intervals there do not include the deviation over seeds and "
+            "are too narrow."
+        )
     if any(run.recipe.data.limit for run in runs):
         notes.append("Reduced: runs use a part of the data.")
     counts = {len(run.predictions.exact().predicted) for run in runs}
