@@ -80,3 +80,11 @@ def test_a_recipe_without_variants_is_one_line(recipe: Path) -> None:
     recipe.write_text(yaml.safe_dump(content))
     with pytest.raises(WrinkleError, match="has no variants"):
         load_sweep(recipe, variants="all")
+
+
+@pytest.mark.parametrize("network", ["vgg16", "thin_age_net", "tiny_age_net", "c3ae", "ssr_net"])
+def test_every_rival_takes_every_rivals_network(network: str) -> None:
+    rivals = Path(__file__).resolve().parents[2] / "recipes" / "rivals.yaml"
+    found = load_sweep(rivals, ["size=full", f"model.name={network}"], "all")
+    assert len(found) == 20
+    assert {recipe.model.name for recipe in found} == {network}
