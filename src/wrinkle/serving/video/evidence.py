@@ -16,13 +16,13 @@ from wrinkle.serving.prediction import (
     rounded,
 )
 
-CORRELATION = 0.93
+CORRELATION = 0.96
 """Correlation of the errors of two frames of a clip, in units of the distributions' deviations.
 
 Measured on 110 clips of 6 seconds, each composed of an FG-NET photograph that moves, turns, blurs
-and changes its light (`benchmarks/video.py`): 0.93 (95 % by bootstrap over clips: 0.91–0.95). The
+and changes its light (`benchmarks/video.py`): 0.96 (95 % by bootstrap over clips: 0.95–0.97). The
 error of a mean of n frames has the variance (ρ + (1 − ρ) / n) of one frame's, so an interval
-shrinks by 3.6 % at most. People who also change expression and pose have less correlated errors:
+shrinks by 2.0 % at most. People who also change expression and pose have less correlated errors:
 for them the interval is wider than it had to be.
 """
 SHARP = 100.0
