@@ -268,11 +268,13 @@ def logged() -> Iterator[io.StringIO]:
 def test_a_log_line_per_request_without_names(service: str, logged: io.StringIO) -> None:
     answer = post(service, PORTRAIT, TEXT, headers={"X-Request-ID": "mine-1"})
     assert answer.headers["X-Request-ID"] == "mine-1"
+    wait_for(lambda: "\n" in logged.getvalue())  # a line is written after its answer
     (line,) = map(json.loads, logged.getvalue().splitlines())
     facts = {"request_id": "mine-1", "method": "POST", "path": "/v1/ages", "status": 200}
     assert line.items() >= (facts | {"pictures": 2, "faces": 1, "bad": 1}).items()
     requests.get(f"{service}/secret-name?who=secret-name", timeout=9)
     check_problem(post(service, TEXT), 415)
+    wait_for(lambda: logged.getvalue().count("\n") == 3)
     for secret in ("hopper", "README", "secret", "not a picture"):
         assert secret not in logged.getvalue()
 
