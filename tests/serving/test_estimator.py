@@ -1,8 +1,10 @@
+import copy
 import gc
 import io
+import pickle
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -73,6 +75,25 @@ def test_every_kind_of_source_gives_the_same_faces(estimator: AgeEstimator) -> N
     for faces in estimator.predict(sources):
         assert same(faces, expected)
     assert len(estimator.predict(tuple(sources))) == len(sources)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda each: pickle.loads(pickle.dumps(each))])
+def test_a_copy_is_loaded_from_the_same_file_with_the_same_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, copied: Callable[[Any], Any]
+) -> None:
+    write_model(tmp_path / "m.safetensors", "resnet18", {"width": 4, "input_size": 64})
+    monkeypatch.chdir(tmp_path)
+    estimator = AgeEstimator.load("m.safetensors", "cpu", max_faces=3)
+    monkeypatch.chdir("/")
+    again = copied(estimator)
+    assert again.max_faces == 3
+    assert same(again.predict(PORTRAIT)[0], estimator.predict(PORTRAIT)[0])
+
+
+def test_an_estimator_of_unknown_origin_is_not_copied(estimator: AgeEstimator) -> None:
+    made = AgeEstimator(estimator.model, estimator.header, "cpu", "mtcnn")
+    with pytest.raises(WrinkleError, match="cannot be copied or pickled"):
+        pickle.dumps(made)
 
 
 def test_nothing_in_nothing_out(estimator: AgeEstimator) -> None:

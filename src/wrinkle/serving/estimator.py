@@ -69,6 +69,7 @@ class AgeEstimator:
             self.detector = create_detector(detector, str(device), min_face, min_score)
         self.max_faces = 1 if largest else max_faces
         self._threads = Threads()
+        self._loaded: tuple[Any, ...] | None = None
 
     @classmethod
     def load(
@@ -106,7 +107,19 @@ class AgeEstimator:
         where = choose_device(device)
         with building():
             network, header = load_network(model_file(model))
-        return cls(network, header, where, detector, min_face, min_score, largest, max_faces)
+        others = detector, min_face, min_score, largest, max_faces
+        estimator = cls(network, header, where, *others)
+        estimator._loaded = str(model_file(model).absolute()), str(where), *others
+        return estimator
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy, in this or another process, is loaded from the model's file again."""
+        if self._loaded is None:
+            raise WrinkleError(
+                "an estimator that AgeEstimator.load has not made cannot be copied or pickled: "
+                "make one in the other process"
+            )
+        return type(self).load, self._loaded
 
     def predict(self, images: Picture | Iterable[Picture], batch: int = 32) -> list[list[Face]]:
         """Find the faces of one or several pictures and estimate their ages.
