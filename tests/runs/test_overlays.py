@@ -116,6 +116,16 @@ def test_init_can_be_the_run_of_another_choice(system: Path) -> None:
     assert start("init={dataset: a, variant: adam}").startswith("runs/system/a-full-adam/")
 
 
+def test_teachers_can_be_runs_of_other_choices(system: Path) -> None:
+    overrides = [
+        "teachers=[{variant: null}, default, {variant: adam}]",
+        "loss=[{name: dldl_v2}, {name: distillation}]",
+    ]
+    small = load_recipe(system, ["size=small", "variant=drop", *overrides])
+    runs = [f"runs/system/a-small{name}/utkface/model.safetensors" for name in ("", "-adam")]
+    assert small.teachers == (runs[0], "default", runs[1])
+
+
 def test_init_can_be_the_run_of_another_recipe(system: Path, tmp_path: Path) -> None:
     (system.parent / "more").mkdir()
     other = system.parent / "more" / "other.yaml"

@@ -153,7 +153,7 @@ def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]
 
 
 def is_reference(value: object) -> bool:
-    """Return whether a value of `first` or `init` refers to a recipe."""
+    """Return whether a value of `first`, `init` or `teachers` refers to a recipe."""
     if not isinstance(value, dict) or not value or not value.keys() <= {"recipe", *KINDS}:
         return False
     return all(name is None or isinstance(name, str) for name in value.values())
@@ -165,7 +165,7 @@ def follow(
     """Resolve a reference to a recipe.
 
     Args:
-        reference: the value of `first` or `init`.
+        reference: the value of `first` or `init`, or one of `teachers`.
         path: of the recipe that contains it.
         chosen: the choices of that recipe.
 

@@ -63,7 +63,8 @@ class Recipe(Part):
     """Whether to load the heads from `init` too, if it has heads for the same ages."""
     teachers: tuple[str, ...] = ()
     """Packaged models or model files; the loss `distillation` learns the mean of their
-    distributions, which are computed once for each training picture."""
+    distributions, which are computed once for each training picture. In a recipe file also
+    references, as for `init`."""
     first: "Recipe | None" = None
     """The first stage, whose network of the same fold becomes a part of this one."""
     data: Data
@@ -154,6 +155,11 @@ def load_recipe(path: str | Path, overrides: list[str] | None = None) -> Recipe:
     _load_plugins(fields.get("plugins") or [], path)
     if is_reference(fields.get("init")):
         fields["init"] = _model_of(*follow(fields["init"], path, chosen))
+    if isinstance(fields.get("teachers"), list):
+        fields["teachers"] = [
+            _model_of(*follow(each, path, chosen)) if is_reference(each) else each
+            for each in fields["teachers"]
+        ]
     fields["first"] = _first(fields.get("first"), path, chosen, changes)
     try:
         return Recipe.model_validate(fields)

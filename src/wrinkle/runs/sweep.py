@@ -7,7 +7,7 @@ from wrinkle.runs.overlays import choices, read_recipe
 from wrinkle.runs.recipe import Recipe, load_recipe
 
 MOST_SEEDS = 1000
-"""A longer range is taken for a slip of the keyboard."""
+"""Longest range of seeds; a longer one is probably a typing error."""
 
 
 def load_sweep(
