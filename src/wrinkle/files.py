@@ -163,3 +163,13 @@ def _digest(tensors: "dict[str, Tensor]", header: dict[str, Any]) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensors[name].shape)}".encode())
         digest.update(tensor.view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file's content, hexadecimal.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

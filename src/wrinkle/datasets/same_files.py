@@ -1,11 +1,10 @@
 """Byte-identical pictures: one of them is kept where their labels agree, none where they differ."""
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from wrinkle.datasets.rows import Dropped, Row
+from wrinkle.files import digest
 
 
 def find_duplicates(rows: Sequence[Row]) -> tuple[list[Row], list[Dropped]]:
@@ -47,12 +46,7 @@ def _identical(rows: Iterable[Row]) -> tuple[list[list[Row]], list[Dropped]]:
     # A file whose size no other file has is no duplicate and need not be read.
     for row in (row for same in by_size.values() if len(same) > 1 for row in same):
         try:
-            by_digest[_digest(row.path)].append(row)
+            by_digest[digest(row.path)].append(row)
         except OSError as error:
             unreadable.append(Dropped(row.name, "unreadable", error.strerror or str(error)))
     return [group for group in by_digest.values() if len(group) > 1], unreadable
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

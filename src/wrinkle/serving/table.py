@@ -4,7 +4,6 @@ The table is computed in parts of a fixed number of rows. A part is a complete f
 run that was stopped continues with the first part that is missing.
 """
 
-import hashlib
 import io
 import json
 import os
@@ -27,7 +26,7 @@ from pyarrow.fs import FileSystem
 
 from wrinkle.console import progress
 from wrinkle.errors import WrinkleError
-from wrinkle.files import replacing
+from wrinkle.files import digest, replacing
 from wrinkle.models.packaged import model_file
 from wrinkle.serving.estimator import AgeEstimator
 from wrinkle.tables import read_table
@@ -245,9 +244,7 @@ def _predict(
     table: PictureTable, out: Path, settings: Settings, rows: int, workers: int
 ) -> dict[str, int]:
     key = {"table": os.path.abspath(table.source), "column": table.column, "count": table.count}
-    with model_file(settings.model).open("rb") as weights:
-        model = hashlib.file_digest(weights, "sha256").hexdigest()
-    chosen = {**asdict(settings), "model": model, "device": None}
+    chosen = {**asdict(settings), "model": digest(model_file(settings.model)), "device": None}
     note = json.dumps({**key, "rows": rows, **chosen}).encode()
     estimates, done = Estimates(settings), {"rows": 0, "faces": 0, "errors": 0, "kept": 0}
     _check_folder(out, note)
