@@ -50,16 +50,23 @@ def test_a_pipe_is_not_opened(tmp_path: Path) -> None:
     assert not is_video_file(tmp_path / ("long" * 100))
 
 
-def test_a_turned_video_is_upright(tmp_path: Path) -> None:
+def remux(clip: Path, copy: Path, late: float = 0) -> None:
+    """Copy a video's packets into another container, to be shown `late` seconds later."""
     import av
 
-    plain_clip(tmp_path / "a.mp4", 3)
-    with av.open(str(tmp_path / "a.mp4")) as source, av.open(str(tmp_path / "b.mp4"), "w") as out:
+    with av.open(str(clip)) as source, av.open(str(copy), "w") as out:
         stream = out.add_stream_from_template(source.streams.video[0])
         for packet in source.demux(video=0):
             if packet.dts is not None:
+                ticks = round(late / packet.time_base)
+                packet.pts, packet.dts = packet.pts + ticks, packet.dts + ticks
                 packet.stream = stream
                 out.mux(packet)
+
+
+def test_a_turned_video_is_upright(tmp_path: Path) -> None:
+    plain_clip(tmp_path / "a.mp4", 3)
+    remux(tmp_path / "a.mp4", tmp_path / "b.mp4")
     # The matrix of the track's header: a quarter clockwise, as of a telephone held upright.
     data = bytearray((tmp_path / "b.mp4").read_bytes())
     start = data.index(b"tkhd") + 4 + 40
@@ -125,16 +132,8 @@ def test_a_cut_video_gives_its_frames_and_a_fault(tmp_path: Path) -> None:
 
 
 def test_a_video_that_starts_late_is_not_cut(tmp_path: Path) -> None:
-    import av
-
     plain_clip(tmp_path / "a.mp4", 50)
-    with av.open(str(tmp_path / "a.mp4")) as source, av.open(str(tmp_path / "b.mkv"), "w") as out:
-        stream = out.add_stream_from_template(source.streams.video[0])
-        for packet in source.demux(video=0):
-            if packet.dts is not None:
-                late = round(5 / packet.time_base)
-                packet.pts, packet.dts, packet.stream = packet.pts + late, packet.dts + late, stream
-                out.mux(packet)
+    remux(tmp_path / "a.mp4", tmp_path / "b.mkv", 5)
     video = VideoFile(tmp_path / "b.mkv")
     assert video.expected == pytest.approx(50, abs=2)
     frames = list(video)
