@@ -77,7 +77,7 @@ class Registry(Generic[T]):
         name = name or factory.__name__
         module = factory.__module__
         if module.startswith(PLUGIN):
-            self._discover()  # else a plug-in's repeated name would be reported as wrinkle's own
+            self._discover()  # so that the error names the plug-in, not wrinkle
             noted = _REGISTERED.setdefault(module, [])
             if (self, name, factory) not in noted:
                 noted.append((self, name, factory))

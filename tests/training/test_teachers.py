@@ -13,7 +13,7 @@ from wrinkle.models.file import load_model
 from wrinkle.protocols import get_protocol
 from wrinkle.runs.recipe import Recipe, load_recipe
 from wrinkle.training.folds import train
-from wrinkle.training.teachers import keep_teachers, read_teachers, teacher_files
+from wrinkle.training.teachers import ensure_teachers, read_teachers, teacher_files
 
 LOSS = "loss=[{name: dldl_v2, weight: 0.5}, {name: distillation, weight: 0.5}]"
 CPU = torch.device("cpu")
@@ -39,7 +39,7 @@ def learner(drawn_recipe: Path, *teachers: Path, **fields: object) -> Recipe:
 def keep(folder: Path, recipe: Recipe, between=lambda: None) -> np.ndarray:
     store = Store(recipe.data.store)
     rows = get_protocol("random:4").folds(store.columns)[0].train
-    keep_teachers(folder, recipe, store, rows, CPU, between)
+    ensure_teachers(folder, recipe, store, rows, CPU, between)
     found = read_teachers(folder, len(store))
     assert np.flatnonzero(~np.isnan(found[:, 0])).tolist() == rows.tolist()
     return found[rows]

@@ -19,9 +19,8 @@ from wrinkle.models.heads.head import SMALLEST_PROBABILITY
 class Distillation(Term):
     """KL(T ‖ P) + |E(P) − E(T)|, mean over the batch; T is the teachers' distribution.
 
-    T is cut to the label's range, where it has one, so that teachers say where in the range an age
-    is. Otherwise the label is not used: add a term that does, such as `dldl_v2`. A recipe names the
-    teachers in `teachers`.
+    T is cut to the label's range, where it has one. Otherwise the label is not used: add a term
+    that uses it, such as `dldl_v2`. A recipe names the teachers in `teachers`.
 
     Example:
         >>> head = create_head("softmax", 8, torch.arange(3.0))

@@ -79,7 +79,9 @@ def compute_extras(network: AgeModel, views: Iterable[Tensor]) -> dict[str, Tens
     return {name: torch.cat(parts) for name, parts in found.items()}
 
 
-def keep_extras(folder: Path, rows: np.ndarray, network: AgeModel, views: Iterable[Tensor]) -> None:
+def ensure_extras(
+    folder: Path, rows: np.ndarray, network: AgeModel, views: Iterable[Tensor]
+) -> None:
     """Compute row extras and write them to the fold's folder, unless they are there.
 
     Args:

@@ -37,7 +37,7 @@ from wrinkle.runs.recipe import Recipe
 from wrinkle.training.batch_norm import share_batch_norm
 from wrinkle.training.card import model_card
 from wrinkle.training.ema import decay_at, update_average
-from wrinkle.training.extras import has_row_extras, keep_extras, plain_views, read_extras
+from wrinkle.training.extras import ensure_extras, has_row_extras, plain_views, read_extras
 from wrinkle.training.log import Log
 from wrinkle.training.network import build_network, frozen_parts, has_after_epoch
 from wrinkle.training.optim import (
@@ -49,7 +49,7 @@ from wrinkle.training.optim import (
 from wrinkle.training.state import optimizer_tensors, read_state, restore_optimizer, write_state
 from wrinkle.training.stop import Stopped, StopRequest
 from wrinkle.training.task import Task, step_seed
-from wrinkle.training.teachers import keep_teachers, read_teachers
+from wrinkle.training.teachers import ensure_teachers, read_teachers
 
 SHOW_EVERY = 10
 """Steps between reports of the loss, because each report waits for the GPU."""
@@ -164,7 +164,7 @@ class Trainer:
         self.state = {}
 
     def _prepare_network(self) -> None:
-        """Call `before_training` and `row_extras` in the main process, and ask the teachers."""
+        """Call `before_training`, `row_extras` and the teachers, in the main process."""
         network, fold, check = self.network, self.fold, self.stop.check
         faces = partial(plain_views, self.store, spec=self.spec, device=self.device)
         views = partial(faces, workers=self.recipe.training.workers, between=check)
@@ -175,13 +175,13 @@ class Trainer:
         if has_row_extras(network):
             rows = np.union1d(fold.train, fold.validation)
             if self.main:
-                keep_extras(self.folder, rows, network, views(rows, what="row extras"))
+                ensure_extras(self.folder, rows, network, views(rows, what="row extras"))
             self.accelerator.wait_for_everyone()
             self.extras = self.faces.extras = read_extras(self.folder, len(self.store))
         if self.recipe.teachers:
             if self.main:
                 given = self.recipe, self.store, fold.train, self.device, check
-                keep_teachers(self.folder, *given)
+                ensure_teachers(self.folder, *given)
             self.accelerator.wait_for_everyone()
             self.faces.teacher = read_teachers(self.folder, len(self.store))
 

@@ -20,10 +20,10 @@ from wrinkle.runs.recipe import Recipe
 
 TEACHER_FILE = "teacher-{}.safetensors"
 ROWS = 1024
-"""Faces between two movements of the progress bar."""
+"""Faces between two updates of the progress bar."""
 
 
-def keep_teachers(
+def ensure_teachers(
     folder: Path,
     recipe: Recipe,
     store: Store,
@@ -33,7 +33,7 @@ def keep_teachers(
 ) -> None:
     """Write each teacher's distributions to the fold's folder, unless they are there.
 
-    They are those of faces without augmentation, averaged with the mirror images'.
+    Computed without augmentation, and averaged with the mirror image.
 
     Args:
         folder: of the fold.
@@ -86,7 +86,7 @@ def check_teachers(recipe: Recipe, ages: Tensor) -> None:
 
 
 def read_teachers(folder: Path, count: int) -> np.ndarray:
-    """Read the mean of what `keep_teachers` has written.
+    """Read the mean of what `ensure_teachers` has written.
 
     Args:
         folder: of the fold.
@@ -106,5 +106,5 @@ def read_teachers(folder: Path, count: int) -> np.ndarray:
 
 
 def teacher_files(folder: Path) -> list[Path]:
-    """Return the files that `keep_teachers` has written."""
+    """Return the files that `ensure_teachers` has written."""
     return sorted(folder.glob(TEACHER_FILE.format("*")))
