@@ -91,6 +91,14 @@ def test_mirror_average_is_the_mean_with_the_mirrored_face() -> None:
     torch.testing.assert_close(both.age, torch.tensor([5.0, 5.0]))
 
 
+def test_a_network_may_leave_the_mirror_image_out() -> None:
+    network = Sided()
+    network.mirror_average = False
+    for given, age in ((None, 10.0), (False, 10.0), (True, 5.0)):
+        found = network.predict_all(IMAGES, POINTS, given)
+        torch.testing.assert_close(found.age, torch.tensor([[age], [age]]))
+
+
 def test_each_side_has_extras_of_its_own_and_a_motion_that_moves_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

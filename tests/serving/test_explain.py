@@ -75,7 +75,9 @@ def test_occlusion_finds_the_part_that_counts() -> None:
             super().__init__(100, 40)
             self.create_final_head("softmax", 1)
 
-        def predict(self, images: Tensor, key_points: Tensor, mirror: bool = True) -> Prediction:
+        def predict(
+            self, images: Tensor, key_points: Tensor, mirror: bool | None = None
+        ) -> Prediction:
             age = images[..., :8, :8].mean((1, 2, 3))
             return Prediction(torch.zeros(len(images), 101), age)
 

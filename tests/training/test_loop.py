@@ -14,8 +14,9 @@ from safetensors.torch import load_file
 from tests import tiny
 from wrinkle import files
 from wrinkle.errors import WrinkleError
+from wrinkle.evaluation import evaluate
 from wrinkle.files import read_tensors
-from wrinkle.models.file import load_model
+from wrinkle.models.file import amend, load_model
 from wrinkle.runs.folder import STATE_FILE
 from wrinkle.runs.recipe import load_recipe
 from wrinkle.training import loop
@@ -271,5 +272,20 @@ def test_the_card_says_where_a_model_comes_from(drawn_recipe: Path, tmp_path: Pa
     assert (origin["fold"], origin["epochs"], origin["device"]) == ("2", 1, "cpu")
     assert origin["pictures"] == {"train": 128, "validation": 64, "test": 64}
     assert header["input"]["size"] == 32
+    assert header["mirror_average"] is model.mirror_average is True
     assert not model.training
     json.dumps(header)
+
+
+def test_a_model_without_the_mirror_image_is_validated_tested_and_used_without(
+    drawn_recipe: Path, tmp_path: Path
+) -> None:
+    recipe = load_recipe(drawn_recipe, ["training.epochs=1", "training.mirror_average=false"])
+    (result,) = train(recipe, "2", tmp_path)
+    file, store = tmp_path / "drawn/2/model.safetensors", recipe.data.store
+    assert load_model(file)[0].mirror_average is False
+    (alone,) = evaluate(file, store, split="test", workers=0).scores[:1]
+    assert alone.mae.value == pytest.approx(result.mae, abs=1e-5)
+    amend(file, tmp_path / "both.safetensors", mirror_average=True)
+    (both,) = evaluate(tmp_path / "both.safetensors", store, split="test", workers=0).scores[:1]
+    assert abs(both.mae.value - result.mae) > 1e-4

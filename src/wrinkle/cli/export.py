@@ -25,8 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--no-mirror",
         dest="mirror",
-        action="store_false",
-        help="no average with the mirror image: half the time, larger errors",
+        action="store_const",
+        const=False,
+        help="no average with the mirror image, which some models have: half the time",
     )
     add(
         "--calibrate",

@@ -129,7 +129,7 @@ def predict(
     batch: int = 64,
     workers: int = 1,
 ) -> Predictions:
-    """A model's predictions in full for rows of a store, averaged with the mirrored faces.
+    """A model's predictions in full for rows of a store.
 
     Args:
         name: of the system.

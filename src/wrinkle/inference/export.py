@@ -41,13 +41,13 @@ class ExportedGraph(nn.Module):
     Args:
         model: the network, in evaluation mode.
         spec: its input.
-        mirror: whether to average with the prediction for the mirror image.
+        mirror: as for `AgeModel.predict`.
     """
 
     shift: Tensor
     scale: Tensor
 
-    def __init__(self, model: AgeModel, spec: InputSpec, mirror: bool) -> None:
+    def __init__(self, model: AgeModel, spec: InputSpec, mirror: bool | None) -> None:
         super().__init__()
         self.model, self.mirror = model, mirror
         for name, values in (("shift", spec.mean), ("scale", spec.std)):
@@ -78,7 +78,7 @@ def export_model(
     header: dict[str, Any],
     out: str | Path,
     precision: Precision = "float32",
-    mirror: bool = True,
+    mirror: bool | None = None,
     faces: Sequence[dict[str, np.ndarray]] = (),
 ) -> None:
     """Export a network to ONNX or, if the file's name ends with .xml, to OpenVINO.
@@ -91,7 +91,8 @@ def export_model(
         out: FILE.onnx, or FILE.xml, beside which FILE.bin is written.
         precision: "float16" stores the weights so, which halves the file; engines compute in the
             precision that suits the processor. "int8" computes the convolutions in 8 bits.
-        mirror: whether the graph averages with the prediction for the mirror image.
+        mirror: whether the graph averages with the prediction for the mirror image; None: as the
+            model does.
         faces: inputs for which the ranges of 8 bits are chosen, {"face": (B, S, S, 3),
             "key_points": (B, 5, 2)} each; for int8 only.
 
@@ -117,12 +118,13 @@ class Export:
     header: dict[str, Any]
 
     @classmethod
-    def of(cls, model: AgeModel, header: dict[str, Any], mirror: bool = True) -> "Export":
+    def of(cls, model: AgeModel, header: dict[str, Any], mirror: bool | None = None) -> "Export":
         """Trace a network, in float32; arguments as for `export_model`."""
         require("export")
         spec = InputSpec.from_header(header["input"])
         about = {key: value for key, value in header.items() if key not in ("sha256", "kind")}
         about |= {"kind": KIND, "format": FORMAT, "input": plain_input(spec).to_header()}
+        mirror = model.mirror_average if mirror is None else mirror
         about["exported"] = {"precision": "float32", "mirror": mirror}
         return cls(build_graph(model, spec, mirror), about)
 

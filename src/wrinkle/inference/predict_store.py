@@ -33,7 +33,7 @@ def predict_store(
     indices: np.ndarray,
     device: str | torch.device = "cpu",
     batch: int = 64,
-    mirror_average: bool = True,
+    mirror_average: bool | None = None,
     workers: int = 0,
     every_classifier: bool = False,
     between: Callable[[], object] = lambda: None,
@@ -48,7 +48,8 @@ def predict_store(
         indices: (N,) rows.
         device: where the model is.
         batch: faces in a batch.
-        mirror_average: average each face's prediction with that for its mirror image.
+        mirror_average: average each face's prediction with that for its mirror image; None: as the
+            model does.
         every_classifier: predict with all of `model.classifiers`, the final one first.
         workers: processes that decode faces.
         between: called after every batch; it may raise an exception to stop.

@@ -87,7 +87,7 @@ class AgeModel(nn.Module):
     mean: ClassVar[tuple[float, float, float]] = (0.485, 0.456, 0.406)
     std: ClassVar[tuple[float, float, float]] = (0.229, 0.224, 0.225)
 
-    bf16_parts: ClassVar[tuple[str, ...]] = ()
+    bf16_parts: tuple[str, ...] = ()
     """Submodules that `prepare_for_inference` may compute in bfloat16, because their rounding
     hardly changes an age."""
 
@@ -106,6 +106,9 @@ class AgeModel(nn.Module):
 
     zoom: float | None = None
     """The only zoom that the network's input may have; None: any."""
+
+    mirror_average: bool = True
+    """Whether predictions are averaged with those for the mirror image, if nothing else is said."""
 
     head: Head
 
@@ -252,14 +255,14 @@ class AgeModel(nn.Module):
         """
         self.head.after_epoch(raw, ages)
 
-    def predict(self, images: Tensor, key_points: Tensor, mirror: bool = True) -> Prediction:
+    def predict(self, images: Tensor, key_points: Tensor, mirror: bool | None = None) -> Prediction:
         """Predict with the final head.
 
         Args:
             images: (B, 3, H, W), normalised.
             key_points: (B, 5, 2) in [−1, 1], or (B, 68, 2) in iBUG's order for models that accept
                 them.
-            mirror: average with the prediction for the mirror image.
+            mirror: average with the prediction for the mirror image; None: as `mirror_average`.
 
         Returns:
             Distributions (B, A) and ages (B,).
@@ -274,7 +277,7 @@ class AgeModel(nn.Module):
         self,
         images: Tensor,
         key_points: Tensor,
-        mirror: bool = True,
+        mirror: bool | None = None,
         extras: Mapping[str, Tensor] | None = None,
     ) -> Prediction:
         """Predict with each of the K `classifiers`.
@@ -282,7 +285,7 @@ class AgeModel(nn.Module):
         Args:
             images: (B, 3, H, W), normalised.
             key_points: as for `predict`.
-            mirror: average with the prediction for the mirror image.
+            mirror: as for `predict`.
             extras: name → (B, 2, …), `row_extras` of the images and of their mirror images.
 
         Returns:
@@ -296,7 +299,7 @@ class AgeModel(nn.Module):
             raise WrinkleError(
                 f"{len(images)} images need key points ({len(images)}, 5, 2), not {shape}"
             )
-        if not mirror:
+        if not (self.mirror_average if mirror is None else mirror):
             return self._decode(self(images, key_points, *_sides(extras, (0,), key_points)))
         order = mirror_order(key_points.shape[1])
         mirrored = key_points[:, order] * key_points.new_tensor([-1.0, 1.0])

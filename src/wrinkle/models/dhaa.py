@@ -74,7 +74,7 @@ class DHAA(AgeModel):
     """
 
     # Not the trunk: bfloat16 there would double the change of an age.
-    bf16_parts: ClassVar = ("layer2", "sub_networks")
+    bf16_parts = ("layer2", "sub_networks")
     final_name: ClassVar = "DHAA"
 
     def __init__(

@@ -34,7 +34,8 @@ def save_model(
         path: the file; an older one is replaced only after the new one is complete.
         model: the network.
         card: the header: "model" {name, fields}, "input" {size, zoom, mean, std, template},
-            "ages" and "provenance"; format version and checksum are added.
+            "ages", "provenance" and "mirror_average" (true if missing); format version and checksum
+            are added.
         half: store weights in float16, except norms and biases, whose ranges are wide.
 
     Raises:
@@ -74,6 +75,7 @@ def load_model(
         raise WrinkleError(f"{path}: {error}") from None
     _check_fit(path, model, tensors)
     model.load_state_dict(tensors)
+    model.mirror_average = header.get("mirror_average", True)
     return model.to(device).eval(), header
 
 

@@ -44,7 +44,8 @@ def pack(
     model, header = load_model(source)
     if header.get("plugins"):
         raise WrinkleError(f"{source} needs a plug-in, which is not a part of the package")
-    card = {key: header[key] for key in ("model", "input", "ages", "provenance")}
+    kept = "model", "input", "ages", "mirror_average", "provenance"
+    card = {key: header[key] for key in kept if key in header}
     if average is None and "calibration" in header:
         card["calibration"] = header["calibration"]
     card["provenance"]["scores"] = scores

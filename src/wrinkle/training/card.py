@@ -46,6 +46,7 @@ def model_card(
         "plugins": plugin_entries(recipe.plugins),
         "input": spec.to_header(),
         "ages": network.ages.tolist(),
+        "mirror_average": recipe.training.mirror_average,
         "provenance": {
             "recipe": recipe.to_yaml(),
             "data": store.info.get("dataset"),

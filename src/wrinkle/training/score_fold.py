@@ -51,7 +51,6 @@ def score_fold(
         store,
         device=device,
         batch=training.batch,
-        mirror_average=training.mirror_average,
         workers=training.workers,
     )
     distributions, every = predict(fold.test, every_classifier=True)

@@ -47,7 +47,7 @@ class ExportedModel(AgeModel):
         self,
         images: Tensor,
         key_points: Tensor,
-        mirror: bool = True,
+        mirror: bool | None = None,
         extras: Mapping[str, Tensor] | None = None,
     ) -> Prediction:
         """Predict as `AgeModel.predict_all`, for RGB from 0 to 255; `mirror` is not used."""

@@ -105,7 +105,7 @@ class DlibResNet(AgeModel):
             pools those of the last four levels, which know more of the skin.
     """
 
-    bf16_parts: ClassVar = ("levels",)
+    bf16_parts = ("levels",)
     mean: ClassVar = MEAN
     std: ClassVar = STD
     starts: ClassVar = STARTS

@@ -68,7 +68,7 @@ class MobileNetV1(AgeModel):
     """
 
     # Rounding in the first two changes ages by 0.3 years on average, in the others by 0.05.
-    bf16_parts: ClassVar = tuple(f"blocks.{number}" for number in range(2, len(BLOCKS)))
+    bf16_parts = tuple(f"blocks.{number}" for number in range(2, len(BLOCKS)))
     mean: ClassVar = (123.68 / 255, 116.779 / 255, 103.939 / 255)
     std: ClassVar = (1 / 255,) * 3
 
