@@ -8,7 +8,6 @@ size.
 
 import math
 from itertools import pairwise
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -48,7 +47,7 @@ class FusionNet(AgeModel):
         WrinkleError: an argument is too small, or the face cannot be reduced by a whole number.
     """
 
-    bf16_parts: ClassVar = ("blocks", "patch_blocks")
+    bf16_parts = ("blocks", "patch_blocks")
 
     def __init__(
         self,
@@ -133,7 +132,10 @@ class FusionNet(AgeModel):
         return None
 
     def row_extras(self, images: Tensor) -> dict[str, Tensor]:
-        """Images (B, 3, S, S) → {"boxes": (B, n, 4)}, which training does not change."""
+        """Images (B, 3, S, S) → {"boxes": (B, n, 4)}, which training does not change; empty without
+        patches."""
+        if not self.patch_blocks:
+            return {}
         return {"boxes": self.find_patches(images)}
 
     def forward(
