@@ -77,6 +77,8 @@ def without_folders(provenance: dict[str, Any]) -> dict[str, Any]:
         A copy in which the store is only a file name, and so is a start given by an absolute path.
     """
     clean = dict(provenance)
+    if "members" in clean:
+        clean["members"] = [without_folders(each) for each in clean["members"]]
     if "start" in clean:
         clean["start"] = without_folder(clean["start"])
     if "recipe" in clean:
