@@ -33,7 +33,7 @@ def main() -> None:
     if store.info["dataset"] == "utkface":
         names = {name for name in names if utkface.parts()[name] == "test"}
     rows = [r for r in read_dataset(store.info["dataset"], args.root)[0] if r.name in names]
-    (ages,) = theirs().values()
+    ages = theirs()
     found = [(row.name, ages([row.path])[0]) for row in tqdm(rows, unit="photograph")]
     kept = [(name, age) for name, age in found if age is not None]
     with args.out.open("w", newline="", encoding="utf-8") as file:

