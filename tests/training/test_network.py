@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from wrinkle.errors import WrinkleError
+from wrinkle.models.heads import HEADS
 from wrinkle.runs.recipe import load_recipe
 from wrinkle.training.folds import train
 from wrinkle.training.network import try_out
@@ -72,7 +73,10 @@ class Careless(Short):
 
 
 @pytest.fixture
-def plugin(tmp_path: Path) -> Path:
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of heads, which other tests do not get to see."""
+    assert HEADS.names()
+    monkeypatch.setattr(HEADS, "_factories", dict(HEADS._factories))
     path = tmp_path / "misfits.py"
     path.write_text(PLUGIN)
     return path
