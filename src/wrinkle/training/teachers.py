@@ -58,7 +58,14 @@ def ensure_teachers(
         with progress(what=f"teacher {teacher}", unit="img", total=len(rows)) as bar:
             for part in (rows[start : start + ROWS] for start in starts):
                 found = predict_store(
-                    model, spec, store, part, device, workers=workers, between=between
+                    model,
+                    spec,
+                    store,
+                    part,
+                    device,
+                    mirror_average=True,
+                    workers=workers,
+                    between=between,
                 )
                 parts.append(torch.from_numpy(found.distribution))
                 bar.update(len(part))
