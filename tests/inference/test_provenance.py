@@ -100,3 +100,14 @@ data:
     with pytest.raises(WrinkleError, match="several stores has no protocol for"):
         split_rows(store, "test", provenance=own)
     assert len(split_rows(store, "test", "random:4", provenance=own)) == 15
+
+
+def test_an_ensemble_has_learned_what_any_of_its_members_has(store: Store) -> None:
+    digests = store.columns["digest"].to_pylist()
+    packed = {"train": pack_digests(digests[:20]), "validation": pack_digests(digests[20:25])}
+    old = {"data": "drawn", "split": "random:4", "fold": "2", "fingerprint": store.fingerprint}
+    both = {"split": "random:4", "members": [{"digests": packed}, old]}
+    fold = get_protocol("random:4").folds(store.columns)[1]
+    for parts, own in ((["train"], range(20)), (["train", "validation"], range(25))):
+        theirs = {row for part in parts for row in getattr(fold, part).tolist()}
+        assert learned(both, store, parts).tolist() == sorted(theirs | set(own))

@@ -1,8 +1,5 @@
 """An ensemble is the mean of its networks' distributions, each at its own view of the face."""
 
-import base64
-from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,17 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.conftest import write_dhaa, write_model
 from tests.tiny import Tiny, tiny
 from wrinkle.errors import WrinkleError
-from wrinkle.faces.align import TEMPLATE, view_matrix
+from wrinkle.faces.align import TEMPLATE
 from wrinkle.faces.input import InputSpec
 from wrinkle.inference.prepared import prepare_for_inference
 from wrinkle.models import create_model
 from wrinkle.models.base import Output
 from wrinkle.models.ensemble import CentralView, Ensemble, Member, common_view
-from wrinkle.models.ensemble_file import save_ensemble
-from wrinkle.models.file import amend, load_model, read_model
 
 POINTS = torch.tensor(TEMPLATE[None], dtype=torch.float32)
 
@@ -151,7 +145,6 @@ def test_the_view_of_a_member_is_that_of_its_own_input(monkeypatch: pytest.Monke
     for (images, key_points), (size, zoom) in zip(seen, ((44, 0.9), (48, 1.1)), strict=True):
         own = InputSpec(size, zoom, 96, tiny().mean, (1.0, 1.0, 1.0))
         expected, expected_points = own(crops, points)
-        assert own.matrices(points).shape == view_matrix(points, size, zoom).shape
         torch.testing.assert_close(key_points, expected_points, atol=1e-5, rtol=0)
         assert (images - expected)[..., 2:-2, 2:-2].abs().mean() < 0.01
 
@@ -179,77 +172,3 @@ def test_prepared_for_inference_it_predicts_the_same() -> None:
         expected = model.predict(images, points)
         found = prepare_for_inference(model).predict(images, points)
     torch.testing.assert_close(found.distribution, expected.distribution, atol=2e-4, rtol=0.05)
-
-
-def write(path: Path, zoom: float, seed: int, digests: dict[str, list[str]] | None = None) -> Path:
-    write_model(path, "tiny", {"input_size": 40}, zoom, seed)
-    if digests is not None:
-        packed = {
-            part: base64.b64encode(b"".join(each.encode() for each in some)).decode()
-            for part, some in digests.items()
-        }
-        provenance = {"scores": {}, "digests": packed}
-        amend(path, path, provenance=provenance)
-    return path
-
-
-def test_a_file_of_several_models(tmp_path: Path) -> None:
-    one = {"train": ["aaaaaaaa", "bbbbbbbb"], "validation": ["cccccccc"]}
-    two = {"train": ["bbbbbbbb", "dddddddd"], "validation": []}
-    sources = [write(tmp_path / "a", 1.0, 0, one), write(tmp_path / "b", 0.8, 1, two)]
-    made = save_ensemble(sources, tmp_path / "both", half=True)
-    loaded, header = load_model(tmp_path / "both")
-    assert loaded.mirror_average
-    assert (header["input"]["size"], header["input"]["zoom"]) == (50, 0.8)
-    assert header["input"]["crop"] == 256
-    for before, after in zip(made.state_dict().values(), loaded.state_dict().values(), strict=True):
-        torch.testing.assert_close(after, before, atol=1e-2, rtol=1e-2)
-    for source, network in zip(sources, made.members, strict=True):
-        own = load_model(source)[0].state_dict()
-        assert all(torch.equal(own[name], t) for name, t in network.state_dict().items())
-    known = header["provenance"]["digests"]
-    assert base64.b64decode(known["train"]) == b"aaaaaaaabbbbbbbbdddddddd"
-    assert base64.b64decode(known["validation"]) == b"cccccccc"
-    assert [sorted(each) for each in header["provenance"]["members"]] == [["scores"]] * 2
-
-
-def test_without_digests_in_one_file_there_are_none(tmp_path: Path) -> None:
-    known = {"train": ["aaaaaaaa"], "validation": []}
-    sources = [write(tmp_path / "a", 1.0, 0, known), write(tmp_path / "b", 1.0, 1)]
-    save_ensemble(sources, tmp_path / "both")
-    assert "digests" not in read_model(tmp_path / "both")[1]["provenance"]
-
-
-def test_files_that_cannot_be_joined(tmp_path: Path) -> None:
-    a, b = (write(tmp_path / name, 1.0, seed) for seed, name in enumerate("ab"))
-    save_ensemble([a, b], tmp_path / "both")
-    younger = write_model(tmp_path / "c", "tiny", {"input_size": 40, "max_age": 80})
-    plugin = tmp_path / "d"
-    amend(a, plugin, plugins=[{"file": "x.py", "sha256": "0"}])
-    for sources, words in (
-        ([a], "at least two models"),
-        ([a, tmp_path / "both"], "is an ensemble: name the models"),
-        ([a, younger], "the same ages"),
-        ([a, tmp_path / "none"], "no model"),
-    ):
-        with pytest.raises(WrinkleError, match=words):
-            save_ensemble(sources, tmp_path / "out")
-    with pytest.raises(WrinkleError, match="plug-in"):
-        save_ensemble([a, plugin], tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_network_that_uses_key_points(tmp_path: Path) -> None:
-    """DHAA's regions are where they are in its own view."""
-    sources = [write_dhaa(tmp_path / "dhaa"), write(tmp_path / "a", 0.7, 0)]
-    made = save_ensemble(sources, tmp_path / "both")
-    dhaa = load_model(sources[0])[0]
-    images, points = wave(made.input_size), POINTS.expand(2, 5, 2) * 0.7
-    with torch.no_grad():
-        found = made.predict(images, points).distribution
-        view = dhaa.normalised(made.views[0](images))
-        expected = dhaa.predict(view, POINTS.expand(2, 5, 2) * 0.8).distribution
-        other = load_model(sources[1])[0]
-        expected += other.predict(other.normalised(made.views[1](images)), points).distribution
-    torch.testing.assert_close(found, expected / 2, atol=1e-5, rtol=1e-3)
-    assert all(a >= b for a, b in pairwise(sorted(made.magnifications, reverse=True)))

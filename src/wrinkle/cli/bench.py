@@ -1,8 +1,9 @@
 """Measure the speed of models on every engine of this machine: PyTorch, ONNX Runtime, OpenVINO.
 
-Prints milliseconds a face of the network alone, which includes the mirror image, by faces in a
-batch. With --faces also how much ages differ from PyTorch's in float32, and the mean absolute
-error; with --pictures how many of these photographs a second `wrinkle predict` handles.
+Prints milliseconds a face of the network alone, by faces in a batch, with the mirror image where
+the model averages with it. With --faces also how much ages differ from PyTorch's in float32, and
+the mean absolute error; with --pictures how many of these photographs a second `wrinkle predict`
+handles.
 """
 
 import argparse

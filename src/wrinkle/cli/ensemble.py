@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from wrinkle.console import say
-    from wrinkle.models.ensemble_file import save_ensemble
+    from wrinkle.inference.ensemble_file import save_ensemble
 
     result = save_ensemble(args.models, args.out, args.decode)
     say(

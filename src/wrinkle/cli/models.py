@@ -122,11 +122,18 @@ def _scores(header: dict[str, Any]) -> dict[str, float]:
     return scores
 
 
+def _without_digests(value: Any) -> Any:
+    """A part of a provenance without the digests of pictures, which are not for people."""
+    if isinstance(value, list):
+        return [_without_digests(each) for each in value]
+    if isinstance(value, dict):
+        return {name: _without_digests(each) for name, each in value.items() if name != "digests"}
+    return value
+
+
 def _card(header: dict[str, Any]) -> str:
     import yaml
 
     short = {key: header[key] for key in ("model", "input", "provenance")}
-    # Of the pictures only their number is for people.
-    about = {name: value for name, value in header["provenance"].items() if name != "digests"}
-    short["provenance"] = about
+    short["provenance"] = _without_digests(header["provenance"])
     return str(yaml.safe_dump(short, sort_keys=False, allow_unicode=True)).rstrip()

@@ -26,6 +26,8 @@ def learned(
 ) -> np.ndarray:
     """Return the rows of a store that a model was trained or selected on, according to its file.
 
+    Of an ensemble these are the rows of any of its members.
+
     Pictures are known by the digests of their files, whatever dataset they are in. Files of
     earlier versions have none; there they are known by their names in the list of the model's
     protocol, or by the model's fold of the same dataset. The data of models that it was initialised
@@ -39,6 +41,9 @@ def learned(
     Returns:
         (N,) int64, ascending. Empty where the file says too little.
     """
+    if "members" in provenance:
+        rows = [learned(each, store, parts) for each in provenance["members"]]
+        return np.unique(np.concatenate(rows))
     if "digests" in provenance:
         known = b"".join(base64.b64decode(provenance["digests"][part]) for part in parts)
         packed = pack_digests(store.columns["digest"].to_pylist())

@@ -6,15 +6,15 @@ out of one larger view, so that an ensemble is a model like any other.
 """
 
 import math
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from wrinkle.errors import WrinkleError
 from wrinkle.models.base import AgeModel, Extras, Output
-from wrinkle.models.heads.head import SMALLEST_PROBABILITY, Head
-from wrinkle.models.heads.softmax import median
+from wrinkle.models.heads.head import SMALLEST_PROBABILITY
+from wrinkle.models.heads.softmax import Decode, Logits
 from wrinkle.models.registry import create_model, register
 from wrinkle.settings import Count, Part, Positive
 
@@ -30,28 +30,6 @@ class Member(Part):
     """Side of its input in pixels."""
     zoom: Positive
     """Of its input."""
-
-
-class LogProbabilities(Head):
-    """A head without weights. Raw output: (B, A), logarithms of a distribution.
-
-    Args:
-        ages: (A,) years, ascending.
-        decode: the age is the "mean" or the "median" of the distribution.
-    """
-
-    def __init__(self, ages: Tensor, decode: Literal["mean", "median"]) -> None:
-        super().__init__(ages)
-        self.decode = decode
-
-    def distribution(self, raw: Tensor) -> Tensor:
-        """Logarithms (B, A) → probabilities (B, A)."""
-        return raw.softmax(-1)
-
-    def age(self, raw: Tensor) -> Tensor:
-        """Logarithms (B, A) → ages (B,) in years."""
-        p = self.distribution(raw)
-        return median(p, self.ages) if self.decode == "median" else super().age(raw)
 
 
 class CentralView(nn.Module):
@@ -98,7 +76,7 @@ class Ensemble(AgeModel):
     mean: ClassVar = (0.0, 0.0, 0.0)
     std: ClassVar = (1.0, 1.0, 1.0)
 
-    def __init__(self, members: list[Member], decode: Literal["mean", "median"]) -> None:
+    def __init__(self, members: list[Member], decode: Decode) -> None:
         if not members:
             raise WrinkleError("an ensemble needs at least one network")
         networks = [create_model(each.name, **each.fields) for each in members]
@@ -113,7 +91,7 @@ class Ensemble(AgeModel):
             CentralView(size, size * zoom / each.zoom, each.size) for each in members
         )
         self.magnifications = [each.zoom / zoom for each in members]
-        self.head = LogProbabilities(ages, decode)
+        self.head = Logits(ages, decode)
         self.bf16_parts = tuple(
             f"members.{n}.{part}" for n, each in enumerate(networks) for part in each.bf16_parts
         )
@@ -121,7 +99,8 @@ class Ensemble(AgeModel):
     def forward(
         self, images: Tensor, key_points: Tensor | None = None, extras: Extras | None = None
     ) -> Output:
-        """Compute the logarithm of the mean distribution, (B, A); see `AgeModel.forward`."""
+        """Compute the logarithm of the mean distribution (B, A), whose softmax is that mean; see
+        `AgeModel.forward`."""
         found = []
         networks = cast(list[AgeModel], list(self.members))
         parts = zip(networks, self.views, self.magnifications, strict=True)
@@ -144,7 +123,7 @@ def common_view(members: list[Member]) -> tuple[float, int]:
 
 
 @register
-def ensemble(members: list[Member], decode: Literal["mean", "median"] = "median") -> Ensemble:
+def ensemble(members: list[Member], decode: Decode = "median") -> Ensemble:
     """Several trained networks as one: `wrinkle ensemble`.
 
     Args:

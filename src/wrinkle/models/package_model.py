@@ -58,10 +58,10 @@ def pack(
         for key, tensor in model.state_dict().items():
             if tensor.is_floating_point():
                 tensor.lerp_(other_state[key], 1 - weight)
-        card["provenance"]["average"] = {
-            "weight": weight,
-            "with": without_folders(other_header["provenance"]),
-        }
+        second = without_folders(other_header["provenance"])
+        if second.get("digests") == card["provenance"].get("digests"):
+            second.pop("digests", None)
+        card["provenance"]["average"] = {"weight": weight, "with": second}
     path = FOLDER / f"{name}.safetensors"
     save_model(path, model, card, half=True)
     return path

@@ -12,34 +12,22 @@ from torch import Tensor, nn
 
 from wrinkle.models.heads.head import HEADS, Head, at_least_float32
 
+Decode = Literal["mean", "median"]
+"""The age is the mean of the distribution, as in DEX, or its median, which has the smallest mean
+absolute error if the distribution is right."""
 
-@HEADS.named("softmax")
-class Softmax(Head):
-    """Classification of the age. Raw output: (B, A), logits.
+
+class Logits(Head):
+    """What a softmax makes of logits. Raw output: (B, A), logits.
 
     Args:
-        in_features: F, the width of the features.
         ages: (A,) years, ascending.
-        decode: the age is the "mean" of the distribution, as in DEX, or its "median", which has the
-            smallest mean absolute error if the distribution is right.
-
-    Example:
-        >>> head = Softmax(8, torch.arange(4.0))
-        >>> head.age(torch.zeros(1, 4))
-        tensor([1.5000])
+        decode: see `Decode`.
     """
 
-    def __init__(
-        self, in_features: int, ages: Tensor, /, decode: Literal["mean", "median"] = "mean"
-    ) -> None:
+    def __init__(self, ages: Tensor, decode: Decode) -> None:
         super().__init__(ages)
         self.decode = decode
-        self.fc = nn.Linear(in_features, len(ages))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Features (B, F) → logits (B, A)."""
-        logits: Tensor = self.fc(features)
-        return logits
 
     def distribution(self, raw: Tensor) -> Tensor:
         """Logits (B, A) → their softmax (B, A)."""
@@ -56,6 +44,31 @@ class Softmax(Head):
             if self.decode == "median"
             else super().age(raw)
         )
+
+
+@HEADS.named("softmax")
+class Softmax(Logits):
+    """Classification of the age. Raw output: (B, A), logits.
+
+    Args:
+        in_features: F, the width of the features.
+        ages: (A,) years, ascending.
+        decode: the age is the "mean" or the "median" of the distribution, see `Decode`.
+
+    Example:
+        >>> head = Softmax(8, torch.arange(4.0))
+        >>> head.age(torch.zeros(1, 4))
+        tensor([1.5000])
+    """
+
+    def __init__(self, in_features: int, ages: Tensor, /, decode: Decode = "mean") -> None:
+        super().__init__(ages, decode)
+        self.fc = nn.Linear(in_features, len(ages))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (B, F) → logits (B, A)."""
+        logits: Tensor = self.fc(features)
+        return logits
 
 
 def median(p: Tensor, ages: Tensor) -> Tensor:
