@@ -15,7 +15,8 @@ from tests.conftest import EXAMPLES
 from tests.serving.video.clips import plain, plain_clip, sound
 from tests.serving.video.test_estimator import moving
 from wrinkle.cli.predict_video import clock
-from wrinkle.serving.video.tables import FRAMES, PERSONS
+from wrinkle.serving.video.estimator import FrameFaces
+from wrinkle.serving.video.tables import FRAMES, PERSONS, FrameTable
 
 PORTRAIT = EXAMPLES / "grace_hopper_1984.jpg"
 
@@ -166,6 +167,26 @@ def test_ctrl_c_keeps_what_is_done(small_model: Path, tmp_path: Path) -> None:
     assert len(lines) == found["frames"]
     with av.open(str(tmp_path / "out" / "long.mp4")) as container:
         assert sum(1 for _ in container.decode(video=0)) == found["frames"]
+
+
+def test_ctrl_c_while_a_frame_is_written_waits_for_all_files(
+    predict: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip, frames = tmp_path / "clip.mp4", tmp_path / "frames.jsonl"
+    write_clip(clip, moving(40))
+    real = FrameTable.write
+
+    def write(self: FrameTable, video: str, frame: FrameFaces) -> None:
+        real(self, video, frame)
+        if frame.number == 9:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(FrameTable, "write", write)
+    done = predict(clip, "--frames", frames, "--annotate", tmp_path / "out")
+    assert (done.code, "10 frames" in done.err[0]) == (130, True)
+    assert len(frames.read_text().splitlines()) == 10
+    with av.open(str(tmp_path / "out" / "clip.mp4")) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 10
 
 
 def test_the_clock_has_minutes_and_hours() -> None:

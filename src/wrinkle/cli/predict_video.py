@@ -3,9 +3,10 @@
 import argparse
 import csv
 import json
+import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,12 +92,13 @@ def _predict(
         bar = stack.enter_context(progress(what="predict", unit="frame", total=source.expected))
         try:
             for frame in video.stream(source):
-                about |= {"frames": frame.number + 1, "seconds": round(frame.time, 3)}
-                if table is not None:
-                    table.write(name, frame)
-                if drawn is not None:
-                    drawn.write(frame)
-                bar.update()
+                with _ctrl_c_delayed():
+                    about |= {"frames": frame.number + 1, "seconds": round(frame.time, 3)}
+                    if table is not None:
+                        table.write(name, frame)
+                    if drawn is not None:
+                        drawn.write(frame)
+                    bar.update()
         except KeyboardInterrupt:
             stopped = True
     if source.fault is not None:
@@ -110,6 +112,19 @@ def _predict(
             f"stopped after {about['seconds']:.1f} s of the video: what was done is kept"
         )
     return source.fault is None
+
+
+@contextmanager
+def _ctrl_c_delayed() -> Iterator[None]:
+    """Let Ctrl-C take effect after the block: a frame is written to all files or to none."""
+    received: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: received.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if received:
+        signal.raise_signal(received[0])
 
 
 def _writer(args: argparse.Namespace) -> Callable[[dict[str, Any], list["Person"]], None]:
