@@ -11,7 +11,9 @@ from wrinkle.layers import crop_patches, patch_boxes, patch_maps
 from wrinkle.models import Extras, Output, create_model
 from wrinkle.models.adpf import ADPF
 from wrinkle.models.attention_net import AttentionNet, PoolingAttentionNet
+from wrinkle.models.backbones.resnet import ResNet
 from wrinkle.models.cost import costs
+from wrinkle.models.fusion_blocks import JoinedBlock
 from wrinkle.models.fusion_net import jittered, moved
 from wrinkle.models.heads.rectified import rectified_distribution
 from wrinkle.models.pretrained import fill
@@ -252,6 +254,8 @@ def test_bfloat16_blocks_move_ages_little(monkeypatch: pytest.MonkeyPatch) -> No
         ("adpf", {"heads": 0}, "heads is 0; with 500 channels it is 1 to 500"),
         ("adpf", {"patch_size": 16}, "patch_size 16; at least 32"),
         ("adpf", {"width": 0}, "width is 0"),
+        ("adpf", {"main_path": "long"}, "main_path is 'long'; choices: 'short'.*'resnet18'"),
+        ("adpf", {"heads": 9, "main_path": "resnet18"}, "9 patches; ResNet-18 has 8 blocks"),
         ("adpf", {"patch_dropout": 1.0}, "patch_dropout 1.0.*below 1"),
         ("adpf", {"places": "nowhere"}, "places is 'nowhere'; choices: 'attention'"),
         ("adpf_attention", {"form": "new"}, "form is 'new'; choices: 'literal'"),
@@ -441,3 +445,64 @@ def test_dropout_hides_whole_patches() -> None:
         torch.testing.assert_close(
             with_boxes(model, images, boxes).raw, with_boxes(model, images, boxes + 0.2).raw
         )
+
+
+def resnet(size: int = 64) -> ResNet:
+    """A ResNet-18 with normalisation statistics that are not those of a new one."""
+    torch.manual_seed(2)
+    net = create_model("res18_ex", input_size=size, width=4)
+    assert isinstance(net, ResNet)
+    for layer in net.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.running_mean.normal_(std=0.1)  # type: ignore[union-attr]
+            layer.running_var.uniform_(0.5, 2)  # type: ignore[union-attr]
+            torch.nn.init.uniform_(layer.weight, 0.5, 1.5)
+    return net.eval()
+
+
+@pytest.mark.parametrize("places", ["attention", "fixed", "random", "none"])
+@pytest.mark.parametrize("heads", [1, 5, 8])
+def test_a_resnet18_path_starts_with_what_the_resnet_computes(places: str, heads: int) -> None:
+    net, model = resnet(), whole(main_path="resnet18", places=places, heads=heads, channels=40)
+    frozen = model.attention.state_dict()["conv1.weight"].clone()
+    fill(model, net.state_dict(), "the start")
+    torch.testing.assert_close(model(pictures()).raw, net(pictures()).raw)
+    assert torch.equal(model.attention.conv1.weight, frozen)
+
+
+def test_patches_join_a_resnet18_path_evenly_after_copies_of_its_layers() -> None:
+    net, model = resnet(), whole(main_path="resnet18")
+    fill(model, net.state_dict(), "the start")
+    assert model.joints == (0, 1, 3, 4, 6)
+    blocks = [*net.layer1, *net.layer2, *net.layer3, *net.layer4]
+    images = pictures()
+    x = net.maxpool(net.relu(net.bn1(net.conv1(images))))
+    for j, block in enumerate(blocks):
+        if j in model.joints:
+            torch.testing.assert_close(model.patch_blocks[model.joints.index(j)](images), x)
+        x = block(x)
+    for j in model.joints:
+        face, patch = model.blocks[j].conv1.weight.chunk(2, 1)
+        assert torch.equal(face, blocks[j].conv1.weight)
+        assert not patch.any()
+
+
+def test_a_joined_block_adds_the_faces_features_alone() -> None:
+    block = JoinedBlock(3, 3, 1).eval()
+    face, patch = torch.rand(2, 2, 3, 4, 4)
+    both = torch.cat([face, patch], 1)
+    inner = block.conv2(torch.relu(block.bn1(block.conv1(both))))
+    torch.testing.assert_close(block(both), torch.relu(block.bn2(inner) + face))
+
+
+def test_patches_of_a_resnet18_path_learn_from_the_first_step() -> None:
+    model = whole(main_path="resnet18")
+    fill(model, resnet().state_dict(), "the start")
+    model(pictures()).raw.square().mean().backward()
+    for j in model.joints:
+        assert model.blocks[j].conv1.weight.grad.chunk(2, 1)[1].any()
+
+
+def test_the_short_path_takes_no_resnet() -> None:
+    with pytest.raises(WrinkleError, match="the start holds another network"):
+        fill(whole(), resnet().state_dict(), "the start")

@@ -172,7 +172,8 @@ def test_initial_weights_are_named() -> None:
     assert recipe.first is not None
     assert start(recipe.first.model_copy(update={"init": "imagenet"})) == "ImageNet"
     assert start(recipe) == (
-        "from scratch; first stage adpf_attention/utkface-full "
+        "runs/res18_ex/utkface-full-size_128/utkface/model.safetensors; "
+        "first stage adpf_attention/utkface-full "
         f"({recipe.first.training.epochs} epochs, {start(recipe.first)})"
     )
     taught = recipe.first.model_copy(update={"teachers": ("default", "a.safetensors")})

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from wrinkle.models.attention_net import Attention, AttentionNet, Form, create_attention_net
+from wrinkle.models.fusion_blocks import MainPath
 from wrinkle.models.fusion_net import FusionNet
 from wrinkle.models.heads import HeadChoice
 from wrinkle.models.registry import register
@@ -93,16 +94,17 @@ class ADPF(FusionNet):
         return scales[self.attention.rmhha.ranking().cpu()] if self.ranking else scales
 
     def starting_state(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Convert an AttentionNet's state dict; FusionNet keeps its weights.
+        """Convert an AttentionNet's or a ResNet-18's state dict; other parts keep their weights.
 
         Args:
-            given: state dict of an AttentionNet, or of ADPF.
+            given: state dict of an AttentionNet, of a ResNet-18 for FusionNet with that main path,
+                or of ADPF.
 
         Returns:
             ADPF's state dict; another network's state dict unchanged.
         """
         if "rmhha.scales" not in given:
-            return dict(given)
+            return super().starting_state(given)
         own = self.state_dict()
         inside = {f"attention.{name}": tensor for name, tensor in given.items()}
         # Patches do not depend on AttentionNet's head, which may be of any kind there.
@@ -144,6 +146,7 @@ def adpf(
     places: Places = "attention",
     patch_jitter: float = 0.0,
     patch_dropout: float = 0.0,
+    main_path: MainPath = "short",
 ) -> ADPF:
     """The complete ADPF: 13 M parameters; ages 0–100.
 
@@ -167,6 +170,8 @@ def adpf(
         patch_jitter: in training, patches are moved by up to this share of their sides, and their
             sides are changed by up to it; in [0, 1).
         patch_dropout: in training, probability that a patch's features are zero; in [0, 1).
+        main_path: FusionNet's layers: n "short" blocks, or those of a "resnet18", whose weights it
+            can start from; see `FusionNet`.
     """
     net = create_attention_net(
         form, input_size, width, channels, heads, stride, attention, "softmax", face_size
@@ -181,4 +186,5 @@ def adpf(
         face_size=face_size,
         patch_jitter=patch_jitter,
         patch_dropout=patch_dropout,
+        main_path=main_path,
     )

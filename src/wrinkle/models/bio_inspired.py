@@ -23,6 +23,7 @@ from torch import Tensor
 
 from wrinkle.errors import require
 from wrinkle.models.attention_net import reduced
+from wrinkle.models.fusion_blocks import MainPath
 from wrinkle.models.fusion_net import FusionNet
 from wrinkle.models.heads import HeadChoice
 from wrinkle.models.registry import register
@@ -220,6 +221,7 @@ def bif_fusion(
     face_size: int | None = None,
     patch_jitter: float = 0.0,
     patch_dropout: float = 0.0,
+    main_path: MainPath = "short",
 ) -> FixedPatchFusion:
     """ADPF's predecessor: the same FusionNet over fixed patches; ages 0–100.
 
@@ -231,7 +233,7 @@ def bif_fusion(
         head: name of the head, or a mapping of its name and fields.
         face_size: side in pixels to which the face is reduced, while patches are cut out of the
             input; None: not reduced.
-        patch_jitter, patch_dropout: as in `adpf`.
+        patch_jitter, patch_dropout, main_path: as in `adpf`.
     """
     return FixedPatchFusion(
         input_size,
@@ -242,4 +244,5 @@ def bif_fusion(
         face_size=face_size,
         patch_jitter=patch_jitter,
         patch_dropout=patch_dropout,
+        main_path=main_path,
     )

@@ -6,8 +6,8 @@ chosen here: the layers, which are a ResNet-18's, fewer and at higher resolution
 size.
 """
 
-import math
-from itertools import pairwise
+from collections.abc import Mapping
+from itertools import accumulate
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,7 @@ from wrinkle.layers import crop_patches, patch_maps
 from wrinkle.models.attention_net import MAX_AGE, check_face_size, check_images, reduced
 from wrinkle.models.backbones.resnet import BasicBlock, check_width
 from wrinkle.models.base import AgeModel, Extras, Output, initialise
+from wrinkle.models.fusion_blocks import JoinedBlock, MainPath, layout, patch_block, stem
 from wrinkle.models.heads import HeadChoice
 
 PATCH_WEIGHT_SCALE = 0.1
@@ -27,8 +28,8 @@ PATCH_WEIGHT_SCALE = 0.1
 class FusionNet(AgeModel):
     """Fusion of a face and its patches; a subclass finds the patches.
 
-    Before each block a patch's features are concatenated to the face's (Eq. 8), so that P_1 passes
-    through all blocks and P_n through the last one only.
+    A patch's features are concatenated to the face's before a block (Eq. 8), so that P_1 passes
+    through all blocks and P_n through the last ones only.
 
     Args:
         input_size: side in pixels of the input, at least 32.
@@ -42,9 +43,15 @@ class FusionNet(AgeModel):
         patch_jitter: in training, patches are moved by up to this share of their sides, and their
             sides are changed by up to it; in [0, 1).
         patch_dropout: in training, probability that a patch's features are zero; in [0, 1).
+        main_path: "short": n blocks, a patch before each, and a head on all positions of the last;
+            a patch passes through a convolution and a block first. "resnet18": the blocks of a
+            ResNet-18, a patch before n of the eight, evenly, and a
+            head on the mean over positions; a patch first passes through copies of the layers that
+            the face passes through.
 
     Raises:
-        WrinkleError: an argument is too small, or the face cannot be reduced by a whole number.
+        WrinkleError: an argument is too small, the face cannot be reduced by a whole number, or
+            there are more than eight patches for a ResNet-18.
     """
 
     bf16_parts = ("blocks", "patch_blocks")
@@ -60,6 +67,7 @@ class FusionNet(AgeModel):
         use_patches: bool = True,
         patch_jitter: float = 0.0,
         patch_dropout: float = 0.0,
+        main_path: MainPath = "short",
     ) -> None:
         super().__init__(MAX_AGE, input_size)
         check_width(width)
@@ -70,35 +78,54 @@ class FusionNet(AgeModel):
                 "least 0 and below 1"
             )
         self.patch_jitter, self.patch_dropout = patch_jitter, patch_dropout
-        if patches < 1:
-            raise WrinkleError(f"{patches} patches; FusionNet needs at least 1")
         if min(face_size, patch_size) < 32:
             raise WrinkleError(
                 f"input_size is {face_size} and patch_size {patch_size}; at least 32 pixels each"
             )
+        strides, joints = layout(main_path, patches)
         self.patches, self.patch_size, self.face_size = patches, patch_size, face_size
-        self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.relu = nn.ReLU(inplace=True)
-        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        # The resolution is halved three times, evenly over the blocks; each doubles the channels.
-        halvings = [3 * k // patches for k in range(patches + 1)]
-        strides = [1 + (h < h_next) for h, h_next in pairwise(halvings)]
-        c = [width * 2**h for h in halvings]
-        self.blocks = nn.ModuleList(
-            BasicBlock(c[k] * (1 + use_patches), c[k + 1], stride)
-            for k, stride in enumerate(strides)
-        )
-        self.patch_blocks = nn.ModuleList(
-            patch_block(width, channels, stride=2 if channels > width else 1)
-            for channels in c[:-1]
-            if use_patches
-        )
-        side = -(-face_size // (4 * math.prod(strides)))
-        self.create_final_head(head, c[-1] * side**2)
+        self.main_path, self.joints = main_path, joints if use_patches else ()
+        self.conv1, self.bn1, self.relu, self.maxpool = stem(width)
+        c = list(accumulate(strides, int.__mul__, initial=width))
+        if main_path == "short":
+            self.create_short_path(width, strides, c)
+            side = -(-face_size // (4 * c[-1] // width))
+            features = c[-1] * side**2
+        else:
+            self.create_resnet18_path(width, strides, c)
+            features = c[-1]
+        self.create_final_head(head, features)
         initialise(self)
         if use_patches:
             self.scale_patch_weights()
+
+    def create_short_path(self, width: int, strides: list[int], c: list[int]) -> None:
+        """Create blocks on both features, and a convolution and a block for each patch.
+
+        Args:
+            width: channels after the first layers.
+            strides: of the blocks.
+            c: channels before each block, and after the last.
+        """
+        self.blocks = nn.ModuleList(
+            BasicBlock(c[j] * (1 + (j in self.joints)), c[j + 1], stride)
+            for j, stride in enumerate(strides)
+        )
+        self.patch_blocks = nn.ModuleList(
+            patch_block(width, c[j], 2 if c[j] > width else 1) for j in self.joints
+        )
+
+    def create_resnet18_path(self, width: int, strides: list[int], c: list[int]) -> None:
+        """Create ResNet-18's blocks, and for each patch the layers up to its own; arguments as for
+        `create_short_path`."""
+        self.blocks = nn.ModuleList(
+            (JoinedBlock if j in self.joints else BasicBlock)(c[j], c[j + 1], stride)
+            for j, stride in enumerate(strides)
+        )
+        self.patch_blocks = nn.ModuleList(
+            nn.Sequential(*stem(width), *(BasicBlock(c[i], c[i + 1], strides[i]) for i in range(j)))
+            for j in self.joints
+        )
 
     @torch.no_grad()
     def scale_patch_weights(self) -> None:
@@ -107,8 +134,8 @@ class FusionNet(AgeModel):
         Otherwise half of each block's input is noise in the beginning, and little information of
         the face reaches the last block.
         """
-        for block in self.blocks:
-            for name, weight in block.named_parameters():
+        for j in self.joints:
+            for name, weight in self.blocks[j].named_parameters():
                 if name in ("conv1.weight", "downsample.0.weight"):
                     weight[:, weight.shape[1] // 2 :] *= PATCH_WEIGHT_SCALE
 
@@ -158,8 +185,9 @@ class FusionNet(AgeModel):
         x = self.conv1(reduced(images, self.face_size))
         x = self.maxpool(self.relu(self.bn1(x)))
         cropped = self.crop(images, extras) if self.patch_blocks else None
-        for k, block in enumerate(self.blocks):
-            if cropped is not None:
+        for j, block in enumerate(self.blocks):
+            if cropped is not None and j in self.joints:
+                k = self.joints.index(j)
                 p = self.patch_blocks[k](cropped[:, k])
                 p = (
                     F.dropout(p.new_ones(p.shape[0], 1, 1, 1), self.patch_dropout, self.training)
@@ -167,7 +195,38 @@ class FusionNet(AgeModel):
                 )
                 x = torch.cat([x, F.adaptive_avg_pool2d(p, x.shape[-2:])], 1)
             x = block(x)
-        return Output(self.classify(x.flatten(1)))
+        x = x.flatten(1) if self.main_path == "short" else x.mean((2, 3))
+        return Output(self.classify(x))
+
+    def starting_state(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Convert a ResNet-18's state dict, if that is the main path.
+
+        The layers serve the face and every patch. The weights on patch features are zero, so that
+        the network computes at first what the ResNet-18 does.
+
+        Args:
+            given: state dict of a ResNet-18, or of this network.
+
+        Returns:
+            This network's state dict; another network's state dict unchanged.
+        """
+        if self.main_path != "resnet18" or "layer4.1.conv2.weight" not in given:
+            return dict(given)
+        layers = ["conv1", "bn1", "relu", "maxpool"]
+        layers += [f"layer{1 + j // 2}.{j % 2}" for j in range(len(self.blocks))]
+        first = len(layers) - len(self.blocks)
+        state = self.state_dict()
+        state |= {name: t for name, t in given.items() if not name.startswith("layer")}
+        for j, layer in enumerate(layers[first:]):
+            block = part(given, layer)
+            if j in self.joints:
+                weight = block["conv1.weight"]
+                block["conv1.weight"] = torch.cat([weight, torch.zeros_like(weight)], 1)
+            state |= {f"blocks.{j}.{name}": tensor for name, tensor in block.items()}
+        for k, j in enumerate(self.joints):
+            for i, layer in enumerate(layers[: first + j]):
+                state |= {f"patch_blocks.{k}.{i}.{n}": t for n, t in part(given, layer).items()}
+        return state
 
     def crop(self, images: Tensor, extras: Extras | None) -> Tensor:
         """Images and `extras` as in `forward` → patches (B, n, 3, patch_size, patch_size)."""
@@ -180,20 +239,9 @@ class FusionNet(AgeModel):
         return crop_patches(images, patches, self.patch_size)
 
 
-def patch_block(width: int, channels: int, stride: int) -> nn.Sequential:
-    """Return the layers of one patch: a 7×7 convolution and a residual block.
-
-    Args:
-        width: channels of the convolution.
-        channels: of the output.
-        stride: of the residual block.
-    """
-    return nn.Sequential(
-        nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False),
-        nn.BatchNorm2d(width),
-        nn.ReLU(inplace=True),
-        BasicBlock(width, channels, stride),
-    )
+def part(state: Mapping[str, Tensor], layer: str) -> dict[str, Tensor]:
+    """Return the state dict of a layer, out of that of its network."""
+    return {n.removeprefix(f"{layer}."): t for n, t in state.items() if n.startswith(f"{layer}.")}
 
 
 def jittered(patches: Tensor, share: float) -> Tensor:
