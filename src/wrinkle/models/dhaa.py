@@ -18,7 +18,7 @@ from wrinkle.faces.align import TEMPLATE
 from wrinkle.layers import FullyConnectedFusion, RecurrentFusion
 from wrinkle.models.backbones.dlib_resnet import dlib_trunk
 from wrinkle.models.backbones.resnet import resnet18_trunk
-from wrinkle.models.backbones.trunk import Trunk
+from wrinkle.models.backbones.trunk import Trunk, widened
 from wrinkle.models.base import AgeModel, Extras, Output, initialise
 from wrinkle.models.face_regions import VIEW, RegionPooling
 from wrinkle.models.folded_norm import unfold_batch_norms
@@ -229,11 +229,6 @@ class DHAA(AgeModel):
 
 WIDENED = ("layer3.0.conv1.weight", "layer3.0.downsample.0.weight")
 """Convolutions on the joined features of a global-local sub-network's two regions."""
-
-
-def widened(weight: Tensor) -> Tensor:
-    """Weight (O, C, …) → (O, 2C, …), whose second half is zero."""
-    return torch.cat([weight, torch.zeros_like(weight)], 1)
 
 
 def figure_6_name(name: str) -> str:

@@ -17,6 +17,7 @@ from wrinkle.errors import WrinkleError
 from wrinkle.layers import crop_patches, patch_maps
 from wrinkle.models.attention_net import MAX_AGE, check_face_size, check_images, reduced
 from wrinkle.models.backbones.resnet import BasicBlock, check_width
+from wrinkle.models.backbones.trunk import widened
 from wrinkle.models.base import AgeModel, Extras, Output, initialise
 from wrinkle.models.fusion_blocks import JoinedBlock, MainPath, layout, patch_block, stem
 from wrinkle.models.heads import HeadChoice
@@ -220,8 +221,7 @@ class FusionNet(AgeModel):
         for j, layer in enumerate(layers[first:]):
             block = part(given, layer)
             if j in self.joints:
-                weight = block["conv1.weight"]
-                block["conv1.weight"] = torch.cat([weight, torch.zeros_like(weight)], 1)
+                block["conv1.weight"] = widened(block["conv1.weight"])
             state |= {f"blocks.{j}.{name}": tensor for name, tensor in block.items()}
         for k, j in enumerate(self.joints):
             for i, layer in enumerate(layers[: first + j]):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from wrinkle.models.base import Start
 
@@ -44,3 +44,8 @@ class Trunk:
             conv1, maxpool = self.first()
             side: int = maxpool(conv1(torch.empty(1, 3, input_size, input_size))).shape[-1]
         return side
+
+
+def widened(weight: Tensor) -> Tensor:
+    """Weight (O, C, …) → (O, 2C, …), whose second half is zero."""
+    return torch.cat([weight, torch.zeros_like(weight)], 1)
