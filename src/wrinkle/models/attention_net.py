@@ -22,7 +22,7 @@ from wrinkle.layers import (
     attention_boxes,
     patch_boxes,
 )
-from wrinkle.models.backbones.resnet import BasicBlock, check_width, convolution, make_layer
+from wrinkle.models.backbones.resnet import BasicBlock, convolution, make_layer, stem
 from wrinkle.models.base import AgeModel, Extras, Output, initialise
 from wrinkle.models.heads import HeadChoice
 from wrinkle.models.registry import register
@@ -61,16 +61,12 @@ class AttentionNet(AgeModel):
         face_size: int | None = None,
     ) -> None:
         super().__init__(MAX_AGE, input_size)
-        check_width(width)
         self.face_size = check_face_size(face_size, input_size)
         if self.face_size % stride:
             name = "input_size" if face_size is None else "face_size"
             raise WrinkleError(f"{name} is {self.face_size}; it must be a multiple of {stride}")
         w, side = width, self.face_size // stride
-        self.conv1 = nn.Conv2d(3, w, 7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(w)
-        self.relu = nn.ReLU(inplace=True)
-        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.conv1, self.bn1, self.relu, self.maxpool = stem(w)
         self.layer1 = make_layer(BasicBlock, w, w, 2, stride=1)
         self.layer2 = make_layer(BasicBlock, w, 2 * w, 2, stride=stride // 4)
         self.layer3 = make_layer(BasicBlock, 2 * w, 4 * w, 2, stride=1)

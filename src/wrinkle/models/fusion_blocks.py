@@ -6,7 +6,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from wrinkle.errors import WrinkleError
-from wrinkle.models.backbones.resnet import BasicBlock, convolution
+from wrinkle.models.backbones.resnet import BasicBlock, convolution, stem
 
 MainPath = Literal["short", "resnet18"]
 
@@ -26,11 +26,7 @@ class JoinedBlock(BasicBlock):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, 2 · channels, H, W) → (B, width, ⌈H / stride⌉, ⌈W / stride⌉)."""
-        face = x[:, : x.shape[1] // 2]
-        y: Tensor = self.relu(self.bn1(self.conv1(x)))
-        y = self.bn2(self.conv2(y))
-        y = self.relu(y + (face if self.downsample is None else self.downsample(face)))
-        return y
+        return self.residual(x, x[:, : x.shape[1] // 2])
 
 
 def layout(main_path: MainPath, patches: int) -> tuple[list[int], tuple[int, ...]]:
@@ -59,20 +55,6 @@ def layout(main_path: MainPath, patches: int) -> tuple[list[int], tuple[int, ...
     return [1 + (h < h_next) for h, h_next in pairwise(halvings)], tuple(range(patches))
 
 
-def stem(width: int) -> tuple[nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.MaxPool2d]:
-    """Return a ResNet's first layers, which reduce the side to a quarter.
-
-    Args:
-        width: channels of the output.
-    """
-    return (
-        nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False),
-        nn.BatchNorm2d(width),
-        nn.ReLU(inplace=True),
-        nn.MaxPool2d(3, stride=2, padding=1),
-    )
-
-
 def patch_block(width: int, channels: int, stride: int) -> nn.Sequential:
     """Return the layers of one patch: a 7×7 convolution and a residual block.
 
@@ -81,9 +63,5 @@ def patch_block(width: int, channels: int, stride: int) -> nn.Sequential:
         channels: of the output.
         stride: of the residual block.
     """
-    return nn.Sequential(
-        nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False),
-        nn.BatchNorm2d(width),
-        nn.ReLU(inplace=True),
-        BasicBlock(width, channels, stride),
-    )
+    conv1, bn1, relu, _ = stem(width)
+    return nn.Sequential(conv1, bn1, relu, BasicBlock(width, channels, stride))

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from wrinkle.errors import WrinkleError
 from wrinkle.layers import crop_patches, patch_maps
 from wrinkle.models.attention_net import MAX_AGE, check_face_size, check_images, reduced
-from wrinkle.models.backbones.resnet import BasicBlock, check_width
+from wrinkle.models.backbones.resnet import BasicBlock, stem
 from wrinkle.models.backbones.trunk import widened
 from wrinkle.models.base import AgeModel, Extras, Output, initialise
-from wrinkle.models.fusion_blocks import JoinedBlock, MainPath, layout, patch_block, stem
+from wrinkle.models.fusion_blocks import JoinedBlock, MainPath, layout, patch_block
 from wrinkle.models.heads import HeadChoice
 
 PATCH_WEIGHT_SCALE = 0.1
@@ -71,7 +71,6 @@ class FusionNet(AgeModel):
         main_path: MainPath = "short",
     ) -> None:
         super().__init__(MAX_AGE, input_size)
-        check_width(width)
         face_size = check_face_size(face_size, input_size)
         if not (0 <= patch_jitter < 1 and 0 <= patch_dropout < 1):
             raise WrinkleError(

@@ -31,6 +31,34 @@ def shortcut(channels: int, out_channels: int, stride: int) -> nn.Module | None:
     )
 
 
+def stem(width: int) -> tuple[nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.MaxPool2d]:
+    """Return a ResNet's first layers, which reduce the side to a quarter.
+
+    Args:
+        width: channels of the output.
+
+    Raises:
+        WrinkleError: width below 1.
+    """
+    check_width(width)
+    return (
+        nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(3, stride=2, padding=1),
+    )
+
+
+def check_width(width: int) -> None:
+    """Check the number of channels of a first layer.
+
+    Raises:
+        WrinkleError: it is below 1.
+    """
+    if width < 1:
+        raise WrinkleError(f"width is {width}; it must be at least 1 channel")
+
+
 class BasicBlock(nn.Module):
     """Two 3×3 convolutions, plus the input.
 
@@ -54,9 +82,13 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, channels, H, W) → (B, width, ⌈H / stride⌉, ⌈W / stride⌉)."""
+        return self.residual(x, x)
+
+    def residual(self, x: Tensor, skipped: Tensor) -> Tensor:
+        """Both convolutions of x, plus `skipped` by the shortcut."""
         y: Tensor = self.relu(self.bn1(self.conv1(x)))
         y = self.bn2(self.conv2(y))
-        y = self.relu(y + (x if self.downsample is None else self.downsample(x)))
+        y = self.relu(y + (skipped if self.downsample is None else self.downsample(skipped)))
         return y
 
 
@@ -137,11 +169,7 @@ class ResNet(AgeModel):
         head: HeadChoice,
     ) -> None:
         super().__init__(max_age, input_size)
-        check_width(width)
-        self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.relu = nn.ReLU(inplace=True)
-        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.conv1, self.bn1, self.relu, self.maxpool = stem(width)
         e = block.expansion
         self.layer1 = make_layer(block, width, width, counts[0], stride=1)
         self.layer2 = make_layer(block, e * width, 2 * width, counts[1], stride=2)
@@ -158,16 +186,6 @@ class ResNet(AgeModel):
         return features
 
 
-def check_width(width: int) -> None:
-    """Check the number of channels of a first layer.
-
-    Raises:
-        WrinkleError: it is below 1.
-    """
-    if width < 1:
-        raise WrinkleError(f"width is {width}; it must be at least 1 channel")
-
-
 def resnet18_trunk(width: int = 64) -> Trunk:
     """Return ResNet-18's layers.
 
@@ -178,10 +196,8 @@ def resnet18_trunk(width: int = 64) -> Trunk:
     channels = width, 2 * width, 4 * width, 8 * width
 
     def first() -> tuple[nn.Conv2d, nn.MaxPool2d]:
-        return (
-            nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False),
-            nn.MaxPool2d(3, stride=2, padding=1),
-        )
+        conv1, _, _, maxpool = stem(width)
+        return conv1, maxpool
 
     def layer(number: int, inputs: int) -> nn.Module:
         stride = 1 if number == 1 else 2
