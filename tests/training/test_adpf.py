@@ -227,6 +227,7 @@ def test_predecessor_learns_its_places_from_the_training_part(
         (["first.training.epochs=none"], "training.epochs is 'none'"),
         (["first=none.yaml"], "none.yaml: cannot read it"),
         (["first=null", "init=none.safetensors"], "no such file of starting weights"),
+        (["first=null", "init=runs/trunk/all/model.safetensors"], "train the recipe trunk first"),
         (["first=null", "first.training.epochs=1"], "this recipe has no first stage"),
         (["first.loss.diversity.form=cosin"], "form is 'cosin'.*'literal', 'rectified'"),
         (["first.loss.diversity.weight=-1"], r"loss.*weight is -1"),

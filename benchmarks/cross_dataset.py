@@ -1,0 +1,90 @@
+"""Models on several datasets at once, to choose between them: tables of the model card.
+
+    python benchmarks/cross_dataset.py default FILE … --utkface utkface.arrow --lfw lfw.arrow \\
+        --fairface fairface.arrow --fgnet fgnet.arrow --studio studio.arrow
+
+Validation parts of the datasets that the default model is trained on, and all faces of those that
+it is not. With `--test` the test parts. MAE in years and, in brackets, bias; for FairFace, whose
+labels are ranges, the distance to the range, the share of estimates in it, and the share of faces
+under 10 that are estimated at 18 or older. `mean` is the mean of MAE and distance over the datasets
+that are trained on, as it chooses the epoch in training.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from wrinkle.datasets.store import Store
+from wrinkle.evaluation.evaluate_store import predict
+from wrinkle.evaluation.predictions import Predictions
+from wrinkle.evaluation.range_scores import score_all_ranges
+from wrinkle.inference.engines import load_network
+from wrinkle.inference.provenance import split_rows
+from wrinkle.models.packaged import model_file
+
+TRAINED_ON = {
+    "utkface": ("utkface", "utkface"),
+    "lfw": ("by-person:10", "1"),
+    "fairface": ("fairface", "fairface"),
+}
+"""Dataset → protocol and fold of recipes/default.yaml."""
+OUTSIDE = ("fgnet", "studio")
+"""Datasets that it has no part in."""
+
+
+def main() -> None:
+    args = arguments()
+    part: Literal["test", "validation"] = "test" if args.test else "validation"
+    sets = {}
+    for name in (*TRAINED_ON, *OUTSIDE):
+        if getattr(args, name):
+            store = Store(getattr(args, name))
+            rows = np.arange(len(store))
+            if name in TRAINED_ON:
+                rows = split_rows(store, part, *TRAINED_ON[name])
+            sets[name] = store, rows if name == "lfw" else rows[:: args.every]
+    print(f"| model | {' | '.join(sets)} | mean |\n|---|{'---:|' * (len(sets) + 1)}")
+    for system in args.models:
+        model, header = load_network(model_file(system), "cpu")
+        found = {name: predict(system, model, header, *faces) for name, faces in sets.items()}
+        errors = {name: error(each) for name, each in found.items()}
+        cells = [in_words(errors[name], each) for name, each in found.items()]
+        mean = np.mean([errors[name] for name in TRAINED_ON if name in errors])
+        print(f"| {system} | {' | '.join(cells)} | {mean:.3f} |", flush=True)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("models", nargs="+", help="packaged models or model files")
+    for name in (*TRAINED_ON, *OUTSIDE):
+        parser.add_argument(f"--{name}", type=Path, metavar="STORE")
+    parser.add_argument("--test", action="store_true", help="the test parts")
+    parser.add_argument(
+        "--every", type=int, default=1, help="only every n-th face, but all of LFW's"
+    )
+    return parser.parse_args()
+
+
+def error(predictions: Predictions) -> float:
+    """Mean absolute error in years, or mean distance to the range."""
+    errors = np.abs(predictions.predicted - predictions.actual)
+    if np.isnan(errors).all():
+        return score_all_ranges(predictions).distance.value
+    return float(errors.mean())
+
+
+def in_words(error: float, predictions: Predictions) -> str:
+    bias = (predictions.predicted - predictions.actual).mean()
+    if not np.isnan(bias):
+        return f"{error:.2f} ({bias:+.2f})"
+    score = score_all_ranges(predictions)
+    children = "" if score.children is None else f", {score.children.value:.1%}"
+    return f"{error:.2f}, {score.inside.value:.1%}{children}"
+
+
+if __name__ == "__main__":
+    main()
