@@ -114,7 +114,8 @@ def _package_file(model: AgeModel, source: str) -> Path:
 
 def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
-        made = f"; train the recipe {path.parts[1]} first" if path.parts[0] == "runs" else ""
+        runs, recipe, *_ = (*path.parts, "", "")
+        made = f"; train the recipe {recipe} first" if runs == "runs" and recipe else ""
         raise WrinkleError(f"{path}: no such file of starting weights{made}")
     refuse_exported(path)
     if path.suffix == ".json":
