@@ -11,7 +11,6 @@ that are trained on, as it chooses the epoch in training.
 """
 
 import argparse
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -40,14 +39,16 @@ def main() -> None:
     sets = {}
     for name in (*TRAINED_ON, *OUTSIDE):
         if getattr(args, name):
-            store = Store(getattr(args, name))
+            file, *every = getattr(args, name)
+            store = Store(file)
             rows = np.arange(len(store))
             if name in TRAINED_ON:
                 rows = split_rows(store, part, *TRAINED_ON[name])
-            sets[name] = store, rows if name == "lfw" else rows[:: args.every]
+            sets[name] = store, rows[:: int(every[0]) if every else 1]
     print(f"| model | {' | '.join(sets)} | mean |\n|---|{'---:|' * (len(sets) + 1)}")
     for system in args.models:
         model, header = load_network(model_file(system), "cpu")
+        model.mirror_average |= args.mirror
         found = {name: predict(system, model, header, *faces) for name, faces in sets.items()}
         errors = {name: error(each) for name, each in found.items()}
         cells = [in_words(errors[name], each) for name, each in found.items()]
@@ -61,11 +62,11 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("models", nargs="+", help="packaged models or model files")
     for name in (*TRAINED_ON, *OUTSIDE):
-        parser.add_argument(f"--{name}", type=Path, metavar="STORE")
+        parser.add_argument(
+            f"--{name}", nargs="+", metavar=("STORE", "EVERY"), help="only every n-th face"
+        )
     parser.add_argument("--test", action="store_true", help="the test parts")
-    parser.add_argument(
-        "--every", type=int, default=1, help="only every n-th face, but all of LFW's"
-    )
+    parser.add_argument("--mirror", action="store_true", help="average with the mirror image")
     return parser.parse_args()
 
 
