@@ -52,8 +52,9 @@ def main() -> None:
         found = {name: predict(system, model, header, *faces) for name, faces in sets.items()}
         errors = {name: error(each) for name, each in found.items()}
         cells = [in_words(errors[name], each) for name, each in found.items()]
-        mean = np.mean([errors[name] for name in TRAINED_ON if name in errors])
-        print(f"| {system} | {' | '.join(cells)} | {mean:.3f} |", flush=True)
+        known = [errors[name] for name in TRAINED_ON if name in errors]
+        mean = f"{np.mean(known):.3f}" if known else "–"
+        print(f"| {system} | {' | '.join(cells)} | {mean} |", flush=True)
 
 
 def arguments() -> argparse.Namespace:
@@ -67,7 +68,10 @@ def arguments() -> argparse.Namespace:
         )
     parser.add_argument("--test", action="store_true", help="the test parts")
     parser.add_argument("--mirror", action="store_true", help="average with the mirror image")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if not any(getattr(args, name) for name in (*TRAINED_ON, *OUTSIDE)):
+        parser.error("give at least one store")
+    return args
 
 
 def error(predictions: Predictions) -> float:
