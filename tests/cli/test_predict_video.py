@@ -182,7 +182,12 @@ def test_ctrl_c_while_a_frame_is_written_waits_for_all_files(
             signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(FrameTable, "write", write)
-    done = predict(clip, "--frames", frames, "--annotate", tmp_path / "out")
+    # Python ignores Ctrl-C where a shell started it in the background.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        done = predict(clip, "--frames", frames, "--annotate", tmp_path / "out")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert (done.code, "10 frames" in done.err[0]) == (130, True)
     assert len(frames.read_text().splitlines()) == 10
     with av.open(str(tmp_path / "out" / "clip.mp4")) as container:
