@@ -49,10 +49,9 @@ def main() -> None:
     for system in args.models:
         model, header = load_network(model_file(system), "cpu")
         model.mirror_average |= args.mirror
-        found = {name: predict(system, model, header, *faces) for name, faces in sets.items()}
-        errors = {name: error(each) for name, each in found.items()}
-        cells = [in_words(errors[name], each) for name, each in found.items()]
-        known = [errors[name] for name in TRAINED_ON if name in errors]
+        found = {n: judged(predict(system, model, header, *faces)) for n, faces in sets.items()}
+        cells = [cell for _, cell in found.values()]
+        known = [found[name][0] for name in TRAINED_ON if name in found]
         mean = f"{np.mean(known):.3f}" if known else "–"
         print(f"| {system} | {' | '.join(cells)} | {mean} |", flush=True)
 
@@ -74,21 +73,16 @@ def arguments() -> argparse.Namespace:
     return args
 
 
-def error(predictions: Predictions) -> float:
-    """Mean absolute error in years, or mean distance to the range."""
-    errors = np.abs(predictions.predicted - predictions.actual)
-    if np.isnan(errors).all():
-        return score_all_ranges(predictions).distance.value
-    return float(errors.mean())
-
-
-def in_words(error: float, predictions: Predictions) -> str:
-    bias = (predictions.predicted - predictions.actual).mean()
-    if not np.isnan(bias):
-        return f"{error:.2f} ({bias:+.2f})"
+def judged(predictions: Predictions) -> tuple[float, str]:
+    """Mean absolute error in years, or mean distance to the range, and what the table says."""
+    differences = predictions.predicted - predictions.actual
+    if not np.isnan(differences).any():
+        mae = float(np.abs(differences).mean())
+        return mae, f"{mae:.2f} ({differences.mean():+.2f})"
     score = score_all_ranges(predictions)
     children = "" if score.children is None else f", {score.children.value:.1%}"
-    return f"{error:.2f}, {score.inside.value:.1%}{children}"
+    distance = score.distance.value
+    return distance, f"{distance:.2f}, {score.inside.value:.1%}{children}"
 
 
 if __name__ == "__main__":
