@@ -180,3 +180,28 @@ def test_weights_by_hand() -> None:
     weights = balanced_weights(["a", "a", "a", "b"], ["x", "x", "y", None])
     assert weights == pytest.approx(np.array([1, 1, 2, 4]) / 2)
     assert balanced_weights(["a"] * 3, ["x", None, None]) == pytest.approx(np.ones(3))
+
+
+def test_symmetric_by_hand() -> None:
+    """Of the errors 0.1 … 19.9 years 20 may be outside the interval, and 180 are at most 18."""
+    p = np.eye(101)[[50]]  # a deviation of half a year, the least
+    actual = 50 + 0.1 * np.arange(1, 200)
+    calibration = calibrate(np.repeat(p, 199, 0), AGES, actual, "by hand", symmetric=True)
+    assert calibration.faces == 199
+    (low, high) = calibration.interval(p, AGES, 0.9)[0]
+    assert low + high == pytest.approx(100)
+    assert 18.0 <= high - 50 < 18.2
+    assert calibration.at_least(p, AGES, 50.5) == pytest.approx([0.5], abs=0.005)
+
+
+def test_symmetric_intervals_hold_where_errors_have_the_other_sign() -> None:
+    p, age = simulated(20_000, 7)
+    mean, deviation = moments(p, AGES)
+    old, young = age + deviation, 2 * mean - age - deviation
+    weights = np.random.default_rng(8).uniform(0.5, 2, len(age))
+    for symmetric in (False, True):
+        fitted = calibrate(p, AGES, old, "too low", weights=weights, symmetric=symmetric)
+        low, high = fitted.interval(p, AGES).T
+        assert ((low <= old) & (old <= high)).mean() == pytest.approx(0.9, abs=0.01)
+        covered = ((low <= young) & (young <= high)).mean()
+        assert covered == pytest.approx(0.9, abs=0.02) if symmetric else covered < 0.5

@@ -21,7 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=(),
         metavar="STORE",
-        help="further stores; each store, and in a store each person, then counts the same",
+        help="further stores; each store, and in a store each person, then counts the same, and so "
+        "do errors of either sign",
     )
     add_split(parser, "validation")
     add("--device", help="cpu, cuda, cuda:1 …; the GPU if there is one by default")

@@ -49,7 +49,8 @@ def calibrate_model(
             faces of which only a range is known are not used.
         out: the new model file; it may be the old one.
         split, protocol, fold, device, batch, workers: as for `wrinkle.evaluation.evaluate`.
-        also: further stores. Each store, and in a store each person, then counts the same.
+        also: further stores. Each store, and in a store each person, then counts the same, and so
+            do errors of either sign: what is too high in one set may be too low in the next.
 
     Raises:
         WrinkleError: the model was trained on some of the faces, there are too few, or as for
@@ -80,6 +81,7 @@ def calibrate_model(
         f"{part} of {', '.join(names)}",
         found.predicted,
         weights,
+        symmetric=bool(also),
     )
     amend(source, out, calibration=calibration.to_header())
     ends = calibration.interval(found.distribution, found.ages, predicted=found.predicted)

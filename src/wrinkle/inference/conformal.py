@@ -141,6 +141,7 @@ def calibrate(
     data: str,
     predicted: np.ndarray | None = None,
     weights: np.ndarray | None = None,
+    symmetric: bool = False,
 ) -> Calibration:
     """Calibrate on faces of known age, on which the model was not trained.
 
@@ -152,6 +153,9 @@ def calibrate(
         predicted: (N,) years, the model's ages, if they are not the means of the distributions (as
             with CORAL).
         weights: (N,), above 0, how much each face counts; None: all the same.
+        symmetric: whether −r counts as much as r, so that intervals have the estimate in the
+            middle. For faces of another kind than these, which may be too high where these are too
+            low.
 
     Returns:
         The calibration.
@@ -165,6 +169,9 @@ def calibrate(
     mean, deviation = moments(distributions, ages)
     centre = mean if predicted is None else _predicted(predicted, mean)
     residuals = (np.asarray(actual, np.float64) - centre) / deviation
+    if symmetric:
+        residuals = np.concatenate([residuals, -residuals])
+        weights = None if weights is None else np.tile(weights, 2)
     order = np.argsort(residuals, kind="stable")
     residuals = residuals[order]
     if weights is not None:
