@@ -50,7 +50,8 @@ def calibrate_model(
         out: the new model file; it may be the old one.
         split, protocol, fold, device, batch, workers: as for `wrinkle.evaluation.evaluate`.
         also: further stores. Each store, and in a store each person, then counts the same, and so
-            do errors of either sign: what is too high in one set may be too low in the next.
+            do errors of either sign, because a model that is too high on one store is often too
+            low on the next.
 
     Raises:
         WrinkleError: the model was trained on some of the faces, there are too few, or as for

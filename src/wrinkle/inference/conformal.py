@@ -153,9 +153,8 @@ def calibrate(
         predicted: (N,) years, the model's ages, if they are not the means of the distributions (as
             with CORAL).
         weights: (N,), above 0, how much each face counts; None: all the same.
-        symmetric: whether −r counts as much as r, so that intervals have the estimate in the
-            middle. For faces of another kind than these, which may be too high where these are too
-            low.
+        symmetric: whether −r counts as much as r, so that the estimate is in the middle of each
+            interval. For faces of another kind than these, whose errors may have the other sign.
 
     Returns:
         The calibration.
