@@ -114,6 +114,8 @@ def test_init_can_be_the_run_of_another_choice(system: Path) -> None:
     assert start("init=x.pth") == "x.pth"
     assert start("init={dataset: a, variant: null}", "variant=drop") == start()
     assert start("init={dataset: a, variant: adam}").startswith("runs/system/a-full-adam/")
+    # A run of several folds: each fold gets its own model of it.
+    assert start("init={dataset: b, variant: adam}") == "runs/system/b-full-adam"
 
 
 def test_teachers_can_be_runs_of_other_choices(system: Path) -> None:

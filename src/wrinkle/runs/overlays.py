@@ -20,8 +20,8 @@ because its old fields belong to the old name. `first` and `init` are replaced t
 {recipe: FILE, size: NAME, dataset: NAME, variant: NAME}. Without `recipe` it is this file. A size
 or dataset that is not named is the one chosen here. A variant that is not named is the one chosen
 here if the recipe is this file, and none if it is another file; `variant: null` means none. `init`
-becomes the model of that recipe's run, for the fold with its protocol's name (published splits with
-one fold).
+becomes the model file of that recipe's run if it has one fold with its protocol's name (most
+published splits), else the run's folder.
 
 Paths are relative to the file that they are in, on the command line to the current folder: `base`,
 `first`, `recipe` and `plugins`, which make up the recipe. Stores, weights and runs are relative to

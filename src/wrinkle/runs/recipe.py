@@ -17,6 +17,7 @@ from wrinkle.datasets.augment import Augment
 from wrinkle.errors import WrinkleError
 from wrinkle.losses import Loss
 from wrinkle.models.registry import head_kind
+from wrinkle.protocols import get_protocol
 from wrinkle.registry import load_plugins, plugin_entries
 from wrinkle.runs.folder import MODEL_FILE
 from wrinkle.runs.overlays import (
@@ -57,8 +58,9 @@ class Recipe(Part):
     recipe. A run keeps a copy of each."""
     model: Model
     init: str = "none"
-    """none, imagenet, a packaged model's name, or a file of ImageNet weights or of a model. In a
-    recipe file also {recipe, size, dataset, variant}: the model of that recipe's run."""
+    """none, imagenet, a packaged model's name, a file of ImageNet weights or of a model, or a run's
+    folder, of which each fold gets a model that knows no people or pictures of its test part. In a
+    recipe file also {recipe, size, dataset, variant}: that recipe's run."""
     init_classifier: bool = True
     """Whether to load the heads from `init` too, if it has heads for the same ages."""
     teachers: tuple[str, ...] = ()
@@ -214,15 +216,18 @@ def _first(first: Any, path: Path, chosen: Mapping[str, str | None], changes: li
 
 
 def _model_of(path: Path, chosen: Mapping[str, str | None]) -> str:
-    """The model file of a recipe's run, for the fold with the protocol's name."""
+    """The model file of a recipe's run; unless its one fold has the protocol's name, its folder."""
     fields = overlaid(read_recipe(path), chosen)
+    run = f"runs/{run_name(path, fields.get('name'), chosen)}"
     try:
         data = fields["data"]
         stores = [each["store"] for each in data.get("stores") or ()]
-        fold = joined_name(stores) if stores else data["protocol"]
+        protocol = None if stores else get_protocol(data["protocol"])
     except (AttributeError, KeyError, TypeError):
         raise WrinkleError(f"{path}: field data.protocol is missing") from None
-    return f"runs/{run_name(path, fields.get('name'), chosen)}/{fold}/{MODEL_FILE}"
+    if protocol is None:
+        return f"{run}/{joined_name(stores)}/{MODEL_FILE}"
+    return f"{run}/{protocol.name}/{MODEL_FILE}" if [*protocol.sizes] == [protocol.name] else run
 
 
 def _override(content: Any, override: str) -> None:

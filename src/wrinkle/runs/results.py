@@ -108,7 +108,7 @@ def row_of(run: Path, recipes: Path) -> Row:
     several = len(mae) > 1
     return {
         **chosen,
-        "start": re.sub(rf"^runs/(.+)/[^/]+/{MODEL_FILE}$", r"\1", recipe.init),
+        "start": re.sub(rf"^runs/(.+?)(/[^/]+/{MODEL_FILE})?$", r"\1", recipe.init),
         "seed": str(recipe.training.seed),
         "epochs": str(recipe.training.epochs),
         "device": header["provenance"]["device"],

@@ -26,13 +26,14 @@ from wrinkle.runs.folder import (
 )
 from wrinkle.runs.recipe import Recipe
 from wrinkle.training.extras import EXTRAS_FILE
-from wrinkle.training.integrity import check_integrity, check_labels, check_start
+from wrinkle.training.integrity import check_integrity, check_labels
 from wrinkle.training.loop import Trainer
 from wrinkle.training.memory import keep_freed_memory
 from wrinkle.training.network import try_out
 from wrinkle.training.results_table import write_table
 from wrinkle.training.run_folder import check_folder, write_folder
 from wrinkle.training.score_fold import score_fold
+from wrinkle.training.starts import fold_recipes
 from wrinkle.training.teachers import teacher_files
 
 
@@ -69,13 +70,12 @@ def train(
     if accelerator.device.type == "cpu":
         keep_freed_memory()
     check_folder(root, recipe, store.fingerprint)
-    for what, source in [("init", recipe.init), *(("teacher", each) for each in recipe.teachers)]:
-        check_start(what, source, store, chosen)
+    recipes = fold_recipes(recipe, store, chosen)
     accelerator.wait_for_everyone()
-    if not (root / RECIPE_FILE).exists():
-        for stage in (recipe, recipe.first):
-            if stage is not None:
-                try_out(stage)  # before the run's folder is made
+    if not (root / RECIPE_FILE).exists():  # try it before the run's folder is made
+        try_out(recipes[0])
+        if recipe.first is not None:
+            try_out(fold_recipes(recipe.first, store, chosen[:1])[0])
     accelerator.wait_for_everyone()
     command, writer = command or shlex.join(sys.argv), folds or ""
     if accelerator.is_main_process:
@@ -84,13 +84,13 @@ def train(
         labels = check_labels(root, recipe, store, parts)
         write_folder(root, recipe, store.fingerprint, command, integrity, labels, writer)
     _train_first_stage(recipe, {n: root / every[n].name for n in numbers}, runs, command)
-    for fold in chosen:
+    for fold, own in zip(chosen, recipes, strict=True):
         if not (root / fold.name / RESULT_FILE).exists():
             first = None
             if recipe.first is not None:
                 first = Path(runs) / recipe.first.name / fold.name / MODEL_FILE
             part = limited(fold, recipe.data.limit, recipe.training.seed)
-            train_fold(recipe, store, part, root / fold.name, accelerator, first)
+            train_fold(own, store, part, root / fold.name, accelerator, first)
         if accelerator.is_main_process:
             write_table(root, [fold.name for fold in every], writer)
         accelerator.wait_for_everyone()

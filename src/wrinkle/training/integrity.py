@@ -1,4 +1,4 @@
-"""Checks before a run: that no test data was or will be trained on, that labels fit the ages."""
+"""Checks before a run: what training and test parts share, and whether labels fit the ages."""
 
 import math
 from collections.abc import Sequence
@@ -9,10 +9,7 @@ import torch
 
 from wrinkle.console import note
 from wrinkle.datasets.store import Store
-from wrinkle.errors import WrinkleError
-from wrinkle.files import read_tensors, replace_file
-from wrinkle.inference.provenance import learned
-from wrinkle.models.pretrained import start_file
+from wrinkle.files import replace_file
 from wrinkle.protocols import Fold, Protocol
 from wrinkle.protocols.integrity import check_people, find_leaks, leaks_csv, summary
 from wrinkle.runs.folder import LEAKS_FILE, RUN_FILE, read_note
@@ -49,33 +46,6 @@ def check_integrity(
     if leaks:
         note(f"{line} They are listed in {root / LEAKS_FILE}")
     return line
-
-
-def check_start(what: str, source: str, store: Store, folds: Sequence[Fold]) -> None:
-    """Check that a model that a run starts or learns from was not trained on test pictures.
-
-    Args:
-        what: the field that names it, for the message.
-        source: the recipe's start, or a teacher.
-        store: the faces.
-        folds: that will be trained.
-
-    Raises:
-        WrinkleError: it was trained on test pictures.
-    """
-    try:
-        header = read_tensors(start_file(source), "model")[1]
-    except WrinkleError:  # no model file of wrinkle; `load_initial` reports other errors
-        return
-    known = learned(header["provenance"], store)
-    for fold in folds:
-        seen = np.intersect1d(fold.test, known)
-        if len(seen):
-            raise WrinkleError(
-                f"{what} {source} was trained on {len(seen):,} of the {len(fold.test):,} test "
-                f"pictures of fold {fold.name}, such as {store.columns['name'][int(seen[0])]}: "
-                "use a model of other data, or of this fold's training part"
-            )
 
 
 def check_labels(root: Path, recipe: Recipe, store: Store, folds: Sequence[Fold]) -> str:
