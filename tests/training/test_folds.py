@@ -1,9 +1,11 @@
+import gc
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 
 from tests import tiny
 from wrinkle.datasets.store import Store
@@ -17,7 +19,7 @@ from wrinkle.protocols import Fold, get_protocol
 from wrinkle.protocols.fold import limited
 from wrinkle.runs.folder import Result, read_note
 from wrinkle.runs.recipe import load_recipe
-from wrinkle.training.folds import format_folds, parse_folds, train
+from wrinkle.training.folds import format_folds, parse_folds, train, train_fold
 from wrinkle.training.results_table import format_table
 
 
@@ -84,6 +86,16 @@ def test_any_subset_and_one_table(drawn_recipe: Path, tmp_path: Path) -> None:
     low, high = tested.interval.T
     inside = (low <= tested.actual) & (tested.actual <= high)
     assert 0.75 < np.mean(inside) <= 1
+
+
+def test_no_network_of_an_earlier_fold_is_kept(drawn_recipe: Path, tmp_path: Path) -> None:
+    """Of 82 folds a large network would otherwise fill the memory."""
+    accelerator, recipe = Accelerator(cpu=True), load_recipe(drawn_recipe, ["training.epochs=1"])
+    store = Store(recipe.data.store)
+    for fold in get_protocol("random:4").folds(store.columns)[:2]:
+        train_fold(recipe, store, fold, tmp_path / fold.name, accelerator)
+        gc.collect()
+        assert not [each for each in gc.get_objects() if type(each) is tiny.Tiny]
 
 
 def test_a_folder_of_another_recipe(drawn_recipe: Path, tmp_path: Path, drawn_store: Path) -> None:

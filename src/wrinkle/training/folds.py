@@ -145,6 +145,7 @@ def train_fold(
             "validation part; choices: 'last'"
         )
     Trainer(recipe, store, fold, folder, accelerator, first).train()
+    accelerator.free_memory()  # it keeps every network and optimiser that it has prepared
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         result = score_fold(recipe, store, fold, folder, accelerator.device)
