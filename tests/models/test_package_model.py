@@ -39,10 +39,19 @@ def test_weights_take_half_the_room(moved: Path) -> None:
 
 def test_another_network_is_refused(small_model: Path, moved: Path) -> None:
     model, header = load_model(small_model)
-    header["input"]["size"] = 96
+    header["input"]["zoom"] = 0.7
     save_model(moved.with_name("other.safetensors"), model, header)
     with pytest.raises(WrinkleError, match="another network"):
         pack(moved, "both", {}, average=moved.with_name("other.safetensors"))
+
+
+def test_the_average_keeps_the_size_of_the_first(small_model: Path, moved: Path) -> None:
+    model, header = load_model(small_model)
+    size = header["input"]["size"]
+    header["input"]["size"] = size + 32
+    save_model(moved.with_name("larger.safetensors"), model, header)
+    path = pack(moved, "both", {}, average=moved.with_name("larger.safetensors"))
+    assert load_model(path)[1]["input"]["size"] == size
 
 
 def test_where_the_training_data_lay_is_not_told(small_model: Path, moved: Path) -> None:

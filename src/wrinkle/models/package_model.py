@@ -32,7 +32,7 @@ def pack(
         source: the model file.
         name: the packaged model's name.
         scores: name → MAE in years; replace the scores in the header.
-        average: model file of the same network to average with.
+        average: model file of the same network to average with; its input may have another size.
         weight: share of `source` in the average, in [0, 1].
 
     Returns:
@@ -53,7 +53,8 @@ def pack(
     if average is not None:
         other, other_header = load_model(average)
         other_state = other.state_dict()
-        if other_header["input"] != header["input"] or shapes(other) != shapes(model):
+        views = [{**each["input"], "size": None} for each in (header, other_header)]
+        if views[0] != views[1] or shapes(other) != shapes(model):
             raise WrinkleError(f"{average} holds another network than {source}")
         for key, tensor in model.state_dict().items():
             if tensor.is_floating_point():
