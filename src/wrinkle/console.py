@@ -94,3 +94,9 @@ def complain(text: object) -> None:
 def count(number: int, singular: str, plural: str | None = None) -> str:
     """Return a number with its noun: "1 face", "2,292 faces"."""
     return f"{number:,} {singular if number == 1 else plural or f'{singular}s'}"
+
+
+def percent(probability: float) -> str:
+    """Return a probability in percent, but never "0 %" or "100 %", because no age is certain."""
+    chance = min(max(100 * probability, 0.1), 99.9)
+    return f"{chance:.1f} %" if chance < 5 or chance > 95 else f"{chance:.0f} %"

@@ -21,8 +21,7 @@ from wrinkle.errors import WrinkleError
 
 if TYPE_CHECKING:
     from wrinkle.faces.files import Found
-    from wrinkle.serving.prediction import Face, Prediction
-    from wrinkle.serving.video.evidence import Person
+    from wrinkle.serving.prediction import Prediction
 
 COLUMNS = ["path", "face", "age", "low", "high", "x1", "y1", "x2", "y2", "score"]
 COLUMNS += ["low_resolution", "rotation", "error"]
@@ -214,6 +213,7 @@ def _writer(args: argparse.Namespace) -> Callable[["Prediction"], None]:
 
 
 def _lines(prediction: "Prediction", at_least: int | None) -> Iterator[str]:
+    from wrinkle.console import percent
     from wrinkle.faces.pictures import printable
 
     for face in prediction.faces:
@@ -225,14 +225,10 @@ def _lines(prediction: "Prediction", at_least: int | None) -> Iterator[str]:
         if prediction.rotation:
             position += f", picture turned by {prediction.rotation}°"
         name = printable(str(prediction.source))
-        chance = "" if at_least is None else f", at least {at_least}: {percent(face, at_least)}"
+        chance = ""
+        if at_least is not None:
+            chance = f", at least {at_least}: {percent(face.at_least(at_least))}"
         yield f"{name}: {face.age:.0f} years (90 %: {low:.0f}–{high:.0f}){chance}, {position}"
-
-
-def percent(face: "Face | Person", age: int) -> str:
-    """The probability in percent, but never "0 %" or "100 %", because no age is certain."""
-    chance = min(max(100 * face.at_least(age), 0.1), 99.9)
-    return f"{chance:.1f} %" if chance < 5 or chance > 95 else f"{chance:.0f} %"
 
 
 def _rows(prediction: "Prediction", at_least: int | None) -> Iterator[dict[str, object]]:

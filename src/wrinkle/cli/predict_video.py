@@ -160,13 +160,12 @@ def _rows(
 
 
 def _lines(about: dict[str, Any], persons: list["Person"], age: int | None) -> Iterator[str]:
-    from wrinkle.cli.predict import percent
-    from wrinkle.console import count
+    from wrinkle.console import count, percent
     from wrinkle.faces.pictures import printable
 
     for person in persons:
         low, high = person.interval
-        chance = "" if age is None else f", at least {age}: {percent(person, age)}"
+        chance = "" if age is None else f", at least {age}: {percent(person.at_least(age))}"
         small = ", low resolution" if person.low_resolution else ""
         yield (
             f"{printable(about['path'])}, person {person.number}: {person.age:.0f} years "
