@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from wrinkle.errors import WrinkleError
-from wrinkle.files import replace_file, replacing
+from wrinkle.files import check_output, replace_file, replacing
 
 
 def write_file(path: Path, text: str) -> None:
@@ -112,3 +112,21 @@ def _fill_the_disk(path: Path) -> None:
     with replacing(path, kept="what is done") as temporary:
         temporary.write_bytes(b"newer")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_only_a_file_of_the_same_kind_may_be_replaced(tmp_path: Path) -> None:
+    path, other = tmp_path / "a", tmp_path / "b"
+
+    def check(inputs: tuple[Path, ...] = ()) -> None:
+        check_output(path, "a poem", lambda head: head.startswith(b"O "), inputs)
+
+    check((other,))
+    path.write_bytes(b"")
+    check()
+    path.write_bytes(b"O wild West Wind")
+    check()
+    with pytest.raises(WrinkleError, match="is read here and would be overwritten"):
+        check((other, tmp_path / "x" / ".." / "a"))
+    path.write_bytes(b"path,age")
+    with pytest.raises(WrinkleError, match="exists and is not a poem"):
+        check()

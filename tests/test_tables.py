@@ -61,8 +61,8 @@ def test_understood_in_every_encoding(tmp_path: Path, text: str, encoding: str) 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (b"age\n", r"lacks the column photo and race: .* at least photo, age and race, separated"),
-        (b"", r"lacks the column photo, age and race: .*found nothing"),
+        (b"age\n", r"lacks the columns photo and race: .* at least photo, age and race, separated"),
+        (b"", r"lacks the columns photo, age and race: .*found nothing"),
         (b'photo,age,race\n"a', "line 2: not a CSV file"),
         (b'photo,age,race\na,5,W\n"a"b,5,W', "line 3: not a CSV file"),
         (b"photo,age,race,Age\n", "line 1: the column age is named twice"),

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,6 +82,38 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def check_output(
+    path: str | Path,
+    kind: str,
+    is_own: Callable[[bytes], bool],
+    inputs: Iterable[str | Path] = (),
+) -> None:
+    """Check that writing a file would destroy neither an input nor a file of another kind.
+
+    Args:
+        path: the file that will be written.
+        kind: what it will be, such as "a store", for the message.
+        is_own: whether the first 32 bytes of a file are those of this kind.
+        inputs: files that are read.
+
+    Raises:
+        WrinkleError: `path` is one of `inputs`, or a file of another kind; one line.
+    """
+    path = Path(path)
+    if any(path.resolve() == Path(each).resolve() for each in inputs):
+        raise WrinkleError(f"{path} is read here and would be overwritten: name another file")
+    if path.is_file():
+        with path.open("rb") as file:
+            head = file.read(32)
+        if head and not is_own(head):
+            raise WrinkleError(f"{path} exists and is not {kind}: name another file, or delete it")
+
+
+def is_safetensors(head: bytes) -> bool:
+    """Whether a file's first bytes are those of a safetensors file, such as a model file."""
+    return head[8:10] == b'{"'
+
+
 def cannot_write(path: str | Path, error: OSError, kept: str = "its earlier content") -> str:
     """Say in one line why `path` could not be written, and that `kept` is not lost."""
     reason = os.strerror(error.errno) if error.errno else str(error)
@@ -132,6 +164,10 @@ def read_tensors(path: str | Path, kind: str) -> "tuple[dict[str, Tensor], dict[
     path = Path(path)
     if not path.is_file():
         raise WrinkleError(f"{path}: no such file")
+    with path.open("rb") as file:
+        head = file.read(32)
+    if len(head) == 32 and not is_safetensors(head):
+        raise WrinkleError(f"{path}: not a {kind} file, or damaged at its beginning")
     damaged = f"{path}: damaged or cut short (not a complete safetensors file): get it again"
     try:
         with safe_open(path, "pt") as file:

@@ -49,13 +49,31 @@ def test_impossible_calibrations_are_one_line(
     split = {"data": "folder", "split": "random:4", "fold": "1"}
     amend(small_model, trained, provenance=split | {"fingerprint": Store(sixty).fingerprint})
     for model, store, part, message in (
-        (small_model, example_store, "all", "5 faces are too few to calibrate: give 50"),
+        (
+            small_model,
+            example_store,
+            "all",
+            f"5 faces of {example_store} are too few to calibrate: give 50",
+        ),
         (trained, sixty, "train", "was trained on 24 of these 24 faces"),
         (trained, sixty, "all", "was trained on 24 of these 60 faces"),
     ):
         done = wrinkle("calibrate", model, store, out, "--split", part)
         assert (done.code, len(done.err)) == (2, 1)
         assert message in done.err[0]
+    same = tmp_path / "same.arrow"
+    same.write_bytes(sixty.read_bytes())
+    for further, message in (
+        (same, "two of the stores hold the same faces"),
+        (example_store, f"5 faces of {example_store} are too few to calibrate"),
+    ):
+        done = wrinkle("calibrate", small_model, sixty, out, "--split", "all", "--also", further)
+        assert (done.code, len(done.err)) == (2, 1)
+        assert message in done.err[0]
+    done = wrinkle("calibrate", small_model, same, same, "--split", "all")
+    assert (done.code, len(done.err)) == (2, 1)
+    assert "exists and is not a model file" in done.err[0]
+    assert same.read_bytes() == sixty.read_bytes()
     assert not out.exists()
     # Who evaluates is told the same.
     lines = wrinkle("evaluate", trained, sixty, "--split", "train").out.splitlines()

@@ -48,3 +48,19 @@ def test_one_model_is_no_ensemble(wrinkle: Command, models: list[Path], tmp_path
     done = wrinkle("ensemble", models[0], "--out", tmp_path / "out")
     assert done.code == 2
     assert done.err == ["wrinkle: an ensemble needs at least two models"]
+
+
+def test_other_files_and_equal_models_are_refused(
+    wrinkle: Command, models: list[Path], tmp_path: Path
+) -> None:
+    labels = tmp_path / "labels.csv"
+    labels.write_text("path,age\na.jpg,30\nb.jpg,40\nc.jpg,50\n")
+    for arguments, words in (
+        ((*models, "--out", labels), "labels.csv exists and is not a model file"),
+        ((*models, "--out", models[0]), "is read here and would be overwritten"),
+        ((models[0], models[0], "--out", tmp_path / "out"), "are the same file: name each once"),
+    ):
+        done = wrinkle("ensemble", *arguments)
+        assert (done.code, len(done.err)) == (2, 1)
+        assert words in done.err[0]
+    assert labels.read_text().startswith("path,age")

@@ -218,3 +218,24 @@ def test_challenge_prints_the_rates_of_every_age(
     done = wrinkle("evaluate", small_model, example_store, "--challenge")
     # The examples' people are 40 to 79 years old.
     assert (done.code, done.err) == (2, ["wrinkle: no face is 14 to 17 or 18 to 30 years old"])
+
+
+def test_predictions_overwrite_no_input_and_no_other_file(
+    wrinkle: Command, predictions: Path, example_store: Path, tmp_path: Path
+) -> None:
+    labels = tmp_path / "labels.csv"
+    labels.write_text("path,age\na.jpg,30\n")
+    before = predictions.read_bytes()
+    upper = predictions.rename(tmp_path / "P.CSV")
+    for out, words in (
+        (upper, "would be overwritten"),
+        (example_store, "would be overwritten"),
+        (labels, "exists and is not a file of predictions"),
+    ):
+        done = wrinkle("evaluate", upper, example_store, "--predictions", out)
+        assert (done.code, len(done.err)) == (2, 1)
+        assert words in done.err[0]
+    assert (upper.read_bytes(), labels.read_text()) == (before, "path,age\na.jpg,30\n")
+    twice = wrinkle("evaluate", upper, upper, example_store)
+    assert (twice.code, twice.err) == (2, ["wrinkle: a system is named twice: name each once"])
+    assert wrinkle("evaluate", upper, example_store).code == 0

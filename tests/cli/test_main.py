@@ -150,7 +150,7 @@ def test_a_command_may_have_subcommands(wrinkle: Command, monkeypatch: pytest.Mo
         (["predict", "x", "--batch", "many"], r".*--batch: invalid integer value: 'many'.*"),
         (["predict", "x", "--batch", "0"], r".*--batch: 0 is too small: give 1 or more.*"),
         (["prepare", "lfv", ".", "x"], r"unknown dataset 'lfv'.*choices: .*fgnet.*"),
-        (["prepare", "fgnet", ".", "x", "--size", "8"], r".*8 is too small: give 32 or more.*"),
+        (["prepare", "fgnet", ".", "x", "--size", "8"], r".*a size of 8: give 32 to 2048 pixels"),
         (["prepare", "fgnet", ".", "x", "--workers", "0"], r".*0 is too small: give 1 or more.*"),
         (["evaluate", "default"], r".*required: store.*"),
         (["evaluate", "default", "x", "--split", "best"], r".*invalid choice: 'best'.*"),

@@ -267,6 +267,38 @@ def test_an_empty_list_is_one_line(predict: Command, monkeypatch: pytest.MonkeyP
     assert "standard input" in line
 
 
+@pytest.mark.parametrize(
+    ("data", "words"), [(PORTRAIT.read_bytes(), "is a picture"), (b"a.jpg\0b.jpg\0", "zero bytes")]
+)
+def test_standard_input_must_be_a_list(
+    predict: Command, monkeypatch: pytest.MonkeyPatch, data: bytes, words: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    done = predict("-")
+    assert (done.code, done.out, len(done.err)) == (2, "", 1)
+    assert words in done.err[0]
+    assert "a list of names, one per line" in done.err[0]
+
+
+def test_an_empty_name_is_not_the_current_folder(predict: Command) -> None:
+    done = predict("", PORTRAIT)
+    assert (done.code, done.err[0]) == (
+        1,
+        "wrinkle: an empty name: name a file, a folder or a glob",
+    )
+    assert done.out.startswith(f"{PORTRAIT}: ")
+    done = predict(PORTRAIT, "--annotate", "")
+    assert (done.code, done.out) == (2, "")
+    assert "--annotate: the path is empty" in done.err[-1]
+
+
+@pytest.mark.parametrize("option", [("--column", "x"), ("--rows", 5), ("--out", "x")])
+def test_options_of_tables_need_a_table(predict: Command, option: tuple[str, object]) -> None:
+    done = predict(PORTRAIT, *option)
+    assert (done.code, done.out) == (2, "")
+    assert done.err == [f"wrinkle: {option[0]} is for tables: name a Parquet or CSV file"]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="names of files are text here")
 @pytest.mark.parametrize("form", ["--json", "--csv", "--batch=9"])
 def test_names_that_are_not_utf8_or_have_a_line_break_are_one_line(
@@ -403,8 +435,8 @@ def test_files_of_other_programs_are_one_line(
     save_file({"weight": torch.zeros(3)}, path)
     assert "of another program" in refused(wrinkle, path)
     torch.save({"weight": torch.zeros(3)}, tmp_path / "pickled.pt")
-    assert "not a complete safetensors file" in refused(wrinkle, tmp_path / "pickled.pt")
-    assert "not a complete safetensors file" in refused(wrinkle, TABLE)
+    assert "not a model file" in refused(wrinkle, tmp_path / "pickled.pt")
+    assert "not a model file" in refused(wrinkle, TABLE)
 
 
 def test_tensors_of_another_model_are_one_line(

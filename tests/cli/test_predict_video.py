@@ -114,9 +114,17 @@ def test_bad_videos_are_one_line_each_and_the_others_are_predicted(
     assert [bool(row["error"]) for row in rows] == [True, True, True, False]
 
 
+def test_a_video_among_pictures_is_one_line_and_they_are_predicted(
+    predict: Command, clip: Path
+) -> None:
+    done = predict(clip, PORTRAIT)
+    assert done.code == 1
+    assert done.out.startswith(f"{PORTRAIT}: ")
+    assert done.err[0].startswith(f"wrinkle: {clip}: is a video, not a picture; name it alone")
+
+
 def test_videos_pictures_and_cameras_do_not_mix(predict: Command, clip: Path) -> None:
     for arguments, words in (
-        ((clip, PORTRAIT), "separate commands"),
         ((clip, "--camera", 0), "either"),
         ((PORTRAIT, "--frames", "a.csv"), "for videos"),
         ((), "nothing to predict"),

@@ -34,7 +34,7 @@ def test_dropped_pictures_are_printed_with_the_reason(wrinkle: Command, tmp_path
     assert f"      1  packed in {out}" in table
     for reason, count in {
         "impossible age": 3,
-        "duplicate": 1,
+        "same name twice": 1,
         "unreadable": 1,
         "no such picture": 1,
     }.items():
@@ -62,7 +62,7 @@ def test_a_dataset_of_a_plug_in_file_is_prepared(wrinkle: Command, tmp_path: Pat
     [
         ("path,years\nx.jpg,3\n", "lacks the column age"),
         ("path,age\nx.jpg,3\n", "no picture could be used"),
-        ("", "lacks the column path and age"),
+        ("", "lacks the columns path and age"),
     ],
 )
 def test_a_dataset_without_faces_is_one_line(
@@ -112,3 +112,25 @@ def test_wrong_roots_are_one_line(wrinkle: Command, tmp_path: Path) -> None:
             assert done.code == 2
             (line,) = done.err
             assert str(root) in line
+
+
+def test_labels_photographs_and_the_store_are_not_overwritten(
+    wrinkle: Command, tmp_path: Path
+) -> None:
+    photograph, labels = tmp_path / "p.jpg", tmp_path / "labels.csv"
+    photograph.write_bytes((EXAMPLES / "joe_biden_2010.jpg").read_bytes())
+    labels.write_text("path,age\np.jpg,67\n")
+    out = tmp_path / "x.arrow"
+    before = photograph.read_bytes(), labels.read_bytes()
+    for arguments, words in (
+        ((labels,), "labels.csv exists and is not a store"),
+        ((photograph,), "p.jpg exists and is not a store"),
+        ((out, "--dropped", labels), "labels.csv exists and is not a list of dropped pictures"),
+        ((out, "--dropped", out), "is also the store"),
+        ((out, "--size", 100_000), "a size of 100000: give 32 to 2048 pixels"),
+    ):
+        done = wrinkle("prepare", "folder", tmp_path, *arguments)
+        assert (done.code, done.out, len(done.err)) == (2, "", 1)
+        assert words in done.err[0]
+    assert (photograph.read_bytes(), labels.read_bytes()) == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["labels.csv", "p.jpg"]

@@ -37,3 +37,16 @@ def test_a_repeated_name_is_dropped():
     assert rows == [first, other]
     assert [row.path for row in rows] == [Path("p/a.jpg"), Path("p/b.jpg")]
     assert dropped == [left_out, Dropped("a.jpg", "same name twice", f"also {first.path}")]
+
+
+def test_a_name_with_two_labels_is_dropped() -> None:
+    rows, dropped = separate(
+        [
+            Row(Path("p/a.jpg"), "a.jpg", 30.0, "made"),
+            Row(Path("p/b.jpg"), "b.jpg", None, "made", age_low=20, age_high=29),
+            Row(Path("p/a.jpg"), "a.jpg", 40.0, "made"),
+        ]
+    )
+    assert [row.name for row in rows] == ["b.jpg"]
+    reason = "conflicting duplicate labels"
+    assert dropped == [Dropped("a.jpg", reason, "listed with ages 30, 40")] * 2

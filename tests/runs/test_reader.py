@@ -187,3 +187,10 @@ def test_the_date_is_the_recorded_one_else_that_of_a_file(tmp_path: Path) -> Non
     note = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps(note | {"date": "2022-02-03"}))
     assert read_run(folder).date == "2022-02-03"
+
+
+def test_another_store_than_the_tested_one_is_refused(tmp_path: Path, drawn_store: Path) -> None:
+    folder, other = write_run(tmp_path, drawn_store), tmp_path / "other.arrow"
+    other_ages(drawn_store, other)
+    with pytest.raises(WrinkleError, match="does not hold the faces that"):
+        read_run(folder, other)

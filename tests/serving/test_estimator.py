@@ -465,6 +465,9 @@ def test_further_faces_are_counted(small_model: Path) -> None:
     (all_of_them,) = AgeEstimator.load(small_model, "cpu").stream(both)
     assert len(all_of_them.faces) >= 2
     assert all_of_them.left_out == 0
+    for number in (0, -1, 1.5):
+        with pytest.raises(WrinkleError, match="give a whole number of at least 1"):
+            AgeEstimator.load(small_model, "cpu", max_faces=number)
     for choice in ({"largest": True}, {"max_faces": 1}):
         (first,) = AgeEstimator.load(small_model, "cpu", **choice).stream(both)  # type: ignore[arg-type]
         assert [face.box.tolist() for face in first.faces] == [all_of_them.faces[0].box.tolist()]

@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("daft")
 
 from filelock import FileLock
+from PIL import Image
 
 from tests.cli.conftest import Command, wrinkle
 from tests.conftest import EXAMPLES, write_model
@@ -50,7 +51,7 @@ def test_every_row_comes_out_with_its_faces_or_its_error(
 ) -> None:
     table = PictureTable(write(tmp_path / "in.parquet", bad))
     done = predict_table(table, tmp_path / "out", Settings(str(small_model), "cpu"), rows=4)
-    assert done == {"rows": 6, "faces": 2, "errors": 4, "kept": 0}
+    assert done == {"rows": 6, "faces": 2, "kept": 0, "empty": 0, "bad": 4}
     assert sorted(path.name for path in (tmp_path / "out").glob("[!.]*")) == [
         *("000000.parquet", "000001.parquet"),
     ]
@@ -82,7 +83,7 @@ def test_a_stopped_run_continues(
     assert 0 <= expected[0]["at_least_18"] <= 1  # type: ignore[operator]
     (whole / "000001.parquet").unlink()
     done = predict_table(table, whole, settings, rows=1)
-    assert done == {"rows": 1, "faces": 0, "errors": 1, "kept": 2}
+    assert done == {"rows": 1, "faces": 0, "kept": 2, "empty": 0, "bad": 1}
     assert rows(whole) == expected
 
 
@@ -202,9 +203,10 @@ def test_the_command_writes_a_folder(wrinkle: Command, small_model: Path, tmp_pa
     out = tmp_path / "out.parquet"
     given = ("predict", source, "--column", "picture", "--out", out, "--model", small_model)
     done = wrinkle(*given)
-    assert (done.code, done.out) == (0, "")
-    assert done.err[-1] == f"2 rows, 1 face, 1 row without a face, in {out}"
-    assert wrinkle(*given).err[-1].startswith("0 rows, 0 faces, 0 rows without a face, 2 rows from")
+    bad = "1 row whose picture could not be used (column error)"
+    assert (done.code, done.out) == (1, "")
+    assert done.err[-1] == f"2 rows, 1 face, {bad}, in {out}"
+    assert wrinkle(*given).err[-1] == f"0 rows, 0 faces, {bad}, 2 rows from earlier, in {out}"
     for arguments, words in (
         ((source,), "--out"),
         ((source, HOPPER, "--out", out), "nothing else"),
@@ -246,3 +248,13 @@ def test_two_workers_of_ray_write_the_same_rows(
         cluster.shutdown()
     assert done.returncode == 0, done.stderr[-2000:]
     assert rows(tmp_path / "spread") == rows(tmp_path / "alone")
+
+
+def test_a_picture_without_a_face_is_no_failure(
+    wrinkle: Command, small_model: Path, tmp_path: Path
+) -> None:
+    blank, out = tmp_path / "blank.png", tmp_path / "out"
+    Image.new("RGB", (64, 64)).save(blank)
+    source = write(tmp_path / "in.parquet", [str(HOPPER), str(blank)])
+    done = wrinkle("predict", source, "--out", out, "--model", small_model)
+    assert (done.code, done.err[-1]) == (0, f"2 rows, 1 face, 1 row without a face, in {out}")

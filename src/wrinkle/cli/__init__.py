@@ -87,7 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:  # such as a full disk: `> ages.csv`
         _flush_or_drop()
-        _complain(str(error))
+        name = f"{error.filename}: " if error.filename else ""
+        _complain(f"{name}{error.strerror}" if error.strerror else str(error))
         return 2
 
 

@@ -36,12 +36,17 @@ def run(args: argparse.Namespace) -> int:
     from wrinkle.datasets.store import Store
     from wrinkle.evaluation import evaluate, write_predictions
     from wrinkle.evaluation.assurance import challenge_table
+    from wrinkle.evaluation.prediction_files import check_predictions_output
     from wrinkle.evaluation.predictions import in_common
     from wrinkle.evaluation.range_scores import range_comparison, range_table
     from wrinkle.evaluation.scores import classifier_table, comparison_table, score_table
 
     if args.predictions is not None and len(args.systems) > 1:
         raise WrinkleError("--predictions writes the predictions of one system: name only one")
+    if len(set(args.systems)) < len(args.systems):
+        raise WrinkleError("a system is named twice: name each once")
+    if args.predictions is not None:
+        check_predictions_output(args.predictions, [*args.systems, args.store])
     if args.split == "all" and (args.protocol or args.fold):
         raise WrinkleError("--protocol and --fold choose faces with --split: add --split test")
     store = Store(args.store)
@@ -72,6 +77,8 @@ def run(args: argparse.Namespace) -> int:
         print("\n\n".join(tables))
         if args.classifiers and each.classifiers and each.scores:
             print(classifier_table(each.classifiers, predictions.actual))
+        elif args.classifiers and not each.classifiers:
+            print(f"{predictions.system} has one classifier only.")
         if each.people is not None:
             print(f"People in training and test: {each.people}.")
         if args.challenge:

@@ -17,6 +17,13 @@ def at_least(least: int) -> Callable[[str], int]:
     return integer
 
 
+def some_path(text: str) -> Path:
+    """Type of an option that takes a path; "" would else mean the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty")
+    return Path(text)
+
+
 def add_plugins(parser: argparse.ArgumentParser) -> None:
     """Add --plugin, which may be repeated, for `wrinkle.registry.load_plugins`."""
     parser.add_argument(

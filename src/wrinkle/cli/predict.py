@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wrinkle.cli.options import at_least
+from wrinkle.cli.options import at_least, some_path
 from wrinkle.errors import WrinkleError
 
 if TYPE_CHECKING:
@@ -39,13 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--frames",
         metavar="FILE",
-        type=Path,
+        type=some_path,
         help="of videos: the faces of each frame, CSV or JSONL",
     )
     table = parser.add_argument_group("tables", "one Parquet or CSV file instead of pictures")
-    table.add_argument("--out", metavar="DIR", type=Path, help="a folder for Parquet files")
-    table.add_argument("--column", default="path", help="of the paths or addresses (default: path)")
-    table.add_argument("--rows", type=at_least(1), default=4000, help="of a part (default: 4000)")
+    table.add_argument("--out", metavar="DIR", type=some_path, help="a folder for Parquet files")
+    table.add_argument("--column", help="of the paths or addresses (default: path)")
+    table.add_argument("--rows", type=at_least(1), help="of a part (default: 4000)")
     table.add_argument("--ray", metavar="ADDRESS", help="a Ray cluster: ray://HOST:10001, or auto")
     add(
         "--model",
@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--annotate",
         metavar="DIR",
-        type=Path,
+        type=some_path,
         help="write pictures, or videos, with boxes and ages to DIR",
     )
     add("--batch", type=at_least(1), default=32, help="pictures in a batch (default: 32)")
@@ -95,8 +95,9 @@ def run(args: argparse.Namespace) -> int:
     table = table_among(args.pictures)
     if table is not None:
         return run_table(args, table)
-    if args.out is not None or args.ray is not None:
-        raise WrinkleError("--out and --ray are for tables: name a Parquet or CSV file")
+    for option in ("out", "column", "rows", "ray"):
+        if getattr(args, option) is not None:
+            raise WrinkleError(f"--{option} is for tables: name a Parquet or CSV file")
     videos = videos_among(args.pictures)
     if videos or args.camera is not None:
         if args.pictures and args.camera is not None:
@@ -183,11 +184,19 @@ def _find(names: list[str]) -> "Found":
 
 def _standard_input() -> list[str]:
     """The lines of standard input: names of files, which are bytes and not always UTF-8."""
+    from wrinkle.faces.signatures import is_picture
+
     data = sys.stdin.buffer.read() if hasattr(sys.stdin, "buffer") else sys.stdin.read().encode()
+    if is_picture(data[:32]):
+        raise WrinkleError("standard input is a picture: it must be a list of names, one per line")
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # by Windows PowerShell
         text = data.decode("utf-16", errors="replace").removeprefix("\ufeff")
     else:
         text = os.fsdecode(data.removeprefix(codecs.BOM_UTF8))
+    if "\0" in text:
+        raise WrinkleError(
+            "standard input has zero bytes: it must be a list of names, one per line"
+        )
     return [line for line in re.split("\r?\n", text) if line.strip()]
 
 

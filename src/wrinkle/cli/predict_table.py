@@ -35,9 +35,9 @@ def run_table(args: argparse.Namespace, source: Path) -> int:
     from wrinkle.cluster import cores, exit_after_interrupt, join
     from wrinkle.console import count, say
     from wrinkle.serving.estimator import AgeEstimator
-    from wrinkle.serving.table import PictureTable, Settings, predict_table
+    from wrinkle.serving.table import ROWS, PictureTable, Settings, predict_table
 
-    table = PictureTable(source, args.column)
+    table = PictureTable(source, args.column or "path")
     others = args.detector, args.min_face, args.min_score, args.largest
     # Fails here rather than in a worker. A cluster's machines may have another device.
     AgeEstimator.load(args.model, args.device if args.ray is None else "cpu", *others)
@@ -47,13 +47,16 @@ def run_table(args: argparse.Namespace, source: Path) -> int:
         join(args.ray)
         workers = cores()
     try:
-        done = predict_table(table, args.out, settings, args.rows, workers)
+        done = predict_table(table, args.out, settings, args.rows or ROWS, workers)
     except KeyboardInterrupt:
         atexit.register(exit_after_interrupt)
         raise KeyboardInterrupt("stopped: run the same command again to continue") from None
-    kept = f", {count(done['kept'], 'row')} from earlier" if done["kept"] else ""
-    say(
-        f"{count(done['rows'], 'row')}, {count(done['faces'], 'face')}, "
-        f"{count(done['errors'], 'row')} without a face{kept}, in {args.out}"
-    )
-    return 0
+    parts = [count(done["rows"], "row"), count(done["faces"], "face")]
+    if done["empty"]:
+        parts.append(f"{count(done['empty'], 'row')} without a face")
+    if done["bad"]:
+        parts.append(f"{count(done['bad'], 'row')} whose picture could not be used (column error)")
+    if done["kept"]:
+        parts.append(f"{count(done['kept'], 'row')} from earlier")
+    say(f"{', '.join(parts)}, in {args.out}")
+    return 1 if done["bad"] else 0

@@ -20,17 +20,14 @@ if TYPE_CHECKING:
 
 
 def videos_among(names: list[str]) -> list[Path]:
-    """The videos that are named; none if there are only pictures.
+    """The files that are named, if all of them are videos, else none.
 
-    Raises:
-        WrinkleError: there are both.
+    A video among pictures counts as a picture, of which the decoder says what it is.
     """
     from wrinkle.serving.video.frames import is_video_file
 
-    videos = [Path(name) for name in names if is_video_file(Path(name))]
-    if videos and len(videos) < len(names):
-        raise WrinkleError(f"{videos[0]} is a video: give pictures and videos in separate commands")
-    return videos
+    paths = [Path(name) for name in names]
+    return paths if all(is_video_file(path) for path in paths) else []
 
 
 def run_videos(args: argparse.Namespace, videos: list[Path]) -> int:

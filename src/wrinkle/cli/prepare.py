@@ -8,6 +8,7 @@ import argparse
 from pathlib import Path
 
 from wrinkle.cli.options import add_plugins, at_least
+from wrinkle.errors import WrinkleError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("dataset", metavar="DATASET", help="its name; `wrinkle datasets` lists them")
     add("root", type=Path, help="the dataset's folder (for `folder`, also its CSV file)")
     add("out", type=Path, help="the file to make, usually called *.arrow")
-    add("--size", type=at_least(32), default=256, help="side of the face crops (default: 256)")
+    add("--size", type=int, default=256, help="side of the face crops (default: 256)")
     add("--detector", default="mtcnn", help="mtcnn, dlib or yunet:FILE.onnx (default: mtcnn)")
     add("--workers", type=at_least(1), help="processes (default: all cores)")
     add("--limit", type=at_least(1), help="read only this many pictures, for a trial")
@@ -25,8 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from wrinkle.console import say
-    from wrinkle.datasets.prepare import prepare
+    from wrinkle.datasets.prepare import check_dropped, prepare
 
+    if args.dropped is not None:
+        if args.dropped.resolve() == args.out.resolve():
+            raise WrinkleError(f"--dropped {args.dropped} is also the store: name another file")
+        check_dropped(args.dropped)
     try:
         done = prepare(
             args.dataset,

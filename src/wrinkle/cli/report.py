@@ -13,13 +13,14 @@ import shlex
 import sys
 from pathlib import Path
 
+from wrinkle.cli.options import some_path
 from wrinkle.errors import WrinkleError, require
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("systems", nargs="+", metavar="run", help="a run's folder, or a file of predictions")
-    add("--out", type=Path, default=Path("report"), help="folder (default: report)")
+    add("--out", type=some_path, default=Path("report"), help="folder (default: report)")
     add("--store", type=Path, help="the packed dataset, instead of the one that the recipes name")
     add("--no-pictures", action="store_true", help="show no faces, so that it can be shared")
 
@@ -31,6 +32,8 @@ def run(args: argparse.Namespace) -> int:
     from wrinkle.report.page import write_report
     from wrinkle.report.sources import System, read_system, renamed
 
+    if args.out.is_file():
+        raise WrinkleError(f"cannot write to {args.out}: it is a file, give a folder")
     store = Store(args.store) if args.store else None
     systems: list[System] = []
     failed: list[WrinkleError] = []

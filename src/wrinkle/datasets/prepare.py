@@ -32,13 +32,15 @@ from wrinkle.datasets.dataset import DATASETS, read_dataset
 from wrinkle.datasets.pack import Job, make_part, part_path, read_part, share_counts
 from wrinkle.datasets.rows import Dropped, Row
 from wrinkle.datasets.same_files import find_duplicates
-from wrinkle.datasets.store import FORMAT, SCHEMA, write_table
+from wrinkle.datasets.store import FORMAT, SCHEMA, is_store, write_table
 from wrinkle.errors import WrinkleError
-from wrinkle.files import replace_file
+from wrinkle.files import check_output, replace_file
 from wrinkle.registry import load_plugins
 
 PART = 128
 """Photographs per unit of work."""
+SIZES = (32, 2048)
+"""Smallest and largest side of the face crops in pixels."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +80,27 @@ class Prepared:
         return "\n".join(lines)
 
     def write_dropped(self, path: Path) -> None:
-        """Write a CSV file of every dropped picture and label: name, reason, detail."""
+        """Write a CSV file of every dropped picture and label: name, reason, detail.
+
+        Raises:
+            WrinkleError: it is a file of another kind, or cannot be written.
+        """
+        check_dropped(path)
         text = io.StringIO()
         writer = csv.writer(text)
         writer.writerow(Dropped._fields)
         writer.writerows([*self.dropped, *self.unread])
         replace_file(path, text.getvalue().encode())
+
+
+def check_dropped(path: Path) -> None:
+    """Check that `Prepared.write_dropped` would destroy no file of another kind.
+
+    Raises:
+        WrinkleError: it would.
+    """
+    header = ",".join(Dropped._fields).encode()
+    check_output(path, "a list of dropped pictures", lambda head: head.startswith(header))
 
 
 def prepare(
@@ -102,19 +119,24 @@ def prepare(
         dataset: one of `wrinkle.datasets.DATASETS.names()`.
         root: the dataset's folder.
         out: the store to make, usually called `*.arrow`.
-        size: side of the face crops in pixels.
+        size: side of the face crops in pixels, within `SIZES`.
         detector: name of the face detector.
         workers: processes; None: one for each core.
         limit: only the first so many rows, for a trial.
         plugins: Python files that register further datasets or detectors.
 
     Raises:
-        WrinkleError: `root` is not this dataset, the disk is full, `out` has unfinished parts of
-            another run, a worker process died.
+        WrinkleError: `root` is not this dataset, `size` is too small or large, the disk is full,
+            `out` has unfinished parts of another run or is a file of another kind, a worker
+            process died.
     """
     path = Path(out)
+    least, most = SIZES
+    if not least <= size <= most:
+        raise WrinkleError(f"a size of {size}: give {least} to {most} pixels")
     if path.is_dir():
         raise WrinkleError(f"{path} is a folder: name a file, such as {path / dataset}.arrow")
+    check_output(path, "a store", is_store)
     load_plugins(plugins)
     rows, dropped = read_dataset(dataset, root)
     rows, doubles = find_duplicates(rows)
@@ -133,6 +155,7 @@ def prepare(
         reasons = Counter(d.reason for d in dropped).most_common(3)
         counted = ", ".join(f"{n:,} {reason}" for reason, n in reasons)
         example = f"; such as {dropped[0].name}: {dropped[0].detail}" if dropped else ""
+        counted = counted or "it lists none"
         raise WrinkleError(f"{root}: no picture could be used: {counted}{example}")
     names = set(packed["name"].to_pylist())
     unread = [entry for row in rows if row.name in names for entry in row.unread]

@@ -1,5 +1,6 @@
 """What every dataset is read into: a row per labelled picture, a reason for each one left out."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,15 +105,24 @@ def distance_to_range(ages: np.ndarray, ranges: np.ndarray) -> np.ndarray:
 
 
 def separate(found: Iterable[Row | Dropped]) -> tuple[list[Row], list[Dropped]]:
-    """Rows and pictures left out, separated; of rows with the same name only the first is kept."""
-    rows: dict[str, Row] = {}
-    dropped = []
+    """Rows and pictures left out, separated.
+
+    Of rows with the same name the first is kept if their ages and ranges agree, else none.
+    """
+    rows: dict[str, list[Row]] = defaultdict(list)
+    kept, dropped = [], []
     for entry in found:
         if isinstance(entry, Dropped):
             dropped.append(entry)
-        elif entry.name in rows:
-            also = f"also {rows[entry.name].path}"
-            dropped.append(Dropped(entry.name, "same name twice", also))
         else:
-            rows[entry.name] = entry
-    return list(rows.values()), dropped
+            rows[entry.name].append(entry)
+    for name, same in rows.items():
+        labels = {row.label for row in same}
+        if len(labels) > 1:
+            detail = f"listed with ages {', '.join(sorted(labels))}"
+            dropped += [Dropped(name, "conflicting duplicate labels", detail)] * len(same)
+        else:
+            kept.append(same[0])
+            also = Dropped(name, "same name twice", f"also {same[0].path}")
+            dropped += [also] * (len(same) - 1)
+    return kept, dropped

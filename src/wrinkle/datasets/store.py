@@ -83,6 +83,11 @@ class StoreWriter:
         self._open.__exit__(kind, error, traceback)
 
 
+def is_store(head: bytes) -> bool:
+    """Whether a file's first bytes are those of an Arrow file, such as a store."""
+    return head.startswith(b"ARROW1")
+
+
 def write_table(path: Path, table: pa.Table, info: object) -> None:
     """Write rows of `SCHEMA` and their description at once; see `StoreWriter`."""
     with StoreWriter(path, info, table.schema) as writer:

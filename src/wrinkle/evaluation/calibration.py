@@ -10,7 +10,8 @@ from wrinkle.datasets.store import Store
 from wrinkle.errors import WrinkleError
 from wrinkle.evaluation.evaluate_store import predict
 from wrinkle.evaluation.predictions import pooled
-from wrinkle.inference.conformal import Calibration, balanced_weights, calibrate
+from wrinkle.files import check_output, is_safetensors
+from wrinkle.inference.conformal import Calibration, balanced_weights, calibrate, check_number
 from wrinkle.inference.device import choose_device
 from wrinkle.inference.provenance import Split, learned, split_rows
 from wrinkle.models.file import amend, load_model
@@ -45,21 +46,24 @@ def calibrate_model(
 
     Args:
         model: a packaged model's name or a model file.
-        store: a file made by `wrinkle prepare`, or an opened one, at least 50 faces of known age;
-            faces of which only a range is known are not used.
+        store: a file made by `wrinkle prepare`, or an opened one, at least `LEAST_FACES` faces of
+            known age; faces of which only a range is known are not used.
         out: the new model file; it may be the old one.
         split, protocol, fold, device, batch, workers: as for `wrinkle.evaluation.evaluate`.
-        also: further stores. Each store, and in a store each person, then counts the same, and so
-            do errors of either sign, because a model that is too high on one store is often too
-            low on the next.
+        also: further stores, each with as many faces. Each store, and in a store each person, then
+            counts the same, and so do errors of either sign, because a model that is too high on
+            one store is often too low on the next.
 
     Raises:
-        WrinkleError: the model was trained on some of the faces, there are too few, or as for
-            `evaluate`.
+        WrinkleError: the model was trained on some of the faces, a store has too few, two are the
+            same, `out` is a file of another kind, or as for `evaluate`.
     """
+    check_output(out, "a model file", is_safetensors)
     source = model_file(model)
     network, header = load_model(source, choose_device(device))
     stores = [each if isinstance(each, Store) else Store(each) for each in (store, *also)]
+    if len({each.fingerprint for each in stores}) < len(stores):
+        raise WrinkleError("two of the stores hold the same faces: name each once")
     rows = [_rows(str(model), header, each, split, protocol, fold) for each in stores]
     found = pooled(
         [
@@ -73,7 +77,7 @@ def calibrate_model(
     names = [each.path.name for each in stores]
     weights = None
     if also:
-        domains = np.repeat(names, [len(some) for some in rows]).tolist()
+        domains = np.repeat(np.arange(len(rows)), [len(some) for some in rows]).tolist()
         weights = balanced_weights(domains, found.rows["person"].to_pylist())
     calibration = calibrate(
         found.distribution,
@@ -110,4 +114,5 @@ def _rows(
             f"{model} was trained on {trained:,} of these {len(rows):,} faces, where its errors "
             "are too small: calibrate on others, such as --split validation"
         )
+    check_number(len(rows), str(faces.path))
     return rows

@@ -102,7 +102,7 @@ def evaluate(
         Estimate(value=4.56, low=4.40, high=4.73)
     """
     faces = store if isinstance(store, Store) else Store(store)
-    if Path(system).suffix in SUFFIXES:
+    if Path(system).suffix.lower() in SUFFIXES:
         return _from_file(Path(system), faces, split, protocol, fold)
     model, header = load_network(model_file(system), choose_device(device))
     provenance = header["provenance"]

@@ -45,7 +45,7 @@ import pyarrow.parquet as pq
 from wrinkle.datasets.rows import MAX_AGE
 from wrinkle.errors import WrinkleError
 from wrinkle.evaluation.predictions import Predictions, unlabelled
-from wrinkle.files import replace_file, replacing
+from wrinkle.files import check_output, replace_file, replacing
 from wrinkle.tables import normal, read_table
 
 FORMAT = 1
@@ -111,6 +111,16 @@ def _check_twice(
         if key in seen:
             raise WrinkleError(f"{path}, {place}: {name!r} occurs twice")
         seen.add(key)
+
+
+def check_predictions_output(path: Path, inputs: Sequence[str | Path]) -> None:
+    """Check that `write_predictions` would destroy no input and no file of another kind.
+
+    Raises:
+        WrinkleError: it would.
+    """
+    starts = (b"PAR1", b"name,")
+    check_output(path, "a file of predictions", lambda head: head.startswith(starts), inputs)
 
 
 def write_predictions(path: str | Path, predictions: Predictions) -> None:

@@ -52,7 +52,9 @@ class Found:
     def add(self, name: str | os.PathLike[str]) -> None:
         """Add what a file, folder or glob (`**` for any depth) stands for."""
         name = os.fsdecode(name)
-        if is_url(name):
+        if not name:
+            self.faults.append("an empty name: name a file, a folder or a glob")
+        elif is_url(name):
             self.faults.append(
                 f"{printable(name)}: is a URL, and URLs are not fetched; "
                 "download it and name the file"
@@ -211,7 +213,7 @@ def _kind(path: str) -> str | None:
         return "hidden"
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
-            return "pipes, sockets or devices"
+            return "of pipes, sockets and devices"
     except OSError:
         return "links that lead nowhere" if os.path.islink(path) else "unreadable"
     suffix = os.path.splitext(base)[1].lower()

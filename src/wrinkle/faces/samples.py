@@ -61,9 +61,7 @@ def _from_floats(samples: np.ndarray, low: float, high: float, name: str) -> np.
         scaled = np.rint(samples.astype(np.float32) * (255 if high <= 1.1 else 1))
         return np.asarray(scaled.clip(0, 255), np.uint8)
     reason = f"from {low:.3g} to {high:.3g}" if np.isfinite([low, high]).all() else "not finite"
-    raise ImageError(
-        f"{name}: has floating-point samples {reason}; scale them to 0–1 or 0–255, not normalised"
-    )
+    raise ImageError(f"{name}: has floating-point samples {reason}; scale them to 0–1 or 0–255")
 
 
 def array_to_rgb(array: np.ndarray, name: str) -> np.ndarray:

@@ -13,7 +13,7 @@ steps of any size.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -162,9 +162,7 @@ def calibrate(
     Raises:
         WrinkleError: fewer than `LEAST_FACES` faces, or shapes differ.
     """
-    if len(actual) < LEAST_FACES:
-        given = f"{count(len(actual), 'face')} {'is' if len(actual) == 1 else 'are'}"
-        raise WrinkleError(f"{given} too few to calibrate: give {LEAST_FACES} or more")
+    check_number(len(actual))
     mean, deviation = moments(distributions, ages)
     centre = mean if predicted is None else _predicted(predicted, mean)
     residuals = (np.asarray(actual, np.float64) - centre) / deviation
@@ -182,7 +180,23 @@ def calibrate(
     return Calibration(residuals, len(actual), data)
 
 
-def balanced_weights(domains: Sequence[str], people: Sequence[str | None]) -> np.ndarray:
+def check_number(faces: int, data: str = "") -> None:
+    """Check that there are enough faces to calibrate on.
+
+    Args:
+        faces: their number.
+        data: where they come from, for the message.
+
+    Raises:
+        WrinkleError: fewer than `LEAST_FACES`.
+    """
+    if faces < LEAST_FACES:
+        given = f"{count(faces, 'face')}{f' of {data}' if data else ''}"
+        verb = "is" if faces == 1 else "are"
+        raise WrinkleError(f"{given} {verb} too few to calibrate: give {LEAST_FACES} or more")
+
+
+def balanced_weights(domains: Sequence[Hashable], people: Sequence[str | None]) -> np.ndarray:
     """Return weights with which each domain, and in a domain each person, counts the same.
 
     Intervals that are calibrated with them do not rest on the dataset with most faces, nor on the

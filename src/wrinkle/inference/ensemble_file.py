@@ -6,6 +6,7 @@ from typing import Any
 
 from wrinkle.errors import WrinkleError
 from wrinkle.faces.input import InputSpec
+from wrinkle.files import check_output, is_safetensors
 from wrinkle.models.ensemble import Ensemble
 from wrinkle.models.file import load_model, save_model
 from wrinkle.models.heads.softmax import Decode
@@ -31,13 +32,15 @@ def save_ensemble(
 
     Raises:
         WrinkleError: a file cannot be read or written, there is one model only, the models' ages
-            differ, `out` is one of them, or one needs a plug-in or is an ensemble itself.
+            differ, two are the same, `out` is one of them or a file of another kind, or one needs a
+            plug-in or is an ensemble itself.
     """
     if len(models) < 2:
         raise WrinkleError("an ensemble needs at least two models")
     files = [model_file(each) for each in models]
-    if any(Path(out).resolve() == file.resolve() for file in files):
-        raise WrinkleError(f"{out} is one of the models: name another file for the ensemble")
+    if len({file.resolve() for file in files}) < len(files):
+        raise WrinkleError("two of the models are the same file: name each once")
+    check_output(out, "a model file", is_safetensors, files)
     loaded = [load_model(file) for file in files]
     for source, (network, header) in zip(models, loaded, strict=True):
         if header.get("plugins"):

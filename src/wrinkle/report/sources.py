@@ -61,7 +61,7 @@ def read_system(place: str | Path, store: Path | None = None, faces: Store | Non
             store.
     """
     path = Path(place)
-    if path.suffix in SUFFIXES:
+    if path.suffix.lower() in SUFFIXES:
         if faces is None:
             raise WrinkleError(f"{path} needs a store: name a run before it, or give --store FILE")
         predictions = read_predictions(path, faces.columns, faces.dropped)

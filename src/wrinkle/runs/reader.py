@@ -87,13 +87,14 @@ def read_run(folder: Path, store: Path | None = None) -> Run:
 
     Args:
         folder: of the run, `runs/<recipe name>/`.
-        store: file to use instead of the recipe's store.
+        store: file to use instead of the recipe's store; it must hold the tested faces.
 
     Returns:
         The run, with its finished folds.
 
     Raises:
-        WrinkleError: the folder holds no run, no fold is finished, or a file is damaged.
+        WrinkleError: the folder holds no run, no fold is finished, a file is damaged, or `store`
+            lacks some of the tested faces.
     """
     if not (folder / RECIPE_FILE).is_file():
         raise WrinkleError(f"{folder} holds no run: give a folder such as runs/utkface/dhaa")
@@ -111,6 +112,11 @@ def read_run(folder: Path, store: Path | None = None) -> Run:
         reason = str(error).partition("\n")[0]
         raise WrinkleError(f"{folder} is damaged ({reason}): train it again") from None
     tested_on = _matching_store(store, recipe, predictions)
+    if store is not None and tested_on is None:
+        raise WrinkleError(
+            f"{store} does not hold the faces that {folder} was tested on: give another --store, or"
+            " none"
+        )
     folds = None
     if tested_on is not None:
         row_of = {name: row for row, name in enumerate(tested_on.columns["name"].to_pylist())}

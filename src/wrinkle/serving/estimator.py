@@ -67,6 +67,10 @@ class AgeEstimator:
         self.calibration = Calibration.from_header(header)
         with building():
             self.detector = create_detector(detector, str(device), min_face, min_score)
+        if max_faces is not None and not (isinstance(max_faces, int) and max_faces >= 1):
+            raise WrinkleError(
+                f"max_faces {max_faces!r}: give a whole number of at least 1, or None"
+            )
         self.max_faces = 1 if largest else max_faces
         self._threads = Threads()
         self._loaded: tuple[Any, ...] | None = None
@@ -101,7 +105,8 @@ class AgeEstimator:
             The estimator.
 
         Raises:
-            WrinkleError: there is no such model, detector or device, or a file is damaged.
+            WrinkleError: there is no such model, detector or device, a file is damaged, or
+                `max_faces` is below 1.
         """
         prepare_process()
         where = choose_device(device)

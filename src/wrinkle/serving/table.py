@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -37,6 +38,8 @@ ROWS = 4000
 """Rows of a part: a run that is killed loses the work on at most so many."""
 BATCH = 64
 """Pictures of a call."""
+NO_FACE = "no face found"
+COUNTED = ("rows", "faces", "kept", "empty", "bad")
 
 FACE = {
     "face": DataType.int32(),  # 1 for the most prominent; null: no face
@@ -107,7 +110,7 @@ class Estimates:
             }
             fault = faults.get(number, prediction.error)
             rows = [self._row(k, face) | about for k, face in enumerate(prediction.faces, 1)]
-            found.append(rows or [about | {"error": fault or "no face found"}])
+            found.append(rows or [about | {"error": fault or NO_FACE}])
         return found
 
     def _row(self, number: int, face: Any) -> dict[str, Any]:
@@ -220,7 +223,8 @@ def predict_table(
         workers: into how many pieces a part is divided: the cores of a cluster, or 1.
 
     Returns:
-        Numbers of `rows` computed, of their `faces` and `errors`, and of rows `kept` from earlier.
+        Numbers of `rows` computed and of their `faces`, of rows `kept` from earlier, and of all
+        rows that are `empty`, without a face, or `bad`, whose picture could not be used.
 
     Raises:
         WrinkleError: `out` holds other files, or results of another table or with other settings,
@@ -246,22 +250,24 @@ def _predict(
     key = {"table": os.path.abspath(table.source), "column": table.column, "count": table.count}
     chosen = {**asdict(settings), "model": digest(model_file(settings.model)), "device": None}
     note = json.dumps({**key, "rows": rows, **chosen}).encode()
-    estimates, done = Estimates(settings), {"rows": 0, "faces": 0, "errors": 0, "kept": 0}
+    estimates, done = Estimates(settings), dict.fromkeys(COUNTED, 0)
     _check_folder(out, note)
     with progress(what="predict", unit="picture", total=table.count) as bar:
         for number, part in enumerate(table.parts(rows)):
             file = out / f"{number:06d}.parquet"
             if file.exists():
-                _check_paths(file, part)
+                found = _checked(file, part)
                 done["kept"] += len(part)
             else:
                 found = _compute(part, estimates, settings, workers, file)
                 done["rows"] += len(part)
                 done["faces"] += found["face"].drop_null().length()
-                done["errors"] += found["error"].drop_null().length()
                 described = found.replace_schema_metadata({KEY: note})
                 with replacing(file, kept="earlier parts") as temporary:
                     pq.write_table(described, temporary, write_page_checksum=True)
+            errors = Counter(found["error"].drop_null().to_pylist())
+            done["empty"] += errors[NO_FACE]
+            done["bad"] += errors.total() - errors[NO_FACE]
             bar.update(len(part))
     return done
 
@@ -303,13 +309,14 @@ def _check_folder(out: Path, note: bytes) -> None:
                 raise _other(out)
 
 
-def _check_paths(file: Path, part: pa.Table) -> None:
-    """Check that a part that was computed earlier is intact, and of these rows of the table."""
+def _checked(file: Path, part: pa.Table) -> pa.Table:
+    """A part that was computed earlier, if it is intact and of these rows of the table."""
     with _reading(file):
         found = pq.read_table(file, page_checksum_verification=True)
     first = found.filter(np.diff(found["row"].to_numpy(), prepend=-1) != 0)
     if any(first[name].to_pylist() != part[name].to_pylist() for name in ("row", "path")):
         raise _other(file.parent)
+    return found
 
 
 @contextmanager

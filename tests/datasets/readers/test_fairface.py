@@ -54,3 +54,9 @@ def test_errors_are_one_line(tmp_path: Path) -> None:
     file.write_bytes(b"\xff\xfe\x00\x00" * 40)
     with pytest.raises(WrinkleError):
         FairFace().read(tmp_path)
+
+
+def test_wrong_ages_are_not_called_missing_pictures(tmp_path: Path) -> None:
+    _write(tmp_path, "val", ["20,Male,White"])
+    rows, dropped = FairFace().read(tmp_path)
+    assert (rows, [d.reason for d in dropped]) == ([], ["impossible age group"])

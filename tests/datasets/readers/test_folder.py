@@ -128,7 +128,7 @@ def test_a_name_is_the_same_however_the_path_is_written(album):
     _write(album, "path,age\nsub/../a.jpg,5\na.jpg,5\nsub//../b.png,6\n")
     rows, dropped = read_dataset("folder", album)
     assert [row.name for row in rows] == ["a.jpg", "b.png"]
-    assert [entry.reason for entry in dropped] == ["duplicate"]
+    assert [entry.reason for entry in dropped] == ["same name twice"]
     (album / "list").mkdir()
     (album / "list" / "l.csv").write_text("path,age\n../a.jpg,5\n")
     (row,), _ = read_dataset("folder", album / "list" / "l.csv")
@@ -140,7 +140,7 @@ def test_a_picture_listed_twice_is_kept_once_or_not_if_its_labels_conflict(album
     rows, dropped = read_dataset("folder", album)
     assert [(row.name, row.age) for row in rows] == [("a.jpg", 5.0)]
     assert sorted((entry.name, entry.reason) for entry in dropped) == [
-        ("a.jpg", "duplicate"),
+        ("a.jpg", "same name twice"),
         ("b.png", "conflicting duplicate labels"),
         ("b.png", "conflicting duplicate labels"),
     ]
@@ -155,7 +155,7 @@ def test_a_picture_listed_twice_is_kept_once_or_not_if_its_labels_conflict(album
         ("path,age,person\na.jpg,23,5,anna\n", "utf-8", "line 2: 4 cells, more than 3 columns"),
         ("path,age,\na.jpg,23,5\n", "utf-8", "line 2: '5' is in column 3, which has no name"),
         ("path;age\na.jpg;23,5\nb.png;31.5\n", "utf-8", r"line 3: age is 23,5 in line 2"),
-        ("", "utf-8", "lacks the column path and age.*found nothing"),
+        ("", "utf-8", "lacks the columns path and age.*found nothing"),
         ("path,age\nö.jpg,5\n", "latin-1", "not UTF-8"),
         ('path,age\n"a.jpg,5\n', "utf-8", "not a CSV file"),
         ('path,age\n"a"b.jpg,5\n', "utf-8", "not a CSV file"),
@@ -240,5 +240,5 @@ def test_different_ranges_of_one_picture_conflict(album: Path) -> None:
     _write(album, "path,age_low,age_high\na.jpg,20,29\na.jpg,30,39\nb.png,0,2\nb.png,0,2\n")
     rows, dropped = read_dataset("folder", album)
     assert [row.name for row in rows] == ["b.png"]
-    assert [d.reason for d in dropped] == ["conflicting duplicate labels"] * 2 + ["duplicate"]
+    assert [d.reason for d in dropped] == ["conflicting duplicate labels"] * 2 + ["same name twice"]
     assert "20–29, 30–39" in dropped[0].detail

@@ -114,7 +114,7 @@ def test_lines_of_a_missing_folder_are_dropped(tmp_path):
         ("000009.jpg,36,4,1,4", "no such picture"),
         (f"{'x' * 300}.jpg,36,4,1,4", "no such picture"),
         (",36,4,1,4", "no such picture"),
-        ("000001.jpg,36,4,1,4", "same name twice"),
+        ("000001.jpg,36,8,1,9", "same name twice"),
     ],
 )
 def test_a_bad_line_is_dropped_and_named(tmp_path, line, reason):

@@ -53,3 +53,20 @@ def test_errors_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "second.csv").write_text("person,age\nA_A,3\n")
     with pytest.raises(WrinkleError, match=r"found people\.csv and second\.csv"):
         LFW().read(tmp_path)
+
+
+def test_dates_that_do_not_exist_are_dropped_with_their_line(tmp_path: Path) -> None:
+    table = "person,born,age\nA_A,1970-02-31,\nB_B,1950,-5\nC_C,1970-02-28,NA\n"
+    root = _write(tmp_path, table, {"A_A": 1, "B_B": 1, "C_C": 1})
+    (root / "C_C" / "C_C_0001.jpg").rename(root / "C_C" / "C_C_0001.JPG")
+    rows, dropped = LFW().read(root)
+    assert [row.name for row in rows] == ["C_C/C_C_0001.JPG"]
+    assert [(d.name, d.detail) for d in dropped] == [
+        ("A_A", "people.csv, line 2: '1970-02-31'"),
+        ("B_B", "people.csv, line 3: '-5'"),
+    ]
+
+
+def test_wrong_dates_are_not_called_missing_pictures(tmp_path: Path) -> None:
+    rows, dropped = LFW().read(_write(tmp_path, "person,born\nA_A,12/03/1968\n", {"A_A": 1}))
+    assert (rows, [d.reason for d in dropped]) == ([], ["impossible birth date or age"])

@@ -32,6 +32,7 @@ GROUPS = {f"{first}-{first + 9}": (first, first + 9) for first in range(10, 70, 
     "more than 70": (70, 100),
 }
 """Age group as it is written → its first and last year."""
+NO_PICTURE = "no such picture"
 LISTS = ("fairface_label_train.csv", "fairface_label_val.csv")
 
 
@@ -59,7 +60,7 @@ class FairFace(Dataset):
             raise WrinkleError(f"{root} is not FairFace: expected {' and '.join(LISTS)} in it")
         folders = [root, *sorted(path for path in root.iterdir() if path.is_dir())]
         rows, dropped = separate(row for file in lists for row in _rows(file, folders))
-        if not rows:
+        if not rows and all(entry.reason == NO_PICTURE for entry in dropped):
             raise WrinkleError(
                 f"{root} has none of the pictures in {lists[0].name}: put the folders train and"
                 " val beside it"
@@ -72,7 +73,7 @@ def _rows(file: Path, folders: list[Path]) -> Iterator[Row | Dropped]:
         name, group = cells["file"], GROUPS.get(cells["age"])
         path = next((f / name for f in folders if (f / name).is_file()), None)
         if path is None:
-            yield Dropped(name, "no such picture", f"{file.name}, line {number}")
+            yield Dropped(name, NO_PICTURE, f"{file.name}, line {number}")
         elif group is None:
             detail = f"{file.name}, line {number}: {cells['age']!r}"
             yield Dropped(name, "impossible age group", detail)

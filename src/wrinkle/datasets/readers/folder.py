@@ -21,7 +21,6 @@ means unknown, as do NA, NaN, NULL and None.
 """
 
 import os
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -35,6 +34,7 @@ from wrinkle.datasets.rows import (
     possible_age,
     possible_deviation,
     possible_range,
+    separate,
 )
 from wrinkle.errors import WrinkleError
 from wrinkle.tables import Table, normal, read_table
@@ -68,24 +68,7 @@ class Folder(Dataset):
             WrinkleError: there is not exactly one CSV file, or it cannot be read
                 (`wrinkle.tables.read_table`).
         """
-        table = _read(_find_csv(root))
-        rows: dict[str, list[Row]] = defaultdict(list)
-        dropped = []
-        for row in _rows(table):
-            if isinstance(row, Row):
-                rows[row.name].append(row)
-            else:
-                dropped.append(row)
-        kept = []
-        for name, same in rows.items():
-            labels = {row.label for row in same}
-            if len(labels) > 1:
-                detail = f"listed with ages {', '.join(sorted(labels))}"
-                dropped += [Dropped(name, "conflicting duplicate labels", detail)] * len(same)
-            else:
-                kept.append(same[0])
-                dropped += [Dropped(name, "duplicate", "listed more than once")] * (len(same) - 1)
-        return kept, dropped
+        return separate(_rows(_read(_find_csv(root))))
 
 
 def _find_csv(root: Path) -> Path:

@@ -13,6 +13,7 @@ Massachusetts, Technical Report 07-49, 2007.
 
 import re
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 from wrinkle.datasets.dataset import DATASETS, Dataset
@@ -24,6 +25,7 @@ TAKEN = 2003.0
 """Time at which the pictures are taken to have been made, in years."""
 DEVIATION = 0.6
 """Standard deviation of the ages in years, from the dates of pictures and birth years."""
+NO_PICTURE = "no picture of the person"
 _BORN = re.compile(r"(\d{4})(?:-(\d{1,2})(?:-(\d{1,2}))?)?")
 _GENDERS = {"female": "female", "f": "female", "male": "male", "m": "male"}
 
@@ -49,7 +51,7 @@ class LFW(Dataset):
         table = _table(root)
         folders = [root, *sorted(path for path in root.iterdir() if path.is_dir())]
         rows, dropped = separate(_rows(table, folders))
-        if not rows:
+        if not rows and all(entry.reason == NO_PICTURE for entry in dropped):
             raise WrinkleError(
                 f"{root} has no picture of anybody in {table.file.name}: expected folders such as"
                 " Aaron_Eckhart with Aaron_Eckhart_0001.jpg"
@@ -80,12 +82,10 @@ def _rows(table: Table, folders: list[Path]) -> Iterator[Row | Dropped]:
     for (number, cells), given, spread in zip(table.lines, ages, deviations, strict=True):
         person, where = normal(cells["person"]), f"{table.file.name}, line {number}"
         own = [folder / person for folder in folders if person and (folder / person).is_dir()]
-        pictures = sorted(own[0].glob("*.jpg")) if own else []
-        age = possible_age(given)
-        if age is None:
-            age = _age(cells.get("born", ""))
+        pictures = sorted(own[0].glob("*.[jJ][pP][gG]")) if own else []
+        age = _age(cells.get("born", "")) if given is None else possible_age(given)
         if not pictures:
-            yield Dropped(person, "no picture of the person", where)
+            yield Dropped(person, NO_PICTURE, where)
         elif age is None:
             text = cells.get("age") or cells.get("born", "")
             yield Dropped(person, "impossible birth date or age", f"{where}: {text!r}")
@@ -110,10 +110,9 @@ def _age(born: str) -> float | None:
         return None
     year, month, day = (int(part) if part else None for part in match.groups())
     assert year is not None
-    if month is None:
-        passed = 0.5
-    elif not 1 <= month <= 12 or not 1 <= (day or 1) <= 31:
+    try:
+        date(year, month or 1, day or 1)
+    except ValueError:
         return None
-    else:
-        passed = (month - 1 + ((day - 0.5) / 31 if day else 0.5)) / 12
+    passed = 0.5 if month is None else (month - 1 + ((day - 0.5) / 31 if day else 0.5)) / 12
     return possible_age(round(TAKEN - year - passed, 2))
