@@ -103,9 +103,9 @@ def read_table(file: Path, required: Sequence[str], instead: Sequence[str] = ())
         head = max(heads.values(), key=len)
         missing = [column for column in required if column not in head]
         wanted = " or ".join(_enumerated(columns) for columns in (required, instead) if columns)
-        columns = f"column{'s' * (len(missing) > 1)} {_enumerated(missing)}"
+        lacking = f"column{'s' * (len(missing) > 1)} {_enumerated(missing)}"
         raise WrinkleError(
-            f"{file} lacks the {columns}: its first line must name at least"
+            f"{file} lacks the {lacking}: its first line must name at least"
             f" {wanted}, separated by commas, semicolons or tabs (found"
             f" {', '.join(head) or 'nothing'})"
         )
