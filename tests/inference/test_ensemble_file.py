@@ -68,7 +68,7 @@ def test_a_model_is_not_replaced_by_its_ensemble(tmp_path: Path) -> None:
     before = b.read_bytes()
     (tmp_path / "link").symlink_to(b)
     for out in (b, tmp_path / "link", tmp_path / "x" / ".." / "b"):
-        with pytest.raises(WrinkleError, match="one of the models: name another file"):
+        with pytest.raises(WrinkleError, match="would be overwritten: name another file"):
             save_ensemble([a, b], out)
     assert b.read_bytes() == before
 
