@@ -238,4 +238,6 @@ def test_predictions_overwrite_no_input_and_no_other_file(
     assert (upper.read_bytes(), labels.read_text()) == (before, "path,age\na.jpg,30\n")
     twice = wrinkle("evaluate", upper, upper, example_store)
     assert (twice.code, twice.err) == (2, ["wrinkle: a system is named twice: name each once"])
-    assert wrinkle("evaluate", upper, example_store).code == 0
+    again = tmp_path / "Q.PARQUET"
+    done = wrinkle("evaluate", upper, example_store, "--predictions", again)
+    assert (done.code, wrinkle("evaluate", again, example_store).code) == (0, 0)

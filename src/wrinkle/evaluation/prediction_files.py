@@ -70,7 +70,7 @@ def read_predictions(
             a picture occurs twice, or an age is not a number or not possible.
     """
     path = Path(path)
-    read = _read_parquet if path.suffix == ".parquet" else _read_csv
+    read = _read_parquet if path.suffix.lower() == ".parquet" else _read_csv
     found, places = read(path, labelled=rows is None)
     names = found.rows["name"].to_pylist()
     if not names:
@@ -130,9 +130,9 @@ def write_predictions(path: str | Path, predictions: Predictions) -> None:
         WrinkleError: another suffix, or the file cannot be written.
     """
     path = Path(path)
-    if path.suffix == ".csv":
+    if path.suffix.lower() == ".csv":
         replace_file(path, to_csv(predictions))
-    elif path.suffix == ".parquet":
+    elif path.suffix.lower() == ".parquet":
         with replacing(path) as temporary:
             pq.write_table(_to_parquet(predictions), temporary, compression="zstd")
     else:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from wrinkle.errors import WrinkleError
 from wrinkle.faces.input import InputSpec
-from wrinkle.files import check_output, is_safetensors, read_tensors, replace_file, write_tensors
+from wrinkle.files import read_tensors, replace_file, write_tensors
 from wrinkle.models.base import AgeModel
 from wrinkle.models.registry import create_model
 from wrinkle.registry import find_plugins
@@ -155,9 +155,8 @@ def amend(path: str | Path, out: str | Path, **fields: Any) -> None:
         fields: new values of the header's fields.
 
     Raises:
-        WrinkleError: `path` cannot be read, or `out` is no model file or cannot be written.
+        WrinkleError: `path` cannot be read, or `out` cannot be written.
     """
-    check_output(out, "a model file", is_safetensors)
     tensors, header = read_model(path)
     if set(_plugin_folders(out)).isdisjoint(_plugin_folders(path)):
         plugins = find_plugins(header.get("plugins", []), _plugin_folders(path))
